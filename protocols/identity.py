@@ -1,0 +1,282 @@
+"""Who a node is: its two key pairs, its public identity and the allow-list of its peers.
+
+A node has an Ed25519 key that signs what it says, and a CURVE key that encrypts its
+links. `init` makes both; the private files are readable by their owner only and are
+refused when they are not. The public half is one small TOML file to hand to peers, who
+append it to their allow-list. Nothing here ever prints a private key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from protocols.batch import is_name
+from protocols.errors import InputError, Problem
+
+ROLES = ("gateway", "hub", "headquarters")
+SIGNING_KEY = "keys/signing.key"
+LINK_KEY = "keys/link.key"
+IDENTITY = "identity.toml"
+ALLOW = "allow.toml"
+
+
+class SigningKey:
+    """An Ed25519 private key in memory (RFC 8032)."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+        self.key_id = key_id_of(self.public)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id.hex()}, private part not shown)"
+
+    def sign(self, domain: bytes, message: bytes) -> bytes:
+        """Ed25519 over `domain + message`; 64 bytes."""
+        return self._key.sign(domain + message)
+
+
+class VerifyKey:
+    """An Ed25519 public key."""
+
+    def __init__(self, public: bytes) -> None:
+        self._key = Ed25519PublicKey.from_public_bytes(public)
+        self.public = public
+        self.key_id = key_id_of(public)
+
+    def verify(self, domain: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether the signature holds; never raises for wrong bytes."""
+        try:
+            self._key.verify(signature, domain + message)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def key_id_of(public: bytes) -> bytes:
+    """First 8 bytes of the SHA-256 of a public key: how headers name it."""
+    return hashlib.sha256(public).digest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKey:
+    """A CURVE key pair, Z85-encoded (ZeroMQ RFC 32) as libzmq takes it."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicIdentity:
+    """What a peer may know of a node.
+
+    Args:
+        id: The node's name, unique in the group.
+        role: `gateway`, `hub` or `headquarters`.
+        signing: Ed25519 public key, 32 bytes.
+        link: CURVE public key, Z85, 40 characters.
+        site: The site a gateway belongs to; empty for others.
+    """
+
+    id: str
+    role: str
+    signing: bytes
+    link: bytes
+    site: str = ""
+
+    def to_toml(self, table: str = "") -> str:
+        """The identity as TOML; `table` puts it under a `[[table]]` heading."""
+        heading = f"[[{table}]]\n" if table else ""
+        return (
+            f'{heading}id = "{self.id}"\nrole = "{self.role}"\nsite = "{self.site}"\n'
+            f'signing = "{self.signing.hex()}"\nlink = "{self.link.decode()}"\n'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A node's own keys and name."""
+
+    public: PublicIdentity
+    signing: SigningKey
+    link: LinkKey
+
+    @property
+    def id(self) -> str:
+        """The node's name."""
+        return self.public.id
+
+    @classmethod
+    def generate(cls, id: str, role: str, site: str = "") -> Identity:
+        """Draw new keys; nothing is written."""
+        assert is_name(id) and role in ROLES
+        link_public, link_secret = zmq.curve_keypair()
+        signing = SigningKey(os.urandom(32))
+        public = PublicIdentity(id, role, signing.public, link_public, site)
+        return cls(public, signing, LinkKey(link_public, link_secret))
+
+    @classmethod
+    def create(cls, home: Path, id: str, role: str, site: str = "") -> Identity:
+        """Draw new keys and write them under `home`, private files with mode 0600.
+
+        Raises:
+            InputError: The name is not allowed, or `home` has keys already.
+        """
+        if not is_name(id):
+            expected = "lower-case letters, digits, '-', '_' or '.', at most 63, starting with a letter or digit"
+            raise InputError([Problem(str(home), "id", id, expected)])
+        for name in (SIGNING_KEY, LINK_KEY):
+            if (home / name).exists():
+                raise InputError([Problem(str(home / name), "", "a key", "no key yet; choose another directory")])
+        (home / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        seed = os.urandom(32)
+        signing = SigningKey(seed)
+        link_public, link_secret = zmq.curve_keypair()
+        _write_private(home / SIGNING_KEY, seed.hex())
+        _write_private(home / LINK_KEY, link_secret.decode())
+        public = PublicIdentity(id, role, signing.public, link_public, site)
+        (home / IDENTITY).write_text(public.to_toml(), encoding="utf-8")
+        return cls(public, signing, LinkKey(link_public, link_secret))
+
+    @classmethod
+    def load(cls, home: Path) -> Identity:
+        """Read the keys that `create` wrote.
+
+        Raises:
+            InputError: A file is missing, damaged, or readable by others.
+        """
+        seed = _read_private(home / SIGNING_KEY)
+        secret = _read_private(home / LINK_KEY)
+        public = read_identities(home / IDENTITY)[0]
+        try:
+            signing = SigningKey(bytes.fromhex(seed))
+            link = LinkKey(zmq.curve_public(secret.encode()), secret.encode())
+        except (ValueError, zmq.ZMQError) as error:
+            raise InputError([Problem(str(home / "keys"), "", "damaged keys", "the files that init wrote")]) from error
+        if signing.public != public.signing or link.public != public.link:
+            place = str(home / IDENTITY)
+            raise InputError([Problem(place, "signing, link", public.id, "the public halves of the keys in keys/")])
+        return cls(public, signing, link)
+
+
+class AllowList:
+    """The peers a node listens to, found by link key or by signing key."""
+
+    def __init__(self, identities: Iterable[PublicIdentity]) -> None:
+        self.identities = tuple(identities)
+        self._by_link = {identity.link: identity for identity in self.identities}
+        self._by_key_id = {key_id_of(identity.signing): identity for identity in self.identities}
+        self._verify = {key_id_of(identity.signing): VerifyKey(identity.signing) for identity in self.identities}
+
+    @classmethod
+    def load(cls, path: Path) -> AllowList:
+        """Read an allow-list: `[[node]]` tables as `identity.toml` has them. A missing file allows nobody.
+
+        Raises:
+            InputError: The file is not such a list.
+        """
+        return cls(read_identities(path) if path.exists() else ())
+
+    def by_link(self, link: bytes) -> PublicIdentity | None:
+        """Who has this CURVE key (Z85), if allowed."""
+        return self._by_link.get(link)
+
+    def by_key_id(self, key_id: bytes) -> PublicIdentity | None:
+        """Who signs with this key, if allowed."""
+        return self._by_key_id.get(key_id)
+
+    def verifier(self, key_id: bytes) -> VerifyKey | None:
+        """The signing key with this id, if allowed."""
+        return self._verify.get(key_id)
+
+
+def allow(path: Path, identity: PublicIdentity) -> None:
+    """Append a peer to an allow-list file, replacing an entry of the same id.
+
+    Raises:
+        InputError: The file is there and is not an allow-list.
+    """
+    others = [known for known in read_identities(path) if known.id != identity.id] if path.exists() else []
+    text = "\n".join(known.to_toml("node") for known in [*others, identity])
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_identities(path: Path) -> list[PublicIdentity]:
+    """Read one identity, or a list of `[[node]]` tables.
+
+    Raises:
+        InputError: With the place of every fault.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError([Problem(str(path), "", "", "the file that init writes")]) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError([Problem(str(path), "", str(error), "a TOML file")]) from error
+    tables = document.get("node", [document])
+    if not isinstance(tables, list):
+        raise InputError([Problem(str(path), "node", str(tables), "[[node]] tables")])
+    problems: list[Problem] = []
+    identities = [_identity(str(path), f"node {i + 1}", table, problems) for i, table in enumerate(tables) if table]
+    if problems:
+        raise InputError(problems)
+    return [identity for identity in identities if identity is not None]
+
+
+def _identity(file: str, place: str, table: object, problems: list[Problem]) -> PublicIdentity | None:
+    if not isinstance(table, dict):
+        problems.append(Problem(file, place, str(table), "a table with id, role, signing and link"))
+        return None
+    before = len(problems)
+    id_, role, site = table.get("id", ""), table.get("role", ""), table.get("site", "")
+    signing, link = table.get("signing", ""), table.get("link", "")
+    if not isinstance(id_, str) or not is_name(id_):
+        problems.append(Problem(file, f"{place}, id", str(id_), "a node name such as 'unit-1'"))
+    if role not in ROLES:
+        problems.append(Problem(file, f"{place}, role", str(role), " or ".join(ROLES)))
+    if not isinstance(site, str):
+        problems.append(Problem(file, f"{place}, site", str(site), "a text"))
+    if not isinstance(signing, str) or not _is_hex(signing, 32):
+        problems.append(Problem(file, f"{place}, signing", str(signing), "64 hexadecimal digits"))
+    if not isinstance(link, str) or len(link) != 40 or not link.isascii():
+        problems.append(Problem(file, f"{place}, link", str(link), "a CURVE key of 40 Z85 characters"))
+    if len(problems) > before:
+        return None
+    return PublicIdentity(id_, role, bytes.fromhex(signing), link.encode(), site)
+
+
+def _is_hex(text: str, size: int) -> bool:
+    try:
+        return len(bytes.fromhex(text)) == size
+    except ValueError:
+        return False
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise InputError([Problem(str(path), "", "", "the key that init writes")]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError([Problem(str(path), "", type(error).__name__, "a readable key file")]) from error
+    if mode & 0o077:
+        raise InputError([Problem(str(path), "permissions", oct(mode & 0o777), "0600; run: chmod 600 on the file")])
+    return text

@@ -1,0 +1,85 @@
+"""Every bound of the wire and the link, with its unit and its reason.
+
+A decoder compares a claim with its bound before it allocates anything. The
+relations between bounds are asserted at the end, so that a change of one that
+breaks another is seen at import.
+"""
+
+from __future__ import annotations
+
+# -- names and numbers -------------------------------------------------------------
+
+NAME_CHARS_MAX = 63
+"""Gateway, hub and site names: a DNS label's length (RFC 1035, 2.3.4)."""
+
+POINT_ID_MAX = 2**32 - 1
+"""A local point id is an unsigned 32-bit number; ids are never used again."""
+
+INT63_MAX = 2**63 - 1
+"""Sequences, epochs and times fit signed 64-bit columns everywhere downstream."""
+
+# -- one batch -----------------------------------------------------------------------
+
+BATCH_SAMPLES_MAX = 1 << 20
+"""Samples in one batch. The gateway cuts at 60,000; a million leaves room for bulk import."""
+
+BATCH_POINTS_MAX = 1 << 18
+"""Distinct points in one batch: more than the largest gateway (100,000 points) has."""
+
+PAYLOAD_BYTES_MAX = 16 << 20
+"""A payload as it travels. A million incompressible doubles and stamps are 16 MB."""
+
+PAYLOAD_RAW_BYTES_MAX = 64 << 20
+"""A payload once decompressed. Bounds what a zstd bomb can make us allocate."""
+
+TEXT_BYTES_MAX = 64 << 10
+"""One text value, UTF-8. Longer ones are cut by the driver and marked uncertain."""
+
+HEADER_BYTES_MAX = 512
+"""A packed header: 19 fields, the longest a name and three hashes; about 260 in practice."""
+
+RECORD_BYTES_MAX = 8 << 20
+"""A msgpack record (point table, gap list, statement): 100,000 points at 80 bytes."""
+
+RECORD_ITEMS_MAX = 1 << 18
+"""Entries of one list inside a record: as many as points in a batch."""
+
+# -- the link --------------------------------------------------------------------------
+
+CREDIT_BATCHES_MAX = 4096
+"""Unacknowledged batches a session may have; the receiver may grant fewer."""
+
+CREDIT_BYTES_MAX = 64 << 20
+"""Unacknowledged payload bytes a session may have: bounds a receiver's memory."""
+
+OFFERS_PER_FRAME_MAX = 512
+"""Chains in one offer frame; a hub with more sends several frames."""
+
+CHAINS_PER_SESSION_MAX = 65_536
+"""Chains one peer may keep open at a receiver: 3 streams of 20,000 gateways."""
+
+FRAMES_MAX = 4
+"""Parts of one link message: the kind and at most header, payload, signature."""
+
+CONTROL_BYTES_MAX = 1 << 20
+"""A control frame: 512 offers of about 150 bytes, with ample room."""
+
+BACKLOG = 4096
+"""Listen backlog; with the usual 100 a reconnect of 3,000 gateways took three times as long."""
+
+RECEIVE_HWM = 1000
+"""ZeroMQ's receive queue in messages. Loss never happens here: credit is the bound."""
+
+# -- one-way files ---------------------------------------------------------------------
+
+CONTAINER_BATCHES_MAX = 4096
+"""Batches in one file for a one-way isolator."""
+
+CONTAINER_BYTES_MAX = 64 << 20
+"""One such file: isolators commonly move files up to 100 MB."""
+
+assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
+assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
+assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
+assert RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX
+assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX
