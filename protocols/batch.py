@@ -18,7 +18,6 @@ Layout, byte by byte, with test vectors: `docs/wire.md`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -161,7 +160,9 @@ class Header(NamedTuple):
         try:
             fields = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=True)
         except Exception as error:  # msgpack raises many kinds for bad bytes, none of them ours
-            raise MalformedError(f"expected a msgpack array as header, got {len(data)} other bytes") from error
+            raise MalformedError(
+                f"expected a msgpack array as header, got {len(data)} other bytes"
+            ) from error
         header = cls._from_fields(fields)
         if header.pack() != data:
             raise MalformedError("expected the canonical encoding of the header, got another")
@@ -181,10 +182,14 @@ class Header(NamedTuple):
         if header.n > limits.BATCH_SAMPLES_MAX:
             raise LimitError(f"expected at most {limits.BATCH_SAMPLES_MAX} samples, header claims {header.n}")
         if header.payload_bytes > limits.PAYLOAD_BYTES_MAX:
-            raise LimitError(f"expected at most {limits.PAYLOAD_BYTES_MAX} payload bytes, got {header.payload_bytes}")
+            raise LimitError(
+                f"expected at most {limits.PAYLOAD_BYTES_MAX} payload bytes, got {header.payload_bytes}"
+            )
         try:
             return header._replace(
-                stream=Stream(header.stream), kind=Kind(header.kind), clock_state=ClockState(header.clock_state)
+                stream=Stream(header.stream),
+                kind=Kind(header.kind),
+                clock_state=ClockState(header.clock_state),
             )
         except ValueError as error:
             raise MalformedError(f"unknown number in header: {error}") from error

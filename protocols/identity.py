@@ -132,11 +132,15 @@ class Identity:
             InputError: The name is not allowed, or `home` has keys already.
         """
         if not is_name(id):
-            expected = "lower-case letters, digits, '-', '_' or '.', at most 63, starting with a letter or digit"
+            expected = (
+                "lower-case letters, digits, '-', '_' or '.', at most 63, starting with a letter or digit"
+            )
             raise InputError([Problem(str(home), "id", id, expected)])
         for name in (SIGNING_KEY, LINK_KEY):
             if (home / name).exists():
-                raise InputError([Problem(str(home / name), "", "a key", "no key yet; choose another directory")])
+                raise InputError(
+                    [Problem(str(home / name), "", "a key", "no key yet; choose another directory")]
+                )
         (home / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
         seed = os.urandom(32)
         signing = SigningKey(seed)
@@ -161,10 +165,14 @@ class Identity:
             signing = SigningKey(bytes.fromhex(seed))
             link = LinkKey(zmq.curve_public(secret.encode()), secret.encode())
         except (ValueError, zmq.ZMQError) as error:
-            raise InputError([Problem(str(home / "keys"), "", "damaged keys", "the files that init wrote")]) from error
+            raise InputError(
+                [Problem(str(home / "keys"), "", "damaged keys", "the files that init wrote")]
+            ) from error
         if signing.public != public.signing or link.public != public.link:
             place = str(home / IDENTITY)
-            raise InputError([Problem(place, "signing, link", public.id, "the public halves of the keys in keys/")])
+            raise InputError(
+                [Problem(place, "signing, link", public.id, "the public halves of the keys in keys/")]
+            )
         return cls(public, signing, link)
 
 
@@ -175,7 +183,9 @@ class AllowList:
         self.identities = tuple(identities)
         self._by_link = {identity.link: identity for identity in self.identities}
         self._by_key_id = {key_id_of(identity.signing): identity for identity in self.identities}
-        self._verify = {key_id_of(identity.signing): VerifyKey(identity.signing) for identity in self.identities}
+        self._verify = {
+            key_id_of(identity.signing): VerifyKey(identity.signing) for identity in self.identities
+        }
 
     @classmethod
     def load(cls, path: Path) -> AllowList:
@@ -209,7 +219,7 @@ def allow(path: Path, identity: PublicIdentity) -> None:
     text = "\n".join(known.to_toml("node") for known in [*others, identity])
     temporary = path.with_suffix(".new")
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def read_identities(path: Path) -> list[PublicIdentity]:
@@ -228,7 +238,9 @@ def read_identities(path: Path) -> list[PublicIdentity]:
     if not isinstance(tables, list):
         raise InputError([Problem(str(path), "node", str(tables), "[[node]] tables")])
     problems: list[Problem] = []
-    identities = [_identity(str(path), f"node {i + 1}", table, problems) for i, table in enumerate(tables) if table]
+    identities = [
+        _identity(str(path), f"node {i + 1}", table, problems) for i, table in enumerate(tables) if table
+    ]
     if problems:
         raise InputError(problems)
     return [identity for identity in identities if identity is not None]
@@ -278,5 +290,7 @@ def _read_private(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError([Problem(str(path), "", type(error).__name__, "a readable key file")]) from error
     if mode & 0o077:
-        raise InputError([Problem(str(path), "permissions", oct(mode & 0o777), "0600; run: chmod 600 on the file")])
+        raise InputError(
+            [Problem(str(path), "permissions", oct(mode & 0o777), "0600; run: chmod 600 on the file")]
+        )
     return text

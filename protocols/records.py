@@ -64,14 +64,18 @@ class Opening:
     follows_next: int | None
 
     def pack(self) -> bytes:
+        """The payload of a batch of this kind: a msgpack map."""
         return _pack({"reason": self.reason, "follows": self.follows, "next": self.follows_next})
 
     @classmethod
     def parse(cls, data: bytes) -> Opening:
+        """Read an opening from a peer.
+
+        Raises:
+            MalformedError, LimitError: Not an opening, or larger than one may be.
+        """
         fields = _Fields(data)
-        return cls(
-            fields.choice("reason", OpenReason), fields.optional("follows"), fields.optional("next")
-        )
+        return cls(fields.choice("reason", OpenReason), fields.optional("follows"), fields.optional("next"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,10 @@ def _definition(row: object) -> PointDefinition:
     )  # fmt: skip
     if not isinstance(row, tuple) or len(row) != len(kinds):
         raise MalformedError(f"expected a point definition of {len(kinds)} fields")
-    if not all(isinstance(value, kind) and not isinstance(value, bool) for value, kind in zip(row, kinds, strict=True)):
+    if not all(
+        isinstance(value, kind) and not isinstance(value, bool)
+        for value, kind in zip(row, kinds, strict=True)
+    ):
         raise MalformedError(f"expected the types of a point definition, got {row!r:.120}")
     id_, name, type_, unit, period_ms, resolution, low, high, description = row
     if not 0 <= id_ <= limits.POINT_ID_MAX or not 0 < period_ms <= limits.INT63_MAX:
@@ -252,6 +259,7 @@ class Statement:
     chains: tuple[tuple[int, int, int, int], ...]
 
     def pack(self) -> bytes:
+        """The payload of a batch of this kind: a msgpack map."""
         return _pack(
             {
                 "time": self.time_us,
@@ -267,6 +275,11 @@ class Statement:
 
     @classmethod
     def parse(cls, data: bytes) -> Statement:
+        """Read a statement from a peer.
+
+        Raises:
+            MalformedError, LimitError: Not a statement, or larger than one may be.
+        """
         fields = _Fields(data)
         chains = fields.array("chains")
         for row in chains:
@@ -301,6 +314,7 @@ class Correction:
     offset_us: int
 
     def pack(self) -> bytes:
+        """The payload of a batch of this kind: a msgpack map."""
         return _pack(
             {
                 "boot": self.boot_id,
@@ -312,8 +326,15 @@ class Correction:
 
     @classmethod
     def parse(cls, data: bytes) -> Correction:
+        """Read a correction from a peer.
+
+        Raises:
+            MalformedError, LimitError: Not a correction, or larger than one may be.
+        """
         fields = _Fields(data)
-        return cls(fields.octets("boot", 16), fields.whole("from"), fields.whole("to"), fields.whole("offset"))
+        return cls(
+            fields.octets("boot", 16), fields.whole("from"), fields.whole("to"), fields.whole("offset")
+        )
 
 
 class Mark(IntEnum):
@@ -344,14 +365,25 @@ class Receipt:
     time_us: int
 
     def pack(self) -> bytes:
+        """The one encoding that is signed: a msgpack array."""
         return _pack_list((*_chain_fields(self.chain), self.next, self.head, int(self.mark), self.time_us))
 
     @classmethod
     def parse(cls, data: bytes) -> Receipt:
+        """Read a receipt from a peer.
+
+        Raises:
+            MalformedError, LimitError: Not a receipt, or larger than one may be.
+        """
         row = _row(data, 7)
         chain = parse_chain(row[:3])
         next_, head, mark, time_us = row[3:]
-        if not _is_count(next_) or not isinstance(head, bytes) or len(head) != 32 or not isinstance(time_us, int):
+        if (
+            not _is_count(next_)
+            or not isinstance(head, bytes)
+            or len(head) != 32
+            or not isinstance(time_us, int)
+        ):
             raise MalformedError("expected (next, head, mark, time) in a receipt")
         if mark not in (Mark.HEADQUARTERS, Mark.BACKED_UP):
             raise MalformedError(f"expected mark 1 or 2 in a receipt, got {mark!r:.40}")
@@ -382,12 +414,18 @@ class Refusal:
     receiver: str
 
     def pack(self) -> bytes:
+        """The one encoding that is signed: a msgpack array."""
         return _pack_list(
             (*_chain_fields(self.chain), self.seq, self.head, int(self.reason), self.text, self.receiver)
         )
 
     @classmethod
     def parse(cls, data: bytes) -> Refusal:
+        """Read a refusal from a peer.
+
+        Raises:
+            MalformedError, LimitError: Not a refusal, or larger than one may be.
+        """
         row = _row(data, 8)
         chain = parse_chain(row[:3])
         seq, head, reason, text, receiver = row[3:]
@@ -401,13 +439,13 @@ class Refusal:
 
 
 Signable = TypeVar("Signable", Receipt, Refusal)
+_DOMAIN_OF: dict[type[Receipt | Refusal], bytes] = {Receipt: RECEIPT_DOMAIN, Refusal: REFUSAL_DOMAIN}
 
 
 def sign_record(record: Receipt | Refusal, signer: Signer) -> bytes:
     """Pack and sign a record that travels outside a chain: signature, then the record."""
-    domain = RECEIPT_DOMAIN if isinstance(record, Receipt) else REFUSAL_DOMAIN
     packed = record.pack()
-    return signer.sign(domain, packed) + packed
+    return signer.sign(_DOMAIN_OF[type(record)], packed) + packed
 
 
 def open_record(kind: type[Signable], data: bytes, verifier: Verifier) -> Signable:
@@ -417,7 +455,7 @@ def open_record(kind: type[Signable], data: bytes, verifier: Verifier) -> Signab
         IntegrityError: The signature does not hold.
         MalformedError, LimitError: Not such a record.
     """
-    domain = RECEIPT_DOMAIN if kind is Receipt else REFUSAL_DOMAIN
+    domain = _DOMAIN_OF[kind]
     if len(data) <= 64 or not verifier.verify(domain, data[64:], data[:64]):
         raise IntegrityError(f"the signature of a {kind.__name__.lower()} does not hold")
     return kind.parse(data[64:])
@@ -432,7 +470,9 @@ def inflate(payload: bytes, compressed: bool) -> bytes:
     if not compressed:
         return payload
     try:
-        return _decompressor.decompress(payload, max_output_size=limits.RECORD_BYTES_MAX, allow_extra_data=False)
+        return _decompressor.decompress(
+            payload, max_output_size=limits.RECORD_BYTES_MAX, allow_extra_data=False
+        )
     except zstandard.ZstdError as error:
         raise MalformedError(f"expected a zstd frame of at most {limits.RECORD_BYTES_MAX} bytes") from error
 
@@ -547,7 +587,9 @@ class _Fields:
         return value
 
     def octets(self, name: str, length: int) -> bytes:
-        value: bytes = self._typed(name, lambda v: isinstance(v, bytes) and len(v) == length, f"{length} bytes")
+        value: bytes = self._typed(
+            name, lambda v: isinstance(v, bytes) and len(v) == length, f"{length} bytes"
+        )
         return value
 
     def array(self, name: str) -> tuple[Any, ...]:
@@ -572,5 +614,7 @@ class _Fields:
 
 def _is_int63(value: object) -> bool:
     return (
-        isinstance(value, int) and not isinstance(value, bool) and -limits.INT63_MAX - 1 <= value <= limits.INT63_MAX
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and -limits.INT63_MAX - 1 <= value <= limits.INT63_MAX
     )

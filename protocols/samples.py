@@ -175,7 +175,9 @@ def _join(value_type: ValueType, blocks: Sequence[SampleBlock]) -> SampleBlock:
     if any(block.source_time is not None for block in blocks):
         source_time = np.concatenate(
             [
-                np.full(len(block), NO_SOURCE_TIME, np.int64) if block.source_time is None else block.source_time
+                np.full(len(block), NO_SOURCE_TIME, np.int64)
+                if block.source_time is None
+                else block.source_time
                 for block in blocks
             ]
         )
@@ -191,9 +193,11 @@ def _join(value_type: ValueType, blocks: Sequence[SampleBlock]) -> SampleBlock:
 
 def good(quality: UInt32s) -> npt.NDArray[np.bool_]:
     """Where the severity bits say good (OPC UA Part 4, 7.39: severity 00)."""
-    return (quality >> np.uint32(30)) == 0
+    mask: npt.NDArray[np.bool_] = (quality >> np.uint32(30)) == 0
+    return mask
 
 
 def usable(quality: UInt32s) -> npt.NDArray[np.bool_]:
     """Where the severity is good or uncertain, that is, where there is a value."""
-    return (quality >> np.uint32(31)) == 0
+    mask: npt.NDArray[np.bool_] = (quality >> np.uint32(31)) == 0
+    return mask
