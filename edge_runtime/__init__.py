@@ -1,0 +1,1 @@
+"""The gateway: collects from field devices, buffers, and sends signed batches upward."""
