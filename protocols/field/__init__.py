@@ -1,0 +1,1 @@
+"""Field drivers: how values come from devices."""

@@ -1,0 +1,64 @@
+"""Which drivers there are: entry points of the group `catchment.drivers`, and the built-in ones.
+
+A driver's module is imported when the driver is first used, so that a gateway pays only
+for the protocols it speaks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import cast
+
+from protocols.errors import InputError, Problem
+from protocols.field.base import Driver, DriverContext, DriverType
+from protocols.field.settings import validate
+
+GROUP = "catchment.drivers"
+
+BUILT_IN = {
+    "modbus-tcp": "protocols.field.modbus:MODBUS_TCP",
+    "opcua": "protocols.field.opcua:OPCUA",
+}
+"""Used when the distribution's entry points are not installed, and before them otherwise."""
+
+
+def names() -> list[str]:
+    """Names of all drivers, in alphabetical order."""
+    return sorted(BUILT_IN.keys() | {entry.name for entry in entry_points(group=GROUP)})
+
+
+def driver_type(name: str) -> DriverType:
+    """The driver called `name`.
+
+    Raises:
+        InputError: There is none, or the package it needs is not installed.
+    """
+    try:
+        if name in BUILT_IN:
+            module, _, attribute = BUILT_IN[name].partition(":")
+            return cast("DriverType", getattr(importlib.import_module(module), attribute))
+        for entry in entry_points(group=GROUP, name=name):
+            return cast("DriverType", entry.load())
+    except ImportError as error:
+        expected = f"the package it needs ({error}); install catchment[edge]"
+        raise InputError([Problem("", "driver", name, expected)]) from error
+    near = difflib.get_close_matches(name, names(), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError([Problem("", "driver", name, "one of " + ", ".join(names()) + hint)])
+
+
+def create(name: str, settings: Mapping[str, object], context: DriverContext | None = None) -> Driver:
+    """Make a driver.
+
+    Raises:
+        InputError: The driver is not known, or its settings are wrong.
+    """
+    kind = driver_type(name)
+    context = context or DriverContext()
+    complete, problems = validate(kind.settings, settings, "", f"[device.{context.device}]")
+    if problems:
+        raise InputError(problems)
+    return kind.create(complete, context)

@@ -1,0 +1,1 @@
+"""Portable wire formats: the same files run on CPython and on MicroPython."""
