@@ -1,0 +1,524 @@
+"""The receiving side of a link: verify, stage, acknowledge, refuse.
+
+The owner (a hub, headquarters, or a simulation) calls:
+
+* `receive(peer, node, frames, now)` for each message; `node` is what the link's key proved,
+* `take(...)` for what was verified and staged, and after storing it `committed(...)`,
+  or `abandoned(...)` when storing failed,
+* `custody(...)` with receipts for the gateways, `outgoing()` for the messages to send.
+
+A batch passes these gates in order: its header parses; the session may speak for its
+gateway; its sequence is the next of its chain; it carries the hash of the header before;
+the key it names belongs to that gateway; signature and payload hash hold. Only then is
+it staged, and only what is committed is acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from protocols import limits
+from protocols.batch import (
+    Batch,
+    Chain,
+    Header,
+    Signer,
+    Verifier,
+    check_payload,
+    check_signature,
+    header_hash,
+)
+from protocols.errors import IntegrityError, PeerError
+from protocols.records import Receipt, Refusal, RefusalReason, sign_record
+from protocols.records import Mark as Custody
+from protocols.session import messages
+from protocols.session.messages import Accepted, Frames, Mark, Marks, Offer
+
+SESSION_IDLE_S = 60.0
+"""A peer silent for this long has no session any more: twelve keepalives."""
+
+REWIND_EVERY_S = 0.3
+"""A rewind is asked for at most this often a chain: the window may hold many late batches."""
+
+SESSION_CREDIT_BYTES_MIN = 1 << 20
+"""However many peers there are, each may have this much under way."""
+
+TAKEOVERS_MAX = 3
+"""So many changes of a node between two live connections within `TAKEOVER_S` mean a clone."""
+
+TAKEOVER_S = 120.0
+"""The window for `TAKEOVERS_MAX`."""
+
+
+class Finding(Enum):
+    """What a receiver noticed and an operator should see."""
+
+    FORK = "fork"
+    CLONE = "clone"
+    REFUSED = "refused"
+    HOLE = "hole"
+    MALFORMED = "malformed"
+
+
+class Noticed(NamedTuple):
+    """One finding, for the log and the status page."""
+
+    finding: Finding
+    node: str
+    chain: Chain | None
+    detail: str
+
+
+class KeyBook(NamedTuple):
+    """How a receiver finds keys.
+
+    Args:
+        verifier: From a key id to the key that checks signatures, or `None`.
+        owner: From a key id to the gateway's name that this key may sign for, or `None`.
+    """
+
+    verifier: Callable[[bytes], Verifier | None]
+    owner: Callable[[bytes], str | None]
+
+
+@dataclass(slots=True)
+class _Session:
+    peer: bytes
+    node: str
+    role: str
+    heard: float
+    chains: set[Chain] = field(default_factory=set)
+    granted: tuple[int, int] = (0, 0)
+    staged_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where a chain stands, staged ones included; `head` is empty when it cannot be known.
+
+    A tentative position is where a chain would begin, or go on after a hole; nothing was
+    accepted there yet, so another offer may still move it.
+    """
+
+    next: int
+    head: bytes
+    hole_from: int | None = None
+    tentative: bool = False
+
+
+class Receiver:
+    """All sessions of one receiving node; see the module's docstring.
+
+    Args:
+        node: Our name.
+        signer: Signs refusals.
+        marks: What is durable here.
+        keys: Whom signatures may belong to.
+        any_start: True at a hub, which takes a chain it never saw from where it is
+            offered; headquarters must have every chain from its first batch.
+        credit_batches: Unacknowledged batches granted to a session.
+        budget_bytes: Unacknowledged bytes granted to all sessions together.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        signer: Signer,
+        marks: Marks,
+        keys: KeyBook,
+        *,
+        any_start: bool,
+        credit_batches: int = 512,
+        budget_bytes: int = 256 << 20,
+    ) -> None:
+        assert 0 < credit_batches <= limits.CREDIT_BATCHES_MAX
+        self._node = node
+        self._signer = signer
+        self._marks = marks
+        self._keys = keys
+        self._any_start = any_start
+        self._credit_batches = credit_batches
+        self._budget_bytes = budget_bytes
+        self._paused = False
+        self._sessions: dict[bytes, _Session] = {}
+        self._peer_of: dict[str, bytes] = {}
+        self._takeovers: dict[str, deque[float]] = {}
+        self._open: dict[Chain, set[bytes]] = {}
+        self._positions: dict[Chain, _Position] = {}
+        self._staged: deque[tuple[Accepted, bytes]] = deque()
+        self._hashes: dict[tuple[Chain, int], bytes] = {}
+        self._in_commit: dict[tuple[Chain, int], tuple[bytes, int]] = {}
+        self._rewound: dict[Chain, tuple[int, float]] = {}
+        self._receipts: dict[tuple[Chain, Custody], bytes] = {}
+        self._holes: dict[Chain, tuple[int, int, float]] = {}
+        self._out: list[tuple[bytes, Frames]] = []
+        self._noticed: list[Noticed] = []
+        self.duplicates = 0
+        """Batches that were below the mark and equal to what is held."""
+
+    # -- called by the owner ---------------------------------------------------------------
+
+    def receive(self, peer: bytes, node: str, role: str, frames: Frames, now: float) -> None:
+        """Take one message.
+
+        Args:
+            peer: Which connection it came over.
+            node: The node whose link key that connection proved.
+            role: That node's role by the allow-list.
+            frames: The message.
+            now: Seconds on the monotonic clock.
+        """
+        if not frames or len(frames) > limits.FRAMES_MAX:
+            return
+        try:
+            if frames[0] == messages.HELLO:
+                self._on_hello(peer, node, role, frames, now)
+                return
+            session = self._sessions.get(peer)
+            if session is None:
+                self._out.append((peer, messages.unknown()))
+                return
+            session.heard = now
+            handler = self._HANDLERS.get(frames[0])
+            if handler is not None:
+                handler(self, session, frames, now)
+        except PeerError as error:
+            self._noticed.append(Noticed(Finding.MALFORMED, node, None, str(error)))
+
+    def take(self, batches_max: int, bytes_max: int) -> list[Accepted]:
+        """What was verified and not yet taken, in order; at least one if there is any."""
+        taken: list[Accepted] = []
+        size = 0
+        while self._staged and len(taken) < batches_max:
+            accepted, peer = self._staged[0]
+            if taken and size + accepted.batch.size > bytes_max:
+                break
+            self._staged.popleft()
+            size += accepted.batch.size
+            taken.append(accepted)
+            self._in_commit[(accepted.chain, accepted.header.seq)] = (peer, accepted.batch.size)
+        return taken
+
+    @property
+    def staged(self) -> int:
+        """Batches verified and not yet taken."""
+        return len(self._staged)
+
+    def committed(self, accepted: Iterable[Accepted], now: float) -> None:
+        """What was taken is durable: acknowledge it to everyone who has those chains open."""
+        marks: dict[Chain, int] = {}
+        for item in accepted:
+            seq = item.header.seq
+            marks[item.chain] = max(marks.get(item.chain, 0), seq + 1)
+            self._hashes.pop((item.chain, seq), None)
+            self._release(item.chain, seq)
+        self._acknowledge(marks)
+
+    def abandoned(self, now: float) -> None:
+        """A commit failed: forget all that is staged and have it sent again."""
+        chains = {accepted.chain for accepted, _ in self._staged} | {chain for chain, _ in self._in_commit}
+        for session in self._sessions.values():
+            session.staged_bytes = 0
+        self._staged.clear()
+        self._hashes.clear()
+        self._in_commit.clear()
+        for chain in chains:
+            self.reload(chain)
+
+    def reload(self, chain: Chain) -> None:
+        """The owner changed what is durable of a chain: read the mark anew and rewind its senders."""
+        assert not any(accepted.chain == chain for accepted, _ in self._staged)
+        self._positions.pop(chain, None)
+        position = self._position(chain)
+        if position is not None:
+            for peer in self._open.get(chain, ()):
+                self._out.append((peer, messages.rewind(chain, position.next)))
+
+    def custody(self, receipt: Receipt, signed: bytes) -> None:
+        """Pass a receipt down, now and to sessions that open the chain later."""
+        self._receipts[(receipt.chain, receipt.mark)] = signed
+        for peer in self._open.get(receipt.chain, ()):
+            self._out.append((peer, messages.receipt(signed)))
+
+    def refuse(self, chain: Chain, seq: int, head: bytes, reason: RefusalReason, text: str) -> bytes:
+        """Refuse one batch with our signature; returns the signed refusal, as it went down."""
+        signed = sign_record(Refusal(chain, seq, head, reason, text[:200], self._node), self._signer)
+        self.pass_refusal(chain, signed)
+        self._noticed.append(
+            Noticed(Finding.REFUSED, chain.gateway, chain, f"{seq}: {reason.name}: {text[:200]}")
+        )
+        return signed
+
+    def pass_refusal(self, chain: Chain, signed: bytes) -> None:
+        """Pass a refusal that someone above us signed."""
+        for peer in self._open.get(chain, ()):
+            self._out.append((peer, messages.refusal(signed)))
+
+    def holes(self) -> dict[Chain, tuple[int, int, float]]:
+        """Chains that are offered only beyond our mark: (our next, oldest offered, since when)."""
+        return dict(self._holes)
+
+    def accept_hole(self, chain: Chain) -> None:
+        """Give up what is missing of a chain and go on at the oldest batch that is offered."""
+        missing_from, oldest, _ = self._holes.pop(chain)
+        self._positions[chain] = _Position(oldest, b"", missing_from, tentative=True)
+        for peer in self._open.get(chain, ()):
+            self._out.append((peer, messages.rewind(chain, oldest)))
+
+    def pause(self, paused: bool) -> None:
+        """Grant no credit while the store has no room; what is under way is still taken."""
+        if paused != self._paused:
+            self._paused = paused
+            for session in self._sessions.values():
+                self._out.append((session.peer, messages.ack([], *self._grant(session))))
+
+    def tick(self, now: float) -> None:
+        """Forget sessions whose peers have been silent for too long."""
+        for peer in [p for p, session in self._sessions.items() if now - session.heard > SESSION_IDLE_S]:
+            self._close(peer)
+
+    def outgoing(self) -> list[tuple[bytes, Frames]]:
+        """The (peer, message) pairs to send now, in order; each is given once."""
+        out, self._out = self._out, []
+        return out
+
+    def noticed(self) -> list[Noticed]:
+        """Findings since the last call."""
+        noticed, self._noticed = self._noticed, []
+        return noticed
+
+    def sessions(self) -> dict[str, float]:
+        """Every node with a session and when it was last heard (monotonic seconds)."""
+        return {session.node: session.heard for session in self._sessions.values()}
+
+    # -- one method a message ------------------------------------------------------------------
+
+    def _on_hello(self, peer: bytes, node: str, role: str, frames: Frames, now: float) -> None:
+        versions, *claimed = messages.parse_hello(frames)
+        if claimed != [node, role]:
+            raise IntegrityError(f"the link key is that of {role} {node!r}, the hello says {claimed!r}")
+        common = max(set(versions) & set(messages.VERSIONS), default=0)
+        if not common:
+            self._out.append((peer, messages.welcome(0, self._node, 0, 0)))
+            return
+        before = self._peer_of.get(node)
+        if before is not None and before != peer:
+            self._note_takeover(node, now)
+            self._close(before)
+        self._close(peer)
+        session = _Session(peer, node, role, now)
+        self._sessions[peer] = session
+        self._peer_of[node] = peer
+        self._out.append((peer, messages.welcome(common, self._node, *self._grant(session))))
+
+    def _on_offers(self, session: _Session, frames: Frames, now: float) -> None:
+        answers = []
+        for offer in messages.parse_offers(frames):
+            self._check_right(session, offer.chain)
+            if len(session.chains) >= limits.CHAINS_PER_SESSION_MAX:
+                raise IntegrityError(
+                    f"{session.node} offers more than {limits.CHAINS_PER_SESSION_MAX} chains"
+                )
+            session.chains.add(offer.chain)
+            self._open.setdefault(offer.chain, set()).add(session.peer)
+            answers.append(self._answer_offer(session, offer, now))
+        for frames_ in messages.marks(answers):
+            self._out.append((session.peer, frames_))
+        for mark in answers:
+            for custody in (Custody.HEADQUARTERS, Custody.BACKED_UP):
+                signed = self._receipts.get((mark.chain, custody))
+                if signed is not None:
+                    self._out.append((session.peer, messages.receipt(signed)))
+
+    def _answer_offer(self, session: _Session, offer: Offer, now: float) -> Mark:
+        position = self._position(offer.chain)
+        if self._any_start:
+            position = self._start(session, offer, position)
+        elif position is None:
+            position = _Position(0, b"")
+        if offer.oldest > position.next and session.node != offer.chain.gateway:
+            since = self._holes.get(offer.chain, (0, 0, now))[2]
+            self._holes[offer.chain] = (position.next, offer.oldest, since)
+            detail = f"expected {position.next}, oldest offered {offer.oldest}"
+            self._noticed.append(Noticed(Finding.HOLE, session.node, offer.chain, detail))
+        elif offer.chain in self._holes:
+            del self._holes[offer.chain]
+        return Mark(offer.chain, position.next, position.head)
+
+    def _start(self, session: _Session, offer: Offer, position: _Position | None) -> _Position:
+        """Where a hub goes on: what the chain's own gateway no longer holds, it will not get.
+
+        The gateway let go of it because headquarters signed for it, so the hole is one in
+        this hub's copy only.
+        """
+        if position is None:
+            position = _Position(offer.oldest, b"", None, tentative=True)
+        elif position.tentative:
+            position = _Position(offer.oldest, b"", position.hole_from, tentative=True)
+        elif offer.oldest > position.next and session.node == offer.chain.gateway:
+            position = _Position(offer.oldest, b"", position.next, tentative=True)
+        self._positions[offer.chain] = position
+        return position
+
+    def _on_batch(self, session: _Session, frames: Frames, now: float) -> None:
+        batch = messages.parse_batch(frames)
+        header = Header.parse(batch.header)
+        chain, seq = header.chain, header.seq
+        self._check_right(session, chain)
+        if chain not in session.chains:
+            raise IntegrityError(f"expected an offer of {chain} before its batches")
+        position = self._position(chain)
+        if position is None:
+            position = self._positions[chain] = _Position(0, b"")
+        if seq > position.next:
+            self._rewind(session, chain, position.next, now)
+        elif seq < position.next:
+            self._on_old_batch(session, chain, seq, batch, now)
+        elif session.staged_bytes + batch.size > 2 * limits.CREDIT_BYTES_MAX:
+            raise IntegrityError(f"{session.node} sends far beyond its credit")
+        else:
+            self._stage(session, header, batch, position)
+
+    def _stage(self, session: _Session, header: Header, batch: Batch, position: _Position) -> None:
+        chain, seq = header.chain, header.seq
+        if (position.head and header.previous != position.head) or (
+            seq == 0 and header.previous != bytes(32)
+        ):
+            self._refuse_to(
+                session, chain, seq, batch, RefusalReason.CHAIN, "not linked to the header before it"
+            )
+            return
+        verifier = self._keys.verifier(header.key_id)
+        if verifier is None or self._keys.owner(header.key_id) != chain.gateway:
+            text = f"key {header.key_id.hex()} is not allowed for {chain.gateway}"
+            self._refuse_to(session, chain, seq, batch, RefusalReason.KEY, text)
+            return
+        try:
+            check_payload(header, batch)
+        except IntegrityError as error:
+            self._refuse_to(session, chain, seq, batch, RefusalReason.HASH, str(error))
+            return
+        try:
+            check_signature(batch, verifier)
+        except IntegrityError as error:
+            self._refuse_to(session, chain, seq, batch, RefusalReason.SIGNATURE, str(error))
+            return
+        head = header_hash(batch.header)
+        self._staged.append((Accepted(chain, header, batch, position.hole_from), session.peer))
+        self._positions[chain] = _Position(seq + 1, head)
+        self._hashes[(chain, seq)] = head
+        session.staged_bytes += batch.size
+
+    def _on_old_batch(self, session: _Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:
+        if self._verdict(chain, seq, header_hash(batch.header)) == messages.DIFFERENT:
+            detail = f"sequence {seq} is held with another header"
+            self._noticed.append(Noticed(Finding.FORK, session.node, chain, detail))
+            self._refuse_to(session, chain, seq, batch, RefusalReason.CHAIN, detail)
+            return
+        self.duplicates += 1
+        durable = self._marks.mark(chain)
+        if durable is not None and durable[0] > seq:
+            self._out.append((session.peer, messages.ack([(chain, durable[0])], *self._grant(session))))
+
+    def _on_query(self, session: _Session, frames: Frames, now: float) -> None:
+        chain, seq, head = messages.parse_query(frames)
+        self._check_right(session, chain)
+        verdict = self._verdict(chain, seq, head)
+        if verdict == messages.DIFFERENT:
+            self._noticed.append(Noticed(Finding.FORK, session.node, chain, f"sequence {seq} differs"))
+        self._out.append((session.peer, messages.answer(chain, seq, verdict)))
+
+    def _on_alive(self, session: _Session, frames: Frames, now: float) -> None:
+        self._out.append((session.peer, messages.ack([], *self._grant(session))))
+
+    _HANDLERS = {
+        messages.OFFER: _on_offers,
+        messages.BATCH: _on_batch,
+        messages.QUERY: _on_query,
+        messages.ALIVE: _on_alive,
+    }
+
+    # -- leaves ----------------------------------------------------------------------------------
+
+    def _position(self, chain: Chain) -> _Position | None:
+        position = self._positions.get(chain)
+        if position is None:
+            durable = self._marks.mark(chain)
+            if durable is not None:
+                position = self._positions[chain] = _Position(*durable)
+        return position
+
+    def _verdict(self, chain: Chain, seq: int, head: bytes) -> int:
+        position = self._position(chain)
+        if position is None or seq >= position.next:
+            return messages.DIFFERENT
+        known = self._hashes.get((chain, seq)) or self._marks.header_hash(chain, seq)
+        if known is None:
+            return messages.FORGOTTEN
+        return messages.EQUAL if known == head else messages.DIFFERENT
+
+    def _check_right(self, session: _Session, chain: Chain) -> None:
+        """A gateway speaks for itself; a hub relays for anyone, whose own signature is checked."""
+        if session.role == "gateway" and chain.gateway != session.node:
+            raise IntegrityError(f"gateway {session.node!r} speaks for {chain.gateway!r}")
+
+    def _refuse_to(
+        self, session: _Session, chain: Chain, seq: int, batch: Batch, reason: RefusalReason, text: str
+    ) -> None:
+        refusal = Refusal(chain, seq, header_hash(batch.header), reason, text[:200], self._node)
+        self._out.append((session.peer, messages.refusal(sign_record(refusal, self._signer))))
+        self._noticed.append(
+            Noticed(Finding.REFUSED, session.node, chain, f"{seq}: {reason.name}: {text[:200]}")
+        )
+
+    def _rewind(self, session: _Session, chain: Chain, next_: int, now: float) -> None:
+        last_next, last_time = self._rewound.get(chain, (-1, 0.0))
+        if last_next == next_ and now - last_time < REWIND_EVERY_S:
+            return
+        self._rewound[chain] = (next_, now)
+        self._out.append((session.peer, messages.rewind(chain, next_)))
+
+    def _acknowledge(self, marks: dict[Chain, int]) -> None:
+        by_peer: dict[bytes, list[tuple[Chain, int]]] = {}
+        for chain, next_ in marks.items():
+            for peer in self._open.get(chain, ()):
+                by_peer.setdefault(peer, []).append((chain, next_))
+        for peer, items in by_peer.items():
+            self._out.append((peer, messages.ack(items, *self._grant(self._sessions[peer]))))
+
+    def _release(self, chain: Chain, seq: int) -> None:
+        peer, size = self._in_commit.pop((chain, seq), (b"", 0))
+        session = self._sessions.get(peer)
+        if session is not None:
+            session.staged_bytes = max(0, session.staged_bytes - size)
+
+    def _grant(self, session: _Session) -> tuple[int, int]:
+        if self._paused:
+            return 0, 0
+        share = self._budget_bytes // max(1, len(self._sessions))
+        size = min(limits.CREDIT_BYTES_MAX, max(SESSION_CREDIT_BYTES_MIN, share))
+        session.granted = (self._credit_batches, size)
+        return session.granted
+
+    def _note_takeover(self, node: str, now: float) -> None:
+        times = self._takeovers.setdefault(node, deque(maxlen=TAKEOVERS_MAX))
+        times.append(now)
+        if len(times) == TAKEOVERS_MAX and now - times[0] < TAKEOVER_S:
+            detail = f"{TAKEOVERS_MAX} connections took turns within {now - times[0]:.0f} s"
+            self._noticed.append(Noticed(Finding.CLONE, node, None, detail))
+
+    def _close(self, peer: bytes) -> None:
+        session = self._sessions.pop(peer, None)
+        if session is None:
+            return
+        if self._peer_of.get(session.node) == peer:
+            del self._peer_of[session.node]
+        for chain in session.chains:
+            peers = self._open[chain]
+            peers.discard(peer)
+            if not peers:
+                del self._open[chain]

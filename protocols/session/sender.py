@@ -1,0 +1,475 @@
+"""The sending side of a link: what to offer, what to send next, what to believe.
+
+The owner (a link on a socket, or a simulation) calls, in any order:
+
+* `start(now)` for each new connection, `tick(now)` now and then,
+* `receive(frames, now)` for each message that came,
+* `offer(...)` whenever its outbox holds something new,
+* `wanted()` to learn what to read from the outbox, and `supply(...)` with what it read,
+* `outgoing()` for the messages to send.
+
+Order of sending: events before point tables before data; the newest epoch of a stream
+before those that drain behind it; gateways in turn.
+
+A fork is found here: the receiver names the hash of its last header, and when ours at
+that place differs we search for the first sequence that differs. Because headers are
+hash-linked, equality at a sequence means equality at all before it, so a bisection does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from protocols import limits
+from protocols.batch import Batch, Chain, Header, Stream, Verifier, header_hash
+from protocols.errors import PeerError
+from protocols.records import Receipt, Refusal, RefusalReason, open_record
+from protocols.session import messages
+from protocols.session.messages import Frames, Offer
+
+KEEPALIVE_S = 5.0
+"""A session that sends nothing says so this often, so that receipts keep coming."""
+
+ANSWER_TIMEOUT_S = 15.0
+"""Without any answer for this long the connection is given up: three keepalives."""
+
+READ_BATCHES_MAX = 32
+"""Batches read from the outbox at a time: enough to keep the window full."""
+
+READ_BYTES_MAX = 4 << 20
+"""The same in bytes: bounds what is read ahead of the socket."""
+
+
+class Ready(NamedTuple):
+    """The session is open."""
+
+    receiver: str
+
+
+class Stored(NamedTuple):
+    """The receiver holds the chain durably below `next`."""
+
+    chain: Chain
+    next: int
+
+
+class Receipted(NamedTuple):
+    """Headquarters signed for the chain; the signature was checked."""
+
+    receipt: Receipt
+    signed: bytes
+
+
+class Refused(NamedTuple):
+    """A batch was refused; the signature was checked."""
+
+    refusal: Refusal
+    signed: bytes
+
+
+class Forked(NamedTuple):
+    """From `seq` on, the receiver holds other headers than we do."""
+
+    chain: Chain
+    seq: int
+
+
+class Behind(NamedTuple):
+    """The receiver wants `wanted`, but we hold nothing before `oldest`."""
+
+    chain: Chain
+    wanted: int
+    oldest: int
+
+
+class Disconnected(NamedTuple):
+    """The connection is of no more use; make a new one and call `start`."""
+
+    why: str
+
+
+SenderEvent = Ready | Stored | Receipted | Refused | Forked | Behind | Disconnected
+
+
+class Wanted(NamedTuple):
+    """What to read from the outbox next and hand to `supply`."""
+
+    chain: Chain
+    seq: int
+    batches_max: int
+    bytes_max: int
+
+
+class _State(Enum):
+    CLOSED = 0
+    GREETING = 1
+    OPEN = 2
+
+
+@dataclass(slots=True)
+class _ChainState:
+    """One chain as this session sees it.
+
+    `head` is the receiver's last header hash, to be compared once, with the batch that
+    follows it; empty when it was compared or is not known. `low`, `high` bound the
+    bisection: headers below `low` are equal, the one at `high` is not. A chain is `stopped`
+    after a fork or a refusal until its owner has cut it back, and `waiting` while the
+    receiver wants what we no longer hold.
+    """
+
+    offer: Offer
+    acked: int = 0
+    sent: int = 0
+    answered: bool = False
+    stopped: bool = False
+    waiting: bool = False
+    head: bytes = b""
+    low: int = -1
+    high: int = -1
+    asked: int = -1
+    flight: deque[tuple[int, int]] = field(default_factory=deque)
+
+    @property
+    def bisecting(self) -> bool:
+        return self.high >= 0
+
+    @property
+    def pending(self) -> bool:
+        if not self.answered or self.stopped or self.waiting:
+            return False
+        return self.asked < 0 if self.bisecting else self.sent < self.offer.next
+
+
+class Sender:
+    """One session's sending side; see the module's docstring.
+
+    Args:
+        node: Our name.
+        role: `gateway` or `hub`.
+        headquarters: Checks receipts, and refusals of headquarters passed down.
+        receiver: Checks refusals of the direct peer.
+        owns_chains: True at a gateway, which alone extends its chains: a receiver that is
+            ahead of us then means that we were restored from an old image. A hub may
+            well find a receiver ahead, because another hub delivered.
+    """
+
+    def __init__(
+        self, node: str, role: str, *, headquarters: Verifier, receiver: Verifier, owns_chains: bool
+    ) -> None:
+        self._node = node
+        self._role = role
+        self._headquarters = headquarters
+        self._receiver = receiver
+        self._owns_chains = owns_chains
+        self._state = _State.CLOSED
+        self._chains: dict[Chain, _ChainState] = {}
+        self._newest: dict[tuple[str, Stream], int] = {}
+        self._ready: list[OrderedDict[Chain, None]] = [OrderedDict() for _ in range(2 * len(Stream))]
+        self._out: list[Frames] = []
+        self._credit_batches = 0
+        self._credit_bytes = 0
+        self._flight_batches = 0
+        self._flight_bytes = 0
+        self._heard = 0.0
+        self._spoke = 0.0
+        self.malformed = 0
+        """Messages from the receiver that were not understood or not truly signed."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the session is open."""
+        return self._state is _State.OPEN
+
+    # -- called by the owner -----------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Greet over a new connection; what was known of the old one is forgotten."""
+        self._state = _State.GREETING
+        self._chains.clear()
+        self._newest.clear()
+        for chains in self._ready:
+            chains.clear()
+        self._out = [messages.hello(self._node, self._role)]
+        self._credit_batches = self._credit_bytes = 0
+        self._flight_batches = self._flight_bytes = 0
+        self._heard = self._spoke = now
+
+    def tick(self, now: float) -> list[SenderEvent]:
+        """Keep the session alive, or give it up when the receiver has been silent for too long."""
+        if self._state is _State.CLOSED:
+            return []
+        if now - self._heard > ANSWER_TIMEOUT_S:
+            return self._give_up(f"no answer for {ANSWER_TIMEOUT_S:.0f} s")
+        if self.open and now - self._spoke >= KEEPALIVE_S:
+            self._out.append(messages.alive())
+            self._spoke = now
+        return []
+
+    def offer(self, offers: Iterable[Offer], now: float) -> None:
+        """Tell what the outbox holds; only what is new or changed is sent on."""
+        if not self.open:
+            return
+        news = []
+        for offer in offers:
+            state = self._chains.get(offer.chain)
+            if state is not None and offer.next < state.offer.next:
+                self._stop(offer.chain, state)  # its owner cut it back: ask the receiver anew
+                state = None
+            if state is None:
+                self._chains[offer.chain] = _ChainState(offer)
+                self._note_newest(offer.chain)
+                news.append(offer)
+            elif state.offer != offer:
+                state.offer = offer
+                self._schedule(offer.chain, state)
+        if news:
+            self._out.extend(messages.offers(news))
+            self._spoke = now
+
+    def wanted(self) -> Wanted | None:
+        """What to read next, or `None` when there is nothing to send or no credit for it."""
+        if not self.open:
+            return None
+        room_batches = self._credit_batches - self._flight_batches
+        room_bytes = self._credit_bytes - self._flight_bytes
+        if room_batches <= 0 or (room_bytes <= 0 and self._flight_batches > 0):
+            return None
+        for ready in self._ready:
+            while ready:
+                chain = next(iter(ready))
+                state = self._chains[chain]
+                if not state.pending:
+                    del ready[chain]
+                    continue
+                if state.bisecting:
+                    return Wanted(chain, (state.low + state.high) // 2, 1, 1)
+                count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
+                return Wanted(chain, state.sent, count, max(1, min(room_bytes, READ_BYTES_MAX)))
+        return None
+
+    def supply(self, wanted: Wanted, batches: Sequence[Batch], now: float) -> list[SenderEvent]:
+        """Take what the outbox gave for `wanted`; an empty answer pauses the chain until a new offer."""
+        state = self._chains.get(wanted.chain)
+        if state is None or not state.pending:
+            return []
+        ready = self._ready[self._rank(wanted.chain)]
+        if not batches:
+            ready.pop(wanted.chain, None)
+            return []
+        if state.bisecting:
+            state.asked = wanted.seq
+            self._out.append(messages.query(wanted.chain, wanted.seq, header_hash(batches[0].header)))
+            return []
+        if wanted.seq != state.sent:
+            return []
+        head, state.head = state.head, b""
+        if head and Header.parse(batches[0].header).previous != head:
+            return self._suspect(wanted.chain, state, state.sent)
+        for batch in batches:
+            self._out.append(messages.batch(batch))
+            state.flight.append((state.sent, batch.size))
+            state.sent += 1
+            self._flight_batches += 1
+            self._flight_bytes += batch.size
+        self._spoke = now
+        if wanted.chain in ready:
+            ready.move_to_end(wanted.chain)
+        return []
+
+    def outgoing(self) -> list[Frames]:
+        """The messages to send now, in order; each is given once."""
+        out, self._out = self._out, []
+        return out
+
+    def receive(self, frames: Frames, now: float) -> list[SenderEvent]:
+        """Take one message from the receiver; what is malformed or not truly signed is counted and ignored."""
+        if self._state is _State.CLOSED or not frames:
+            return []
+        self._heard = now
+        handler = self._HANDLERS.get(frames[0])
+        if handler is None:
+            self.malformed += 1
+            return []
+        try:
+            return handler(self, frames)
+        except PeerError:
+            self.malformed += 1
+            return []
+
+    # -- one method a message ------------------------------------------------------------
+
+    def _on_welcome(self, frames: Frames) -> list[SenderEvent]:
+        version, receiver, credit_batches, credit_bytes = messages.parse_welcome(frames)
+        if version not in messages.VERSIONS:
+            return self._give_up(f"{receiver} speaks no version of the link that we do: {messages.VERSIONS}")
+        if self._state is not _State.GREETING:
+            return []
+        self._state = _State.OPEN
+        self._credit_batches, self._credit_bytes = credit_batches, credit_bytes
+        return [Ready(receiver)]
+
+    def _on_marks(self, frames: Frames) -> list[SenderEvent]:
+        events: list[SenderEvent] = []
+        for mark in messages.parse_marks(frames):
+            state = self._chains.get(mark.chain)
+            if state is not None:
+                self._forget_flight(state, 0)
+                state.answered, state.stopped, state.waiting = True, False, False
+                state.low = state.high = state.asked = -1
+                events += self._go_on(mark.chain, state, mark.next, mark.head)
+        return events
+
+    def _on_ack(self, frames: Frames) -> list[SenderEvent]:
+        marks, self._credit_batches, self._credit_bytes = messages.parse_ack(frames)
+        events: list[SenderEvent] = []
+        for chain, next_ in marks:
+            state = self._chains.get(chain)
+            if state is None or not state.answered or next_ <= state.acked:
+                continue
+            if next_ > state.offer.next and self._owns_chains:
+                continue  # only MARKS may tell us that we fell behind; it carries the head to prove it
+            state.acked = next_
+            self._land(state, next_)
+            if next_ > state.sent:
+                state.sent, state.head = next_, b""
+            events.append(Stored(chain, min(next_, state.offer.next)))
+            self._schedule(chain, state)
+        return events
+
+    def _on_rewind(self, frames: Frames) -> list[SenderEvent]:
+        chain, next_ = messages.parse_rewind(frames)
+        state = self._chains.get(chain)
+        if state is None or not state.answered or state.bisecting or state.stopped:
+            return []
+        self._forget_flight(state, 0)
+        state.waiting = False
+        return self._go_on(chain, state, next_, b"")
+
+    def _on_answer(self, frames: Frames) -> list[SenderEvent]:
+        chain, seq, verdict = messages.parse_answer(frames)
+        state = self._chains.get(chain)
+        if state is None or not state.bisecting or seq != state.asked:
+            return []
+        state.asked = -1
+        if verdict == messages.EQUAL:
+            state.low = seq + 1
+        else:
+            state.high = seq
+        return self._bisect(chain, state)
+
+    def _on_receipt(self, frames: Frames) -> list[SenderEvent]:
+        signed = messages.signed_part(frames)
+        return [Receipted(open_record(Receipt, signed, self._headquarters), signed)]
+
+    def _on_refusal(self, frames: Frames) -> list[SenderEvent]:
+        signed = messages.signed_part(frames)
+        try:
+            refusal = open_record(Refusal, signed, self._receiver)
+        except PeerError:
+            refusal = open_record(Refusal, signed, self._headquarters)
+        state = self._chains.get(refusal.chain)
+        if refusal.reason is RefusalReason.CHAIN and state is not None and not state.stopped:
+            return self._suspect(refusal.chain, state, refusal.seq)
+        if refusal.reason is not RefusalReason.PAYLOAD and state is not None:
+            self._stop(refusal.chain, state)
+        return [Refused(refusal, signed)]
+
+    def _on_unknown(self, frames: Frames) -> list[SenderEvent]:
+        return self._give_up("the receiver knows no session with us") if self.open else []
+
+    _HANDLERS = {
+        messages.WELCOME: _on_welcome,
+        messages.MARKS: _on_marks,
+        messages.ACK: _on_ack,
+        messages.REWIND: _on_rewind,
+        messages.ANSWER: _on_answer,
+        messages.RECEIPT: _on_receipt,
+        messages.REFUSAL: _on_refusal,
+        messages.UNKNOWN: _on_unknown,
+    }
+
+    # -- where to go on --------------------------------------------------------------------
+
+    def _go_on(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
+        """The receiver stands at `next_`, after a header with hash `head` (empty: not known)."""
+        offer = state.offer
+        if next_ > offer.next:
+            if self._owns_chains:
+                return self._suspect(chain, state, offer.next)
+            state.acked = state.sent = next_
+            return [Stored(chain, offer.next)]
+        if next_ < offer.oldest:
+            state.waiting = True
+            return [Behind(chain, next_, offer.oldest)]
+        if next_ == offer.next and next_ > 0 and head and head != offer.head:
+            return self._suspect(chain, state, next_)
+        state.acked = state.sent = next_
+        state.head = head if 0 < next_ < offer.next else b""
+        self._schedule(chain, state)
+        return [Stored(chain, next_)]
+
+    def _suspect(self, chain: Chain, state: _ChainState, end: int) -> list[SenderEvent]:
+        """Headers differ somewhere below `end`, or the receiver has more than we: find out where."""
+        self._forget_flight(state, 0)
+        state.low, state.high, state.asked = state.offer.oldest, end, -1
+        return self._bisect(chain, state)
+
+    def _bisect(self, chain: Chain, state: _ChainState) -> list[SenderEvent]:
+        if state.low < state.high:
+            self._schedule(chain, state)
+            return []
+        seq, state.low, state.high = state.high, -1, -1
+        self._stop(chain, state)
+        return [Forked(chain, seq)]
+
+    def _stop(self, chain: Chain, state: _ChainState) -> None:
+        """Send no more of this chain in this session; the owner decides what becomes of it."""
+        self._forget_flight(state, 0)
+        state.stopped = True
+        for ready in self._ready:
+            ready.pop(chain, None)
+
+    def _give_up(self, why: str) -> list[SenderEvent]:
+        self._state = _State.CLOSED
+        self._out = []
+        return [Disconnected(why)]
+
+    # -- window and turn ---------------------------------------------------------------------
+
+    def _land(self, state: _ChainState, next_: int) -> None:
+        while state.flight and state.flight[0][0] < next_:
+            _, size = state.flight.popleft()
+            self._flight_batches -= 1
+            self._flight_bytes -= size
+
+    def _forget_flight(self, state: _ChainState, from_seq: int) -> None:
+        while state.flight and state.flight[-1][0] >= from_seq:
+            _, size = state.flight.pop()
+            self._flight_batches -= 1
+            self._flight_bytes -= size
+
+    def _schedule(self, chain: Chain, state: _ChainState) -> None:
+        if state.pending:
+            self._ready[self._rank(chain)].setdefault(chain)
+
+    def _rank(self, chain: Chain) -> int:
+        draining = chain.epoch < self._newest[(chain.gateway, chain.stream)]
+        return chain.stream + (len(Stream) if draining else 0)
+
+    def _note_newest(self, chain: Chain) -> None:
+        """A newer epoch makes the older ones of its stream drain behind all that is live."""
+        key = (chain.gateway, chain.stream)
+        if chain.epoch <= self._newest.get(key, -1):
+            return
+        self._newest[key] = chain.epoch
+        live = self._ready[chain.stream]
+        for older in [known for known in live if known[:2] == key and known.epoch < chain.epoch]:
+            del live[older]
+            self._ready[self._rank(older)].setdefault(older)
+
+
+assert READ_BATCHES_MAX <= limits.CREDIT_BATCHES_MAX
