@@ -1,0 +1,83 @@
+# Every target sets itself up. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+ROOMS := protocols edge_runtime hub headquarters
+CODE := $(ROOMS) benchmarks scripts tests
+
+# Handed on to the program behind a target: make demo ARGS="--duration 60 --json"
+ARGS ?=
+# Simulated worlds: a number of seeds, or one seed to replay as SEEDS=4711:4712
+SEEDS ?= 2000
+# PEERS=0 leaves out the tests against other vendors' servers.
+PEERS ?= 1
+PYTEST := $(BIN)/python -m pytest $(if $(filter 0,$(PEERS)),--ignore=tests/peers)
+
+.PHONY: help
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: setup
+setup: $(READY)  ## Make .venv with everything, from the hash-locked requirements
+
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or newer, found none; install it, or say make PYTHON=/path/to/python" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "expected $(PYTHON) to have the venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY)  ## Run a plant, two gateways, a hub and headquarters here (ARGS="--help")
+	$(BIN)/python -m scripts.demo $(ARGS)
+
+.PHONY: test
+test: $(READY)  ## Run the tests (ARGS are pytest's; PEERS=0 without other vendors' servers)
+	$(PYTEST) $(ARGS)
+
+.PHONY: check
+check: lint test  ## What CI runs: format, lint, types, contracts, tests
+
+.PHONY: lint
+lint: $(READY)  ## Format, lint, types and import contracts, without the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY)  ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(READY)  ## Measure the data path (ARGS="--quick", "--json")
+	$(BIN)/python -m benchmarks.data_path $(ARGS)
+
+.PHONY: simulate
+simulate: $(READY)  ## Run simulated worlds (SEEDS=10000, or SEEDS=4711:4712 to replay one)
+	CATCHMENT_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation --timeout 0 $(ARGS)
+
+.PHONY: nightly
+nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, every parser fuzzed
+	CATCHMENT_SEEDS=10000 CATCHMENT_KILLS=2000 CATCHMENT_FUZZ_S=600 \
+		$(BIN)/python -m pytest tests/simulation tests/faults tests/property --timeout 0 $(ARGS)
+
+.PHONY: peers
+peers:  ## Install and build the other vendors' servers that tests/peers talks to
+	scripts/peers.sh
+
+.PHONY: lock
+lock: $(READY)  ## Re-make requirements/*.txt from pyproject.toml (ARGS=--upgrade)
+	scripts/lock.sh $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove what setup, tests and demos made
+	rm -rf .venv build demo node_modules tests/peers/servers/node_modules \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
