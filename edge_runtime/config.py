@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from protocols.errors import Problem
 from protocols.points import Point
 from protocols.records import Mark
 
@@ -171,7 +172,7 @@ class GatewayConfig:
         buffer: The store.
         uplink: Sending.
         log: Logging.
-        warnings: What is allowed but was perhaps not meant, one sentence each.
+        warnings: What is allowed but was perhaps not meant.
     """
 
     home: Path
@@ -185,7 +186,7 @@ class GatewayConfig:
     buffer: BufferConfig = field(default_factory=BufferConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     log: LogConfig = field(default_factory=LogConfig)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def data(self) -> Path:

@@ -44,6 +44,26 @@ RECORD_BYTES_MAX = 8 << 20
 RECORD_ITEMS_MAX = 1 << 18
 """Entries of one list inside a record: as many as points in a batch."""
 
+# -- what an operator writes --------------------------------------------------------------
+
+CONFIG_BYTES_MAX = 1 << 20
+"""A TOML configuration: hundreds of devices at 1 kB each, and comments."""
+
+TABLE_BYTES_MAX = 64 << 20
+"""A point table as a file: 100,000 points at 300 bytes, twice over."""
+
+TABLE_POINTS_MAX = 100_000
+"""Points of one gateway: what the collecting path is measured with."""
+
+POINT_NAME_CHARS_MAX = 128
+"""A point's name; KKS and ISA tags have 20, OPC UA paths used as names up to 100."""
+
+POINT_TEXT_CHARS_MAX = 512
+"""An address or a description of a point: OPC UA node ids with long string identifiers."""
+
+UNIT_CHARS_MAX = 32
+"""A UCUM code: the longest in common use have about 20 characters."""
+
 # -- the link --------------------------------------------------------------------------
 
 CREDIT_BATCHES_MAX = 4096
@@ -81,5 +101,6 @@ CONTAINER_BYTES_MAX = 64 << 20
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
+assert TABLE_POINTS_MAX <= min(BATCH_POINTS_MAX, RECORD_ITEMS_MAX)
 assert RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX
 assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX

@@ -18,41 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from protocols.field.base import FieldType
 from protocols.records import PointDefinition
 from protocols.samples import ValueType
-
-
-class FieldType(StrEnum):
-    """What a device holds at an address; the words of the point table's column `type`."""
-
-    BOOL = "bool"
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    UINT32 = "uint32"
-    INT64 = "int64"
-    UINT64 = "uint64"
-    F32 = "f32"
-    F64 = "f64"
-    STRING = "string"
-
-    @property
-    def numeric(self) -> bool:
-        """Whether values can be scaled and compared with a range."""
-        return self not in (FieldType.BOOL, FieldType.STRING)
-
-    @property
-    def raw_type(self) -> ValueType:
-        """The value type in which a driver delivers it, before scaling."""
-        return _RAW_TYPES.get(self, ValueType.I64)
-
-
-_RAW_TYPES = {
-    FieldType.BOOL: ValueType.BOOL,
-    FieldType.F32: ValueType.F32,
-    FieldType.F64: ValueType.F64,
-    FieldType.STRING: ValueType.TEXT,
-}
 
 
 class Report(StrEnum):
@@ -126,7 +94,7 @@ class Point:
     @property
     def value_type(self) -> ValueType:
         """The type that travels: the raw type, or f64 when the value is scaled."""
-        return ValueType.F64 if self.scaled else self.type.raw_type
+        return ValueType.F64 if self.scaled else self.type.value_type
 
     @property
     def deadband_absolute(self) -> float:
