@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from protocols import limits
 from protocols.batch import (
@@ -33,8 +33,8 @@ from protocols.batch import (
     header_hash,
 )
 from protocols.errors import IntegrityError, PeerError
-from protocols.records import Receipt, Refusal, RefusalReason, sign_record
 from protocols.records import Mark as Custody
+from protocols.records import Receipt, Refusal, RefusalReason, sign_record
 from protocols.session import messages
 from protocols.session.messages import Accepted, Frames, Mark, Marks, Offer
 
@@ -151,7 +151,7 @@ class Receiver:
         self._positions: dict[Chain, _Position] = {}
         self._staged: deque[tuple[Accepted, bytes]] = deque()
         self._hashes: dict[tuple[Chain, int], bytes] = {}
-        self._in_commit: dict[tuple[Chain, int], tuple[bytes, int]] = {}
+        self._in_commit: dict[tuple[Chain, int], tuple[Accepted, bytes]] = {}
         self._rewound: dict[Chain, tuple[int, float]] = {}
         self._receipts: dict[tuple[Chain, Custody], bytes] = {}
         self._holes: dict[Chain, tuple[int, int, float]] = {}
@@ -200,7 +200,7 @@ class Receiver:
             self._staged.popleft()
             size += accepted.batch.size
             taken.append(accepted)
-            self._in_commit[(accepted.chain, accepted.header.seq)] = (peer, accepted.batch.size)
+            self._in_commit[(accepted.chain, accepted.header.seq)] = (accepted, peer)
         return taken
 
     @property
@@ -215,28 +215,43 @@ class Receiver:
             seq = item.header.seq
             marks[item.chain] = max(marks.get(item.chain, 0), seq + 1)
             self._hashes.pop((item.chain, seq), None)
-            self._release(item.chain, seq)
+            self._release(item)
         self._acknowledge(marks)
 
     def abandoned(self, now: float) -> None:
         """A commit failed: forget all that is staged and have it sent again."""
-        chains = {accepted.chain for accepted, _ in self._staged} | {chain for chain, _ in self._in_commit}
+        lost = [
+            *(accepted for accepted, _ in self._in_commit.values()),
+            *(accepted for accepted, _ in self._staged),
+        ]
         for session in self._sessions.values():
             session.staged_bytes = 0
         self._staged.clear()
         self._hashes.clear()
         self._in_commit.clear()
-        for chain in chains:
-            self.reload(chain)
+        first: dict[Chain, Accepted] = {}
+        for accepted in lost:
+            first.setdefault(accepted.chain, accepted)
+        for chain, accepted in first.items():
+            durable = self._marks.mark(chain)
+            if durable is None or durable[0] != accepted.header.seq:
+                self._positions[chain] = _Position(
+                    accepted.header.seq, b"", accepted.hole_from, tentative=True
+                )
+            else:
+                self._positions[chain] = _Position(*durable)
+            self._rewind_all(chain)
 
     def reload(self, chain: Chain) -> None:
-        """The owner changed what is durable of a chain: read the mark anew and rewind its senders."""
+        """The owner changed what is durable of a chain: read the mark anew and ask for what follows it."""
         assert not any(accepted.chain == chain for accepted, _ in self._staged)
         self._positions.pop(chain, None)
-        position = self._position(chain)
-        if position is not None:
-            for peer in self._open.get(chain, ()):
-                self._out.append((peer, messages.rewind(chain, position.next)))
+        if self._position(chain) is not None:
+            self._rewind_all(chain)
+            return
+        for peer in list(self._open.get(chain, ())):  # nothing is left of it: let them offer it anew
+            self._out.append((peer, messages.unknown()))
+            self._close(peer)
 
     def custody(self, receipt: Receipt, signed: bytes) -> None:
         """Pass a receipt down, now and to sessions that open the chain later."""
@@ -266,8 +281,7 @@ class Receiver:
         """Give up what is missing of a chain and go on at the oldest batch that is offered."""
         missing_from, oldest, _ = self._holes.pop(chain)
         self._positions[chain] = _Position(oldest, b"", missing_from, tentative=True)
-        for peer in self._open.get(chain, ()):
-            self._out.append((peer, messages.rewind(chain, oldest)))
+        self._rewind_all(chain)
 
     def pause(self, paused: bool) -> None:
         """Grant no credit while the store has no room; what is under way is still taken."""
@@ -435,7 +449,7 @@ class Receiver:
     def _on_alive(self, session: _Session, frames: Frames, now: float) -> None:
         self._out.append((session.peer, messages.ack([], *self._grant(session))))
 
-    _HANDLERS = {
+    _HANDLERS: ClassVar = {
         messages.OFFER: _on_offers,
         messages.BATCH: _on_batch,
         messages.QUERY: _on_query,
@@ -482,6 +496,10 @@ class Receiver:
         self._rewound[chain] = (next_, now)
         self._out.append((session.peer, messages.rewind(chain, next_)))
 
+    def _rewind_all(self, chain: Chain) -> None:
+        for peer in self._open.get(chain, ()):
+            self._out.append((peer, messages.rewind(chain, self._positions[chain].next)))
+
     def _acknowledge(self, marks: dict[Chain, int]) -> None:
         by_peer: dict[bytes, list[tuple[Chain, int]]] = {}
         for chain, next_ in marks.items():
@@ -490,11 +508,11 @@ class Receiver:
         for peer, items in by_peer.items():
             self._out.append((peer, messages.ack(items, *self._grant(self._sessions[peer]))))
 
-    def _release(self, chain: Chain, seq: int) -> None:
-        peer, size = self._in_commit.pop((chain, seq), (b"", 0))
+    def _release(self, accepted: Accepted) -> None:
+        _, peer = self._in_commit.pop((accepted.chain, accepted.header.seq), (None, b""))
         session = self._sessions.get(peer)
         if session is not None:
-            session.staged_bytes = max(0, session.staged_bytes - size)
+            session.staged_bytes = max(0, session.staged_bytes - accepted.batch.size)
 
     def _grant(self, session: _Session) -> tuple[int, int]:
         if self._paused:

@@ -22,7 +22,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from protocols import limits
 from protocols.batch import Batch, Chain, Header, Stream, Verifier, header_hash
@@ -286,7 +286,7 @@ class Sender:
         return out
 
     def receive(self, frames: Frames, now: float) -> list[SenderEvent]:
-        """Take one message from the receiver; what is malformed or not truly signed is counted and ignored."""
+        """Take one message from the receiver; what is malformed or not truly signed is counted."""
         if self._state is _State.CLOSED or not frames:
             return []
         self._heard = now
@@ -381,7 +381,7 @@ class Sender:
     def _on_unknown(self, frames: Frames) -> list[SenderEvent]:
         return self._give_up("the receiver knows no session with us") if self.open else []
 
-    _HANDLERS = {
+    _HANDLERS: ClassVar = {
         messages.WELCOME: _on_welcome,
         messages.MARKS: _on_marks,
         messages.ACK: _on_ack,
