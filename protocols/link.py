@@ -23,8 +23,8 @@ from protocols import limits
 from protocols.batch import Verifier
 from protocols.identity import AllowList, Identity, LinkKey
 from protocols.session import Outbox, Receiver, Sender, SenderEvent
-from protocols.session.receiver import KeyBook
 from protocols.session.messages import Marks
+from protocols.session.receiver import KeyBook
 from protocols.session.sender import Disconnected, Ready
 
 HEARTBEAT_MS = 2000
@@ -127,7 +127,7 @@ class SenderLink:
         self.close()
         self._failures += 1
         pause = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(self._failures, 10))
-        self._retry_at = self._clock() + random.uniform(0.5, 1.0) * pause
+        self._retry_at = self._clock() + random.uniform(0.5, 1.0) * pause  # noqa: S311 - spreads reconnects, hides nothing
 
     def _has_work(self, events: list[SenderEvent]) -> bool:
         return bool(events) or self.sender.wanted() is not None
@@ -178,7 +178,6 @@ class ReceiverLink:
         allow: Who may connect and whose signatures count; may be replaced by `set_allow`.
         marks: What is durable here.
         any_start: See `Receiver`.
-        retired: Signing keys that may still be met in old batches.
         clock: Monotonic seconds.
     """
 
