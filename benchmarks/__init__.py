@@ -1,0 +1,1 @@
+"""Measurements, each against its peer or limit in the same run."""
