@@ -1,0 +1,1 @@
+"""From accepted batches to durable rows: a pure core, and the threads that drive it."""

@@ -1,0 +1,409 @@
+"""One commit cycle: from accepted batches to rows that are durable in every table.
+
+Rules:
+1. Order: payloads into the archive, then the tables `ledger`, `series`, `gaps`, `events`,
+   and `samples` last. Each step is durable before the next begins.
+2. Each table remembers with its rows, in one transaction, the last sequence of every chain
+   that it holds (its *marks*). A table never takes what is below its own mark.
+3. A chain is durable up to the mark of `samples`, the table written last; every cycle
+   moves that mark, with rows or without. So what stands below it stands in every table.
+4. A crash between two tables leaves a prefix of them ahead. The batch is then taken in
+   again, from the archive (`recover`) or from its sender: it finds its number in the
+   ledger and fills only the tables that lack it.
+5. A batch that is signed and chained but cannot be read is refused, not lost: the ledger
+   keeps its header, quarantine its payload, `gaps` says what is missing, and the chain
+   goes on behind it.
+
+Nothing here opens a file: tables, archive and time are handed in, and the deterministic
+simulation hands in its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from headquarters.ingest.rows import (
+    DeclaredBy,
+    EventRow,
+    GapRow,
+    LedgerRow,
+    SampleChunk,
+    SeriesRow,
+    Status,
+    check_blocks,
+    chunk,
+    event_detail,
+    record_body,
+)
+from headquarters.ingest.series import SeriesRegistry
+from protocols import columns, crash
+from protocols.batch import Batch, Chain, Header, Kind, header_hash
+from protocols.errors import PeerError
+from protocols.records import Gap, GapCause, RefusalReason, parse_definitions, parse_gaps
+from protocols.session import Accepted
+
+Row_contra = TypeVar("Row_contra", contravariant=True)
+
+
+class Table(Protocol[Row_contra]):
+    """A table that keeps, with its rows, how far it holds each chain."""
+
+    def append(self, rows: Sequence[Row_contra], marks: Mapping[Chain, int]) -> None:
+        """Make rows and marks durable together.
+
+        Args:
+            rows: New rows; may be none.
+            marks: For each chain concerned, the last sequence held from now on.
+        """
+
+    def mark(self, chain: Chain) -> int | None:
+        """The last sequence held of a chain; `None` for one never seen."""
+
+
+class LedgerTable(Table[LedgerRow], Protocol):
+    """The ledger can also be asked."""
+
+    def find(self, chain: Chain, seq: int) -> LedgerRow | None:
+        """The row of a batch, if it is held."""
+
+    def last_batch(self) -> int:
+        """The highest batch number given so far; 0 when there is none."""
+
+    def chains(self) -> dict[Chain, int]:
+        """The mark of every chain ever seen."""
+
+
+class SeriesTable(Table[SeriesRow], Protocol):
+    """The series table can also be read whole."""
+
+    def load(self) -> list[SeriesRow]:
+        """Every row, in the order it was written."""
+
+
+class Tables(Protocol):
+    """Where a cycle's rows go."""
+
+    @property
+    def ledger(self) -> LedgerTable:
+        """Headers and signatures of every batch; written first."""
+
+    @property
+    def series(self) -> SeriesTable:
+        """Definitions of series."""
+
+    @property
+    def gaps(self) -> Table[GapRow]:
+        """What is missing, and why."""
+
+    @property
+    def events(self) -> Table[EventRow]:
+        """Records that are no samples."""
+
+    @property
+    def samples(self) -> Table[SampleChunk]:
+        """The samples; written last."""
+
+
+class Reference(NamedTuple):
+    """Where a payload lies in the archive."""
+
+    segment: str
+    offset: int
+
+
+class Archive(Protocol):
+    """Payloads as they came, for as long as their retention lasts."""
+
+    def append(self, payloads: Sequence[bytes]) -> list[Reference]:
+        """Make payloads durable."""
+
+    def read(self, reference: Reference, size: int) -> bytes | None:
+        """A payload, or `None` when it is no longer there."""
+
+    def quarantine(self, chain: Chain, seq: int, payload: bytes) -> None:
+        """Keep a payload that could not be read, without end of retention."""
+
+
+class Refused(NamedTuple):
+    """A batch that cannot be read; `accepted` was taken all the same."""
+
+    accepted: Accepted
+    reason: RefusalReason
+    text: str
+
+
+@dataclass(slots=True)
+class Cycle:
+    """What one commit will write.
+
+    Args:
+        accepted: The batches that will be durable, in the order they came.
+        payloads: One for each row of `ledger`, empty for a tombstone.
+        refused: Those whose sender must be told.
+        forked: Chains whose last batch is not the one that the ledger knows; the rest of
+            what came of them was left out.
+    """
+
+    accepted: list[Accepted] = field(default_factory=list)
+    ledger: list[LedgerRow] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    series: list[SeriesRow] = field(default_factory=list)
+    gaps: list[GapRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    samples: list[SampleChunk] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    forked: set[Chain] = field(default_factory=set)
+
+    @property
+    def marks(self) -> dict[Chain, int]:
+        """The last sequence of every chain in this cycle."""
+        return {accepted.chain: accepted.header.seq for accepted in self.accepted}
+
+    @property
+    def rows(self) -> int:
+        """Sample rows to write."""
+        return sum(map(len, self.samples))
+
+
+class Ingest:
+    """The one that takes in; see the module's docstring.
+
+    `prepare` may run for the next cycle while `commit` writes the one before; both are
+    called in order. After a commit that failed, nothing of this object holds any more:
+    begin a new one over the same tables.
+
+    Args:
+        tables: Where rows go.
+        archive: Where payloads go.
+        site_of: The site of a gateway, by the allow-list.
+        buckets: Partitions of each date; a site's rows always go to the same one.
+    """
+
+    def __init__(
+        self, tables: Tables, archive: Archive, site_of: Callable[[str], str], buckets: int = 1
+    ) -> None:
+        self._tables = tables
+        self._archive = archive
+        self._site_of = site_of
+        self._buckets = buckets
+        self._registry = SeriesRegistry(tables.series.load(), site_of)
+        self._next_batch = tables.ledger.last_batch() + 1
+
+    @property
+    def registry(self) -> SeriesRegistry:
+        """The series bound so far."""
+        return self._registry
+
+    def prepare(self, accepted: Iterable[Accepted], received_us: int) -> Cycle:
+        """Decode batches into rows; nothing is written.
+
+        Args:
+            accepted: Verified batches, each chain in order.
+            received_us: Now, in microseconds since 1970.
+        """
+        cycle = Cycle()
+        for item in accepted:
+            if item.chain not in cycle.forked:
+                cycle.accepted.append(item)
+                self._prepare_one(cycle, item, received_us)
+        cycle.series = self._registry.take_new()
+        return cycle
+
+    def commit(self, cycle: Cycle) -> None:
+        """Make a prepared cycle durable, in the order of rule 1.
+
+        Raises:
+            StoreError: A table or the archive could not be written; begin a new `Ingest`.
+        """
+        marks = cycle.marks
+        for refused in cycle.refused:
+            item = refused.accepted
+            self._archive.quarantine(item.chain, item.header.seq, item.batch.payload)
+        if cycle.ledger:
+            self._tables.ledger.append(self._archived(cycle), _ahead(self._tables.ledger, marks))
+            crash.point("hq:after-ledger")
+        if cycle.series:
+            self._tables.series.append(cycle.series, {})
+            crash.point("hq:after-series")
+        if cycle.gaps:
+            self._tables.gaps.append(cycle.gaps, _ahead(self._tables.gaps, marks))
+            crash.point("hq:after-gaps")
+        if cycle.events:
+            self._tables.events.append(cycle.events, _ahead(self._tables.events, marks))
+            crash.point("hq:after-events")
+        self._tables.samples.append(cycle.samples, _ahead(self._tables.samples, marks))
+        crash.point("hq:after-samples")
+
+    def recover(self, received_us: int) -> int:
+        """Finish, from the archive, what a crash left in some tables only; call before taking in.
+
+        What the archive no longer has stays below the mark of `samples` open, and comes
+        again from its sender.
+
+        Returns:
+            How many batches were finished.
+        """
+        finished = 0
+        for chain, last in self._tables.ledger.chains().items():
+            durable = self._tables.samples.mark(chain)
+            accepted = self._from_archive(chain, range(0 if durable is None else durable + 1, last + 1))
+            if accepted:
+                self.commit(self.prepare(accepted, received_us))
+                finished += len(accepted)
+        return finished
+
+    # -- leaves --------------------------------------------------------------------------
+
+    def _archived(self, cycle: Cycle) -> list[LedgerRow]:
+        """Put the payloads into the archive; the ledger rows with where they lie."""
+        references = iter(self._archive.append([payload for payload in cycle.payloads if payload]))
+        crash.point("hq:after-archive")
+        rows = []
+        for row, payload in zip(cycle.ledger, cycle.payloads, strict=True):
+            if payload:
+                segment, offset = next(references)
+                row = row._replace(segment=segment, offset=offset)
+            rows.append(row)
+        return rows
+
+    def _from_archive(self, chain: Chain, sequences: range) -> list[Accepted]:
+        accepted: list[Accepted] = []
+        hole_from = None
+        for seq in sequences:
+            row = self._tables.ledger.find(chain, seq)
+            if row is None:  # given up as a hole, which the batch after it declares
+                hole_from = seq if hole_from is None else hole_from
+                continue
+            payload: bytes | None = b""
+            if row.segment:
+                payload = self._archive.read(Reference(row.segment, row.offset), row.fields.payload_bytes)
+            if payload is None:
+                break
+            accepted.append(Accepted(chain, row.fields, Batch(row.header, payload, row.signature), hole_from))
+            hole_from = None
+        return accepted
+
+    def _prepare_one(self, cycle: Cycle, item: Accepted, received_us: int) -> None:
+        chain, header = item.chain, item.header
+        known = None
+        if _held(self._tables.ledger, chain, header.seq):
+            known = self._tables.ledger.find(chain, header.seq)
+        if known is not None and header_hash(known.header) != header_hash(item.batch.header):
+            self._fork(cycle, item, known, received_us)
+            return
+        batch = self._next_batch if known is None else known.batch
+        status = Status.TOMBSTONE if item.batch.is_tombstone else Status.STORED
+        if status is Status.STORED:
+            try:
+                self._take(cycle, item, batch, received_us)
+            except PeerError as error:
+                status = Status.REFUSED
+                cycle.refused.append(Refused(item, RefusalReason.PAYLOAD, str(error)))
+                self._declare(cycle, header, batch, received_us, GapCause.REFUSED, str(error))
+        if item.hole_from is not None:
+            self._declare_hole(cycle, header, item.hole_from, batch, received_us)
+        if known is None:
+            self._next_batch += 1
+            cycle.ledger.append(
+                LedgerRow(batch, item.batch.header, item.batch.signature, status, received_us, "", 0, header)
+            )
+            cycle.payloads.append(item.batch.payload)
+
+    def _fork(self, cycle: Cycle, item: Accepted, known: LedgerRow, received_us: int) -> None:
+        """What the ledger knows under this sequence is another batch, whose payload nobody has.
+
+        It can only be one that a crash left in the ledger alone, the archive being lost too
+        and the gateway restored from an image older than it.
+        """
+        text = f"sequence {item.header.seq} is in the ledger with another header"
+        cycle.forked.add(item.chain)
+        cycle.refused.append(Refused(item, RefusalReason.FORK, text))
+        self._declare(cycle, known.fields, known.batch, received_us, GapCause.STORE_DAMAGED, text)
+
+    def _take(self, cycle: Cycle, item: Accepted, batch: int, received_us: int) -> None:
+        """Read a payload into the rows of those tables that lack it.
+
+        Raises:
+            PeerError: The payload cannot be read; no row was added.
+        """
+        header, payload = item.header, item.batch.payload
+        gateway = header.gateway
+        if header.kind is Kind.DATA:
+            blocks = columns.decode(payload)
+            check_blocks(header, blocks)
+            if not _held(self._tables.samples, item.chain, header.seq):
+                for block in blocks:
+                    if len(block):
+                        series = self._registry.bind(gateway, block, header.t_min_us)
+                        cycle.samples.append(chunk(block, series, batch, self._bucket(gateway)))
+            return
+        body = record_body(header, payload)
+        if header.kind is Kind.META:
+            definitions = parse_definitions(body)
+            self._registry.define(gateway, definitions, hashlib.sha256(body).digest(), header.t_min_us)
+        elif header.kind is Kind.GAP:
+            declared = [
+                GapRow(gap, gateway, DeclaredBy.GATEWAY, batch, received_us) for gap in parse_gaps(body)
+            ]
+            if not _held(self._tables.gaps, item.chain, header.seq):
+                cycle.gaps.extend(declared)
+        else:
+            time_us, detail = event_detail(header.kind, body)
+            if not _held(self._tables.events, item.chain, header.seq):
+                at = header.t_min_us if time_us is None else time_us
+                stream, kind = header.stream.name.lower(), header.kind.name.lower()
+                cycle.events.append(EventRow(gateway, stream, kind, at, detail, batch, received_us))
+
+    def _declare(
+        self, cycle: Cycle, header: Header, batch: int, received_us: int, cause: GapCause, text: str
+    ) -> None:
+        """Say in our own name that the samples of one batch are missing."""
+        gap = Gap(
+            cause,
+            header.t_min_us,
+            header.t_max_us + 1,
+            samples=header.n,
+            epoch=header.epoch,
+            seq_from=header.seq,
+            seq_to=header.seq + 1,
+            detail=text,
+        )
+        self._add_gap(cycle, header, GapRow(gap, header.gateway, DeclaredBy.HEADQUARTERS, batch, received_us))
+
+    def _declare_hole(
+        self, cycle: Cycle, header: Header, hole_from: int, batch: int, received_us: int
+    ) -> None:
+        """Say in our own name that the batches from `hole_from` up to this one are missing."""
+        before = self._tables.ledger.find(header.chain, hole_from - 1) if hole_from else None
+        t_from = header.t_min_us if before is None else min(before.fields.t_max_us + 1, header.t_min_us)
+        gap = Gap(
+            GapCause.TRIMMED,
+            t_from,
+            header.t_min_us,
+            epoch=header.epoch,
+            seq_from=hole_from,
+            seq_to=header.seq,
+            detail="no sender holds these batches any more",
+        )
+        self._add_gap(cycle, header, GapRow(gap, header.gateway, DeclaredBy.HEADQUARTERS, batch, received_us))
+
+    def _add_gap(self, cycle: Cycle, header: Header, row: GapRow) -> None:
+        if not _held(self._tables.gaps, header.chain, header.seq):
+            cycle.gaps.append(row)
+
+    def _bucket(self, gateway: str) -> int:
+        return zlib.crc32(self._site_of(gateway).encode()) % self._buckets
+
+
+def _held(table: Table[Any], chain: Chain, seq: int) -> bool:
+    mark = table.mark(chain)
+    return mark is not None and seq <= mark
+
+
+def _ahead(table: Table[Any], marks: Mapping[Chain, int]) -> dict[Chain, int]:
+    """Those marks that are beyond what a table holds already: a mark never falls."""
+    return {chain: seq for chain, seq in marks.items() if not _held(table, chain, seq)}

@@ -1,0 +1,1 @@
+"""The lake: Delta tables in a folder, their one writer, their upkeep and the way to query them."""
