@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from protocols.field.settings import Setting, SettingValue
+from protocols.field.settings import Setting, Settings
 from protocols.samples import SampleBlock, ValueType
 
 
@@ -122,6 +122,7 @@ class DriverStatus:
         timeouts: Requests that were not answered in time.
         exceptions: Requests that the device refused.
         malformed: Frames or messages that made no sense.
+        unexpected: Answers that no request was waiting for, such as late ones.
         refused_fast: Requests not sent, because the device is known to be silent.
         notifications: Values that came by subscription.
         bytes_sent: Bytes written to the device.
@@ -139,6 +140,7 @@ class DriverStatus:
     timeouts: int = 0
     exceptions: int = 0
     malformed: int = 0
+    unexpected: int = 0
     refused_fast: int = 0
     notifications: int = 0
     bytes_sent: int = 0
@@ -313,7 +315,7 @@ class DriverContext:
     events: Callable[[DriverEvent], None] = _nobody
     now_us: Callable[[], int] = _now_us
     monotonic: Callable[[], float] = time.monotonic
-    random: Callable[[], float] = field(default_factory=lambda: random.Random().random)  # noqa: S311 - jitter, not a secret
+    random: Callable[[], float] = field(default_factory=lambda: random.Random().random)
 
 
 class DriverType(Protocol):
@@ -343,6 +345,10 @@ class DriverType(Protocol):
         """What was expected instead of this address, or `None` when it is right."""
         ...
 
-    def create(self, settings: Mapping[str, SettingValue], context: DriverContext) -> Driver:
-        """Make a driver from settings that `settings.validate` completed."""
+    def check(self, settings: Settings) -> list[tuple[str, str]]:
+        """Settings that are right alone and wrong together: name, and what was expected."""
+        ...
+
+    def create(self, settings: Settings, context: DriverContext) -> Driver:
+        """Make a driver from settings in which `registry.validate` found no problem."""
         ...

@@ -14,7 +14,8 @@ from typing import cast
 
 from protocols.errors import InputError, Problem
 from protocols.field.base import Driver, DriverContext, DriverType
-from protocols.field.settings import validate
+from protocols.field.settings import Settings
+from protocols.field.settings import validate as validate_settings
 
 GROUP = "catchment.drivers"
 
@@ -50,6 +51,28 @@ def driver_type(name: str) -> DriverType:
     raise InputError([Problem("", "driver", name, "one of " + ", ".join(names()) + hint)])
 
 
+def validate(
+    kind: DriverType, given: Mapping[str, object], file: str, place: str
+) -> tuple[Settings, list[Problem]]:
+    """Check what an operator set for a driver, and fill in what was left out.
+
+    Args:
+        kind: The driver.
+        given: The keys of `[device.NAME]` without `driver` and whatever else is the gateway's.
+        file: The operator's file, for the problems.
+        place: The table in it, such as `[device.plc1]`.
+
+    Returns:
+        The complete settings, and every problem found; with problems the settings are not
+        to be used.
+    """
+    settings, problems = validate_settings(kind.settings, given, file, place)
+    if not problems:
+        for name, expected in kind.check(settings):
+            problems.append(Problem(file, f"{place} {name}", str(given.get(name, "")), expected))
+    return settings, problems
+
+
 def create(name: str, settings: Mapping[str, object], context: DriverContext | None = None) -> Driver:
     """Make a driver.
 
@@ -58,7 +81,7 @@ def create(name: str, settings: Mapping[str, object], context: DriverContext | N
     """
     kind = driver_type(name)
     context = context or DriverContext()
-    complete, problems = validate(kind.settings, settings, "", f"[device.{context.device}]")
+    complete, problems = validate(kind, settings, "", f"[device.{context.device}]")
     if problems:
         raise InputError(problems)
     return kind.create(complete, context)

@@ -96,9 +96,47 @@ class Setting:
         return (self.low is None or number >= self.low) and (self.high is None or number <= self.high)
 
 
+class Settings:
+    """Complete and checked settings, read by type.
+
+    >>> Settings({"port": 502}).integer("port")
+    502
+    """
+
+    def __init__(self, values: Mapping[str, SettingValue]) -> None:
+        self._values = dict(values)
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(sorted(self._values))})"
+
+    def text(self, name: str) -> str:
+        """A text; empty when it was left out."""
+        value = self._values[name]
+        assert value is None or isinstance(value, str)
+        return value or ""
+
+    def integer(self, name: str) -> int:
+        """A whole number."""
+        value = self._values[name]
+        assert isinstance(value, int)
+        return value
+
+    def number(self, name: str) -> float:
+        """A number."""
+        value = self._values[name]
+        assert isinstance(value, (int, float))
+        return float(value)
+
+    def boolean(self, name: str) -> bool:
+        """True or false."""
+        value = self._values[name]
+        assert isinstance(value, bool)
+        return value
+
+
 def validate(
     settings: Sequence[Setting], given: Mapping[str, object], file: str, place: str
-) -> tuple[dict[str, SettingValue], list[Problem]]:
+) -> tuple[Settings, list[Problem]]:
     """Check what an operator wrote, and fill in what was left out.
 
     Args:
@@ -130,4 +168,4 @@ def validate(
         if not right:
             shown = "(secret)" if setting.kind is Kind.SECRET else str(given[setting.name])
             problems.append(Problem(file, f"{place} {setting.name}", shown, setting.expected))
-    return complete, problems
+    return Settings(complete), problems
