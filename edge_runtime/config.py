@@ -210,6 +210,7 @@ def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
         InputError: With every problem of both files.
         StoreError: The ids cannot be written.
     """
+    # The reader builds the classes above, so it can be imported only once they exist.
     from edge_runtime.configread import read_config
 
     return read_config(home, assign_ids=assign_ids)

@@ -147,7 +147,7 @@ def _check_delimiter(text: str, file: str, delimiter: str) -> None:
 def _read_xlsx(path: Path, file: str) -> TableText:
     _check_zip(path, file)
     try:
-        import openpyxl  # noqa: PLC0415 - 0.2 s and 20 MB that a gateway without workbooks need not pay
+        import openpyxl
     except ImportError as error:
         expected = "the package openpyxl to read workbooks; install catchment[edge], or save it as CSV UTF-8"
         raise InputError([Problem(file, "file", "an Excel workbook", expected)]) from error
@@ -229,8 +229,8 @@ def write_xlsx(path: Path, rows: Sequence[Sequence[str | float]], title: str) ->
         InputError: The package for workbooks is missing.
     """
     try:
-        import openpyxl  # noqa: PLC0415 - see _read_xlsx
-        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+        import openpyxl
+        from openpyxl.cell import WriteOnlyCell
     except ImportError as error:
         expected = "the package openpyxl to write workbooks; install catchment[edge], or write a .csv file"
         raise InputError([Problem(str(path), "file", "an Excel workbook", expected)]) from error

@@ -1,0 +1,153 @@
+"""What may be set in `gateway.toml`, declared once: it drives checking, documentation and forms.
+
+The defaults are those of the dataclasses in `config`. What a `[device.NAME]` takes besides
+`driver` is declared by its driver.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UplinkConfig
+from protocols import limits
+from protocols.field.settings import Kind, Setting
+from protocols.records import Mark
+
+_BUFFER, _UPLINK, _LOG = BufferConfig(), UplinkConfig(), LogConfig()
+
+TRIM = {"hub": Mark.HUB, "headquarters": Mark.HEADQUARTERS, "backed-up": Mark.BACKED_UP}
+"""How the configuration calls the custody marks."""
+
+GATEWAY = (
+    Setting(
+        "id", Kind.TEXT, "The gateway's name in the whole group; the one given to init.",
+        required=True, low=1, high=limits.NAME_CHARS_MAX,
+    ),
+    Setting(
+        "site", Kind.TEXT, "The site that its points belong to.",
+        default="", high=limits.NAME_CHARS_MAX,
+    ),
+)  # fmt: skip
+
+SCAN = (
+    Setting(
+        "period_s", Kind.NUMBER, "Points of the class are read at the multiples of this period, in whole ms.",
+        required=True, low=0.01, high=86_400, unit="s",
+    ),
+    Setting(
+        "phase_s", Kind.NUMBER, "Shifts the scan instants, to spread the load of classes; below the period.",
+        default=0.0, low=0, high=86_400, unit="s",
+    ),
+)  # fmt: skip
+
+DEVICE = (Setting("driver", Kind.TEXT, "The driver that speaks the device's protocol.", required=True),)
+
+BUFFER = (
+    Setting(
+        "flush_s", Kind.NUMBER,
+        "A batch is cut and sent at the latest after so long. Above 1, what is collected is "
+        "journalled every second, so that a crash costs no more than that.",
+        default=_BUFFER.flush_s, low=0.1, high=3600, unit="s",
+    ),
+    Setting(
+        "batch_samples_max", Kind.INTEGER, "A batch is cut at the latest with so many samples.",
+        default=_BUFFER.batch_samples_max, low=100, high=limits.BATCH_SAMPLES_MAX,
+    ),
+    Setting(
+        "quota_mb", Kind.INTEGER, "Disk space that the buffer may use.",
+        default=_BUFFER.quota_bytes >> 20, low=16, high=16 << 20, unit="MiB",
+    ),
+    Setting(
+        "policy", Kind.TEXT,
+        "What to give up when the quota is used up and no hub holds it yet: thin out the oldest, "
+        "drop the oldest, or drop what is collected from then on.",
+        default=_BUFFER.policy.value, choices=tuple(QuotaPolicy),
+    ),
+    Setting(
+        "trim", Kind.TEXT,
+        "When a batch may leave the buffer: held by a hub, in the lake of headquarters (by its "
+        "signed receipt), or backed up there.",
+        default=next(word for word, mark in TRIM.items() if mark is _BUFFER.trim), choices=tuple(TRIM),
+    ),
+)  # fmt: skip
+
+UPSTREAM = (
+    Setting("id", Kind.TEXT, "The node name in the upstream's identity.toml.", required=True),
+    Setting("address", Kind.TEXT, "Where it listens, as tcp://HOST:PORT.", required=True),
+    Setting("link", Kind.TEXT, "The link key in its identity.toml (40 characters).", required=True),
+    Setting("signing", Kind.TEXT, "The signing key in its identity.toml (64 digits).", required=True),
+)
+
+HEADQUARTERS = (
+    Setting("id", Kind.TEXT, "The node name in headquarters' identity.toml.", required=True),
+    Setting("signing", Kind.TEXT, "The signing key in its identity.toml (64 digits).", required=True),
+)
+
+UPLINK = (
+    Setting(
+        "ack_timeout_s", Kind.NUMBER, "Without an answer for so long, a new connection is made.",
+        default=_UPLINK.ack_timeout_s, low=1, high=600, unit="s",
+    ),
+    Setting(
+        "failover_s", Kind.NUMBER, "With an upstream out of reach for so long, the next one is tried.",
+        default=_UPLINK.failover_s, low=1, high=86_400, unit="s",
+    ),
+    Setting(
+        "live_first_s", Kind.NUMBER,
+        "With a backlog older than this, fresh data goes first and the backlog behind it; 0 keeps "
+        "strict order.",
+        default=_UPLINK.live_first_s, low=0, high=86_400, unit="s",
+    ),
+    Setting(
+        "backlog_kb_per_s", Kind.INTEGER,
+        "Most that the backlog may send beside fresh data; 0 for as fast as it goes.",
+        default=0, low=0, high=1 << 20, unit="KiB/s",
+    ),
+)  # fmt: skip
+
+LOG = (
+    Setting(
+        "level", Kind.TEXT, "The least important lines that are logged.",
+        default=_LOG.level, choices=("debug", "info", "warning", "error"),
+    ),
+    Setting(
+        "directory", Kind.TEXT, "Keeps log files here, relative to the home directory; empty for none.",
+        default="", high=limits.POINT_TEXT_CHARS_MAX,
+    ),
+    Setting(
+        "file_mb", Kind.INTEGER, "Size at which a log file is closed and the next begun.",
+        default=_LOG.file_bytes_max >> 20, low=1, high=1024, unit="MiB",
+    ),
+    Setting("files_max", Kind.INTEGER, "Log files that are kept.", default=_LOG.files_max, low=1, high=1000),
+)  # fmt: skip
+
+
+class SectionSpec(NamedTuple):
+    """One table of the configuration.
+
+    Args:
+        heading: As it is written.
+        help: One sentence.
+        settings: What may be set in it.
+    """
+
+    heading: str
+    help: str
+    settings: tuple[Setting, ...]
+
+
+SECTIONS = {
+    "gateway": SectionSpec("[gateway]", "Who the gateway is.", GATEWAY),
+    "scan": SectionSpec("[scan.NAME]", "A scan class: points that are read together.", SCAN),
+    "device": SectionSpec("[device.NAME]", "A field device; the driver adds settings of its own.", DEVICE),
+    "buffer": SectionSpec("[buffer]", "The store between collecting and sending.", BUFFER),
+    "upstream": SectionSpec(
+        "[[upstream]]", "A hub or headquarters to send to; several are tried in their order.", UPSTREAM
+    ),
+    "headquarters": SectionSpec(
+        "[headquarters]", "Whose receipts let batches leave the buffer.", HEADQUARTERS
+    ),
+    "uplink": SectionSpec("[uplink]", "How the gateway sends.", UPLINK),
+    "log": SectionSpec("[log]", "Logging, beside standard error.", LOG),
+}
+"""Every table that `gateway.toml` may have."""
