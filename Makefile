@@ -73,6 +73,10 @@ nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, every parser
 peers:  ## Install and build the other vendors' servers that tests/peers talks to
 	scripts/peers.sh
 
+.PHONY: docs
+docs: $(READY)  ## Re-make docs/cli.md from the commands
+	$(BIN)/python -m scripts.cli_docs
+
 .PHONY: lock
 lock: $(READY)  ## Re-make requirements/*.txt from pyproject.toml (ARGS=--upgrade)
 	scripts/lock.sh $(ARGS)
