@@ -50,7 +50,7 @@ class DeviceConfig:
     Args:
         name: As in `[device.NAME]`.
         driver: Name of the driver in the registry, such as `modbus-tcp`.
-        settings: The driver's own settings, checked against its schema, defaults filled in.
+        settings: The driver's own settings as they were written; its schema accepts them.
     """
 
     name: str

@@ -235,8 +235,8 @@ class _Reader:
                 continue
             self.addresses[name] = kind.expect
             own = {key: value for key, value in table.items() if key != "driver"}
-            values = self._file.settings(path, own, kind.settings)
-            devices[name] = DeviceConfig(name, str(driver), values)
+            self._file.note(path, own, registry.validate(kind, own, self._file.file, "")[1])
+            devices[name] = DeviceConfig(name, str(driver), own)
         return devices
 
     def _driver(self, path: Path_, driver: object) -> DriverType | None:

@@ -98,18 +98,20 @@ class TomlFile:
 
     def settings(self, path: Path_, table: Table, schema: Sequence[Setting]) -> dict[str, SettingValue]:
         """The settings of a table, complete; what is wrong is noted and replaced by its default."""
-        complete, problems = validate(schema, table, self.file, "")
+        self.note(path, table, validate(schema, table, self.file, "")[1])
+        complete: dict[str, SettingValue] = {}
+        for setting in schema:
+            right, value = setting.accept(table[setting.name]) if setting.name in table else (False, None)
+            complete[setting.name] = value if right else setting.default
+        return complete
+
+    def note(self, path: Path_, table: Table, problems: Sequence[Problem]) -> None:
+        """Note problems that `settings.validate` found in a table, with their lines."""
         for problem in problems:
             key = problem.place.strip()
-            # A table or list prints as Python would: TOML's reader gets its kind instead.
+            # A table or list prints as Python would, and too long: give its kind instead.
             value = problem.value if problem.value == "(secret)" else shown(table.get(key, ""))
             self.problems.append(Problem(self.file, self.place((*path, key)), value, problem.expected))
-        if problems:
-            wrong = {problem.place.strip() for problem in problems}
-            for setting in schema:
-                if setting.name in wrong:
-                    complete[setting.name] = setting.default
-        return complete
 
     def _refuse_huge(self, path: Path_, value: object) -> None:
         """Note whole numbers that TOML does not promise (64 bits) and put 0 in their place."""
