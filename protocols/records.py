@@ -298,6 +298,53 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class HubStatement:
+    """A hub's own ledger, signed like any batch of its own chain (kind STATEMENT, stream META).
+
+    Counts are totals, not differences; a statement names only the chains that changed since
+    the one before it, and all of them after a start and at a clean stop.
+
+    Args:
+        time_us: When it was made.
+        chains: (gateway, stream, epoch, first sequence stored, next, batches stored, samples
+            in their payloads, tombstones among them, batches let go).
+    """
+
+    time_us: int
+    chains: tuple[tuple[str, int, int, int, int, int, int, int, int], ...]
+
+    def pack(self) -> bytes:
+        """The payload."""
+        return _pack({"time": self.time_us, "hub": self.chains})
+
+    @classmethod
+    def parse(cls, data: bytes) -> HubStatement:
+        """Read a payload.
+
+        Raises:
+            MalformedError, LimitError: Not a hub's statement.
+        """
+        fields = _Fields(data)
+        chains = fields.array("hub")
+        for row in chains:
+            if not isinstance(row, tuple) or len(row) != 9 or not all(map(_is_count, row[3:])):
+                raise MalformedError("expected a chain and 6 counts in a hub's statement")
+            parse_chain(row[:3])
+        return cls(fields.whole("time"), tuple(chains))
+
+
+def parse_statement(data: bytes) -> Statement | HubStatement:
+    """Read the payload of a batch of kind STATEMENT, whichever tier made it.
+
+    Raises:
+        MalformedError, LimitError: Neither kind of statement.
+    """
+    fields = unpack(data)
+    is_hub = isinstance(fields, dict) and "hub" in fields
+    return HubStatement.parse(data) if is_hub else Statement.parse(data)
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """How far the stamps of one boot were wrong, once that became known (kind CORRECTION).
 
