@@ -253,8 +253,17 @@ class Driver(Protocol):
         """Read a planned group: every point once, stamped `instant_us`."""
         ...
 
-    async def subscribe(self, points: Sequence[FieldPoint], sink: NotificationSink) -> Subscription:
+    async def subscribe(
+        self, points: Sequence[FieldPoint], sink: NotificationSink, period_s: float = 1.0
+    ) -> Subscription:
         """Have changes of these points delivered to `sink` until the subscription is closed.
+
+        Returns at once, connected or not: `sink` is told how things stand.
+
+        Args:
+            points: What to subscribe.
+            sink: Takes what comes.
+            period_s: The scan period; the default where settings name no sampling interval.
 
         Raises:
             InputError: Addresses that make no sense, all of them.

@@ -251,7 +251,9 @@ class ModbusDriver:
         room = max((wire.payload_bytes(block.function, block.count) for block in blocks), default=0)
         return await self._line.exchange(blocks, [0] * len(blocks), bytearray(room))
 
-    async def subscribe(self, points: Sequence[FieldPoint], sink: NotificationSink) -> Subscription:
+    async def subscribe(
+        self, points: Sequence[FieldPoint], sink: NotificationSink, period_s: float = 1.0
+    ) -> Subscription:
         """Modbus has no subscriptions.
 
         Raises:
