@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from protocols.batch import FLAG_ZSTD, Header, Kind
 from protocols.errors import MalformedError
-from protocols.records import Correction, Gap, Opening, Statement, inflate, unpack
+from protocols.records import Correction, Gap, Opening, inflate, parse_statement, unpack
 from protocols.samples import Int64s, SampleBlock, UInt32s, ValueType
 
 EXACT_INT_MAX = 2**53
@@ -233,7 +233,7 @@ def event_detail(kind: Kind, body: bytes) -> tuple[int | None, str]:
         fields = {"reason": opening.reason, "follows": opening.follows, "next": opening.follows_next}
         return None, _json(fields)
     if kind is Kind.STATEMENT:
-        Statement.parse(body)
+        parse_statement(body)
     elif kind is Kind.CORRECTION:
         Correction.parse(body)
     record = unpack(body)
