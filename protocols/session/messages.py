@@ -9,7 +9,7 @@ BATCH   up         header, payload, signature
 QUERY   up         (gateway, stream, epoch, seq, hash): is this the header you hold?
 ALIVE   up         nothing
 WELCOME down       (version, receiver, credit in batches, credit in bytes)
-MARKS   down       a list of (gateway, stream, epoch, next, head): where to go on
+MARKS   down       a list of (gateway, stream, epoch, next, head): what is wanted next
 ACK     down       (a list of (gateway, stream, epoch, next), credit in batches, in bytes)
 REWIND  down       (gateway, stream, epoch, next): send again from there
 ANSWER  down       (gateway, stream, epoch, seq, verdict)

@@ -342,6 +342,11 @@ class Receiver:
             answers.append(self._answer_offer(session, offer, now))
         for frames_ in messages.marks(answers):
             self._out.append((session.peer, frames_))
+        durable = [
+            (mark.chain, held[0]) for mark in answers if (held := self._marks.mark(mark.chain)) is not None
+        ]
+        if durable:
+            self._out.append((session.peer, messages.ack(durable, *self._grant(session))))
         for mark in answers:
             for custody in (Custody.HEADQUARTERS, Custody.BACKED_UP):
                 signed = self._receipts.get((mark.chain, custody))

@@ -37,6 +37,9 @@ KEEPALIVE_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 """Without any answer for this long the connection is given up: three keepalives."""
 
+STALLED_S = 4.0
+"""A chain that waits for an answer or an acknowledgement this long is offered again: a message was lost."""
+
 READ_BATCHES_MAX = 32
 """Batches read from the outbox at a time: enough to keep the window full."""
 
@@ -114,7 +117,7 @@ class _State(Enum):
 class _ChainState:
     """One chain as this session sees it.
 
-    `head` is the receiver's last header hash, to be compared once, with the batch that
+    `since` is when the receiver last moved it. `head` is the receiver's last header hash, to be compared once, with the batch that
     follows it; empty when it was compared or is not known. `low`, `high` bound the
     bisection: headers below `low` are equal, the one at `high` is not. A chain is `stopped`
     after a fork or a refusal until its owner has cut it back, and `waiting` while the
@@ -122,6 +125,7 @@ class _ChainState:
     """
 
     offer: Offer
+    since: float
     acked: int = 0
     sent: int = 0
     answered: bool = False
@@ -142,6 +146,12 @@ class _ChainState:
         if not self.answered or self.stopped or self.waiting:
             return False
         return self.asked < 0 if self.bisecting else self.sent < self.offer.next
+
+    @property
+    def expecting(self) -> bool:
+        if self.stopped or self.waiting:
+            return False
+        return not self.answered or self.asked >= 0 or bool(self.flight)
 
 
 class Sender:
@@ -176,6 +186,7 @@ class Sender:
         self._flight_bytes = 0
         self._heard = 0.0
         self._spoke = 0.0
+        self._looked = 0.0
         self.malformed = 0
         """Messages from the receiver that were not understood or not truly signed."""
 
@@ -196,7 +207,7 @@ class Sender:
         self._out = [messages.hello(self._node, self._role)]
         self._credit_batches = self._credit_bytes = 0
         self._flight_batches = self._flight_bytes = 0
-        self._heard = self._spoke = now
+        self._heard = self._spoke = self._looked = now
 
     def tick(self, now: float) -> list[SenderEvent]:
         """Keep the session alive, or give it up when the receiver has been silent for too long."""
@@ -204,6 +215,9 @@ class Sender:
             return []
         if now - self._heard > ANSWER_TIMEOUT_S:
             return self._give_up(f"no answer for {ANSWER_TIMEOUT_S:.0f} s")
+        if self.open and now - self._looked >= STALLED_S:
+            self._looked = now
+            self._offer_stalled(now)
         if self.open and now - self._spoke >= KEEPALIVE_S:
             self._out.append(messages.alive())
             self._spoke = now
@@ -220,7 +234,7 @@ class Sender:
                 self._stop(offer.chain, state)  # its owner cut it back: ask the receiver anew
                 state = None
             if state is None:
-                self._chains[offer.chain] = _ChainState(offer)
+                self._chains[offer.chain] = _ChainState(offer, since=now)
                 self._note_newest(offer.chain)
                 news.append(offer)
             elif state.offer != offer:
@@ -269,6 +283,8 @@ class Sender:
         head, state.head = state.head, b""
         if head and Header.parse(batches[0].header).previous != head:
             return self._suspect(wanted.chain, state, state.sent)
+        if not state.flight:
+            state.since = now
         for batch in batches:
             self._out.append(messages.batch(batch))
             state.flight.append((state.sent, batch.size))
@@ -295,14 +311,14 @@ class Sender:
             self.malformed += 1
             return []
         try:
-            return handler(self, frames)
+            return handler(self, frames, now)
         except PeerError:
             self.malformed += 1
             return []
 
     # -- one method a message ------------------------------------------------------------
 
-    def _on_welcome(self, frames: Frames) -> list[SenderEvent]:
+    def _on_welcome(self, frames: Frames, now: float) -> list[SenderEvent]:
         version, receiver, credit_batches, credit_bytes = messages.parse_welcome(frames)
         if version not in messages.VERSIONS:
             return self._give_up(f"{receiver} speaks no version of the link that we do: {messages.VERSIONS}")
@@ -312,18 +328,19 @@ class Sender:
         self._credit_batches, self._credit_bytes = credit_batches, credit_bytes
         return [Ready(receiver)]
 
-    def _on_marks(self, frames: Frames) -> list[SenderEvent]:
+    def _on_marks(self, frames: Frames, now: float) -> list[SenderEvent]:
         events: list[SenderEvent] = []
         for mark in messages.parse_marks(frames):
             state = self._chains.get(mark.chain)
             if state is not None:
-                self._forget_flight(state, 0)
+                self._forget_flight(state, mark.next)
+                state.since = now
                 state.answered, state.stopped, state.waiting = True, False, False
                 state.low = state.high = state.asked = -1
                 events += self._go_on(mark.chain, state, mark.next, mark.head)
         return events
 
-    def _on_ack(self, frames: Frames) -> list[SenderEvent]:
+    def _on_ack(self, frames: Frames, now: float) -> list[SenderEvent]:
         marks, self._credit_batches, self._credit_bytes = messages.parse_ack(frames)
         events: list[SenderEvent] = []
         for chain, next_ in marks:
@@ -332,7 +349,7 @@ class Sender:
                 continue
             if next_ > state.offer.next and self._owns_chains:
                 continue  # only MARKS may tell us that we fell behind; it carries the head to prove it
-            state.acked = next_
+            state.acked, state.since = next_, now
             self._land(state, next_)
             if next_ > state.sent:
                 state.sent, state.head = next_, b""
@@ -340,32 +357,32 @@ class Sender:
             self._schedule(chain, state)
         return events
 
-    def _on_rewind(self, frames: Frames) -> list[SenderEvent]:
+    def _on_rewind(self, frames: Frames, now: float) -> list[SenderEvent]:
         chain, next_ = messages.parse_rewind(frames)
         state = self._chains.get(chain)
         if state is None or not state.answered or state.bisecting or state.stopped:
             return []
-        self._forget_flight(state, 0)
-        state.waiting = False
+        self._forget_flight(state, next_)
+        state.since, state.waiting = now, False
         return self._go_on(chain, state, next_, b"")
 
-    def _on_answer(self, frames: Frames) -> list[SenderEvent]:
+    def _on_answer(self, frames: Frames, now: float) -> list[SenderEvent]:
         chain, seq, verdict = messages.parse_answer(frames)
         state = self._chains.get(chain)
         if state is None or not state.bisecting or seq != state.asked:
             return []
-        state.asked = -1
+        state.asked, state.since = -1, now
         if verdict == messages.EQUAL:
             state.low = seq + 1
         else:
             state.high = seq
         return self._bisect(chain, state)
 
-    def _on_receipt(self, frames: Frames) -> list[SenderEvent]:
+    def _on_receipt(self, frames: Frames, now: float) -> list[SenderEvent]:
         signed = messages.signed_part(frames)
         return [Receipted(open_record(Receipt, signed, self._headquarters), signed)]
 
-    def _on_refusal(self, frames: Frames) -> list[SenderEvent]:
+    def _on_refusal(self, frames: Frames, now: float) -> list[SenderEvent]:
         signed = messages.signed_part(frames)
         try:
             refusal = open_record(Refusal, signed, self._receiver)
@@ -378,7 +395,7 @@ class Sender:
             self._stop(refusal.chain, state)
         return [Refused(refusal, signed)]
 
-    def _on_unknown(self, frames: Frames) -> list[SenderEvent]:
+    def _on_unknown(self, frames: Frames, now: float) -> list[SenderEvent]:
         return self._give_up("the receiver knows no session with us") if self.open else []
 
     _HANDLERS: ClassVar = {
@@ -395,22 +412,27 @@ class Sender:
     # -- where to go on --------------------------------------------------------------------
 
     def _go_on(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
-        """The receiver stands at `next_`, after a header with hash `head` (empty: not known)."""
+        """The receiver wants `next_`, after a header with hash `head` (empty: not known)."""
         offer = state.offer
-        if next_ > offer.next:
-            if self._owns_chains:
-                return self._suspect(chain, state, offer.next)
-            state.acked = state.sent = next_
-            return [Stored(chain, offer.next)]
+        if next_ > offer.next and self._owns_chains:
+            return self._suspect(chain, state, offer.next)
         if next_ < offer.oldest:
             state.waiting = True
             return [Behind(chain, next_, offer.oldest)]
         if next_ == offer.next and next_ > 0 and head and head != offer.head:
             return self._suspect(chain, state, next_)
-        state.acked = state.sent = next_
+        state.acked = 0
+        state.sent = next_
         state.head = head if 0 < next_ < offer.next else b""
         self._schedule(chain, state)
-        return [Stored(chain, next_)]
+        return []
+
+    def _offer_stalled(self, now: float) -> None:
+        """Offer again what has waited too long for its answer; the receiver says where it stands."""
+        stalled = [s for s in self._chains.values() if s.expecting and now - s.since >= STALLED_S]
+        for state in stalled:
+            state.since = now
+        self._out.extend(messages.offers(state.offer for state in stalled))
 
     def _suspect(self, chain: Chain, state: _ChainState, end: int) -> list[SenderEvent]:
         """Headers differ somewhere below `end`, or the receiver has more than we: find out where."""
