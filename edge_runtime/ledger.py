@@ -72,14 +72,8 @@ class Counts:
 
 def load(store: Store) -> Counts:
     """The totals as last committed."""
-    values: dict[str, int] = dict(store.rows("select name, value from counters"))
-    counts = Counts(
-        values.pop("collected", 0),
-        values.pop("thinned", 0),
-        values.pop("journalled", 0),
-        values.pop("sealed", 0),
-    )
-    for name, value in values.items():
+    counts = Counts(*store.row("select collected, thinned, journalled, sealed from totals"))
+    for name, value in store.rows("select name, value from counters"):
         by_cause = counts.dropped if name.startswith(_DROPPED) else counts.buried
         by_cause[name.partition(":")[2]] = value
     return counts
@@ -87,18 +81,19 @@ def load(store: Store) -> Counts:
 
 def add(store: Store, counts: Counts) -> None:
     """Add to the totals, inside the caller's transaction."""
-    changes = {
-        "collected": counts.collected,
-        "thinned": counts.thinned,
-        "journalled": counts.journalled,
-        "sealed": counts.sealed,
-        **{_DROPPED + cause: n for cause, n in counts.dropped.items()},
-        **{_BURIED + cause: n for cause, n in counts.buried.items()},
-    }
-    for name, change in changes.items():
-        if change:
-            store.execute(
-                "insert into counters values (?, ?) "
-                "on conflict(name) do update set value = value + excluded.value",
-                (name, change),
-            )
+    fixed = (counts.collected, counts.thinned, counts.journalled, counts.sealed)
+    if any(fixed):
+        store.execute(
+            "update totals set collected = collected + ?, thinned = thinned + ?, "
+            "journalled = journalled + ?, sealed = sealed + ?",
+            fixed,
+        )
+    if counts.dropped or counts.buried:
+        store.execute_each(
+            "insert into counters values (?, ?) "
+            "on conflict(name) do update set value = value + excluded.value",
+            [
+                *((_DROPPED + cause, n) for cause, n in counts.dropped.items()),
+                *((_BURIED + cause, n) for cause, n in counts.buried.items()),
+            ],
+        )

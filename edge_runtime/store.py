@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from protocols import crash
 from protocols.errors import StoreDamagedError, StoreError, StoreFullError
@@ -32,11 +31,13 @@ SCHEMA_VERSION = 1
 SEQ_BITS = 40
 """A batch's rowid is its chain's number and its sequence: no second index, no second page a commit."""
 
+PAGE_BYTES = 4096
+
 CHECKPOINT_PAGES = 4000
 """16 MB of WAL before it is folded into the file: rarely enough not to show in commit times."""
 
 _PRAGMAS = (
-    "pragma page_size = 4096",
+    f"pragma page_size = {PAGE_BYTES}",
     "pragma journal_mode = wal",
     "pragma synchronous = full",
     f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}",
@@ -64,6 +65,9 @@ _SCHEMA = (
         no integer primary key, n integer not null, t_min integer not null, t_max integer not null,
         table_hash blob not null, boot_id blob not null, monotonic integer not null,
         clock_state integer not null, clock_offset integer not null, payload blob not null)""",
+    "create table if not exists totals(no integer primary key, collected integer not null, "
+    "thinned integer not null, journalled integer not null, sealed integer not null)",
+    "insert or ignore into totals values (1, 0, 0, 0, 0)",
     "create table if not exists counters(name text primary key, value integer not null) without rowid",
     "create table if not exists progress(task text primary key, instant integer not null, "
     "settled integer not null) without rowid",
@@ -83,12 +87,10 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection, lock: threading.RLock | None = None) -> None:
         self._connection = connection
-        self._lock = lock or threading.RLock()
-        self._depth = 0
+        self._transaction = Transaction(connection, lock or threading.RLock())
         connection.isolation_level = None
-        with self._translated():
-            for pragma in _PRAGMAS:
-                connection.execute(pragma).fetchall()
+        for pragma in _PRAGMAS:
+            self.rows(pragma)
 
     @classmethod
     def open(cls, path: Path, lock: threading.RLock | None = None) -> Store:
@@ -101,7 +103,7 @@ class Store:
         try:
             connection = sqlite3.connect(path, check_same_thread=False)
         except sqlite3.Error as error:
-            raise translate(error) from error
+            raise translate(error) or StoreError(f"expected to open {path}, got {error}") from error
         try:
             store = cls(connection, lock)
             store.prepare()
@@ -116,65 +118,81 @@ class Store:
         Raises:
             StoreError: The file was made by a newer version.
         """
-        with self._translated():
-            (version,) = self._connection.execute("pragma user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise StoreError(
-                    f"expected a buffer of version {SCHEMA_VERSION} or older, got {version}; "
-                    "install the release that wrote it"
-                )
-            if version < SCHEMA_VERSION:
-                with self.transaction():
-                    for statement in _SCHEMA:
-                        self._connection.execute(statement)
-                    self._connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+        (version,) = self.row("pragma user_version")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"expected a buffer of version {SCHEMA_VERSION} or older, got {version}; "
+                "install the release that wrote it"
+            )
+        if version < SCHEMA_VERSION:
+            with self.transaction():
+                for statement in _SCHEMA:
+                    self.execute(statement)
+                self.execute(f"pragma user_version = {SCHEMA_VERSION}")
+
+    def warm(self, path: Path) -> None:
+        """Let the WAL reach its full size now, by writing and dropping a large blob.
+
+        Commits then overwrite blocks that the file system has already placed, which halves
+        the cost of a disk sync; measured in `benchmarks/edge_commits.py`. A WAL that a kill
+        left behind is already large.
+
+        Raises:
+            StoreFullError: No room for it.
+        """
+        wal = path.with_name(path.name + "-wal")
+        size = CHECKPOINT_PAGES * PAGE_BYTES
+        if wal.exists() and wal.stat().st_size >= size:
+            return
+        with self.transaction():
+            self.execute("create table warm(filler blob)")
+            self.execute("insert into warm values (zeroblob(?))", (size,))
+        with self.transaction():
+            self.execute("drop table warm")
+        self.rows("pragma wal_checkpoint(restart)")
 
     def close(self) -> None:
         """Close the connection; the last one to a file folds its WAL in."""
         self._connection.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Transaction:
         """All or nothing, durable at the end; inside another one it simply joins it.
 
         Raises:
             StoreFullError, StoreDamagedError: Nothing of it happened.
         """
-        if self._depth:
-            yield
-            return
-        with self._lock, self._translated():
-            self._connection.execute("begin immediate")
-            self._depth = 1
-            try:
-                yield
-                crash.point("edge:before-commit")
-                self._connection.execute("commit")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
-                raise
-            finally:
-                self._depth = 0
-        crash.point("edge:after-commit")
+        return self._transaction
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise_ours(error)
+
+    def execute_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of several rows of parameters."""
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise_ours(error)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Run one query and fetch all of it, so that no read stays open."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise_ours(error)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first row of a query, or `None`."""
-        with self._translated():
+        try:
             cursor = self._connection.execute(sql, parameters)
             found = cursor.fetchone()
             cursor.close()
-            return found
+        except sqlite3.Error as error:
+            raise_ours(error)
+        return found
 
     def fact(self, name: str) -> Any:
         """A remembered value, or `None`."""
@@ -185,23 +203,66 @@ class Store:
         """Keep a value under a name."""
         self.execute("insert or replace into facts values (?, ?)", (name, value))
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+
+class Transaction:
+    """``with store.transaction():``; a class, because a generator costs more than a statement."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: threading.RLock) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            self._lock.acquire()
+            try:
+                self._connection.execute("begin immediate")
+            except BaseException as error:
+                self._lock.release()
+                if isinstance(error, sqlite3.Error):
+                    raise_ours(error)
+                raise
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         try:
-            yield
-        except sqlite3.Error as error:
-            raise translate(error) from error
+            if kind is None:
+                crash.point("edge:before-commit")
+                self._connection.execute("commit")
+        except sqlite3.Error as failed:
+            raise_ours(failed)
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            self._lock.release()
+        if kind is None:
+            crash.point("edge:after-commit")
 
 
-def translate(error: sqlite3.Error) -> StoreError:
-    """Say whose fault an error of SQLite is; one that only a bug can cause stays as it is.
+def raise_ours(error: sqlite3.Error) -> NoReturn:
+    """Raise an error of SQLite as one of ours; one that only a bug can cause goes on as it is."""
+    fault = translate(error)
+    if fault is None:
+        raise error
+    raise fault from error
+
+
+def translate(error: sqlite3.Error) -> StoreError | None:
+    """Say whose fault an error of SQLite is; `None` when only a bug can cause it.
 
     An I/O error counts as "no room": a disk that is full or goes away says either, both
     may pass, and damage shows itself as damage at the next read.
     """
     name = getattr(error, "sqlite_errorname", None) or ""
+    if name in ("", "SQLITE_ERROR", "SQLITE_MISUSE", "SQLITE_RANGE") or name.startswith("SQLITE_CONSTRAINT"):
+        return None
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreDamagedError(f"expected a readable buffer, got {name}: {error}; it is set aside")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
         return StoreFullError(f"expected room on the disk, got {name}: {error}; free some or mend the disk")
-    return StoreError(f"the buffer's file failed with {name or type(error).__name__}: {error}")
+    return StoreError(
+        f"expected the buffer's file to be usable, got {name}: {error}; look at who else uses it"
+    )

@@ -25,7 +25,7 @@ from edge_runtime.buffer import custody
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
 from edge_runtime.buffer.quota import Limits, make_room
 from edge_runtime.ledger import Counts
-from edge_runtime.store import Store
+from edge_runtime.store import Store, Transaction
 from protocols.batch import ZERO_HASH, Batch, Chain, Clock, ClockState, Header, Kind, Signer, Stream, Verifier
 from protocols.records import Gap, Mark, OpenReason, Receipt, Refusal, Statement, pack_gaps
 from protocols.session.messages import Offer
@@ -287,7 +287,7 @@ class Buffer:
         with self._store.transaction():
             return self._chains.name(self._chains.open(stream, reason, self._chains.current(stream)))
 
-    def transaction(self) -> object:
+    def transaction(self) -> Transaction:
         """Join several calls into one transaction: ``with buffer.transaction():``."""
         return self._store.transaction()
 
@@ -412,8 +412,11 @@ class Buffer:
 
     def _account(self, counts: Counts, progress: Mapping[str, Progress] | None) -> None:
         ledger.add(self._store, counts)
-        for task, reached in (progress or {}).items():
-            self._store.execute("insert or replace into progress values (?, ?, ?)", (task, *reached))
+        if progress:
+            self._store.execute_each(
+                "insert or replace into progress values (?, ?, ?)",
+                [(task, *reached) for task, reached in progress.items()],
+            )
         if self._shared.stored:
             self._write_stored()
 

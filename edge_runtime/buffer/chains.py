@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edge_runtime.store import SEQ_BITS, Store
 from protocols.batch import (
@@ -53,8 +53,7 @@ class ClockSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ChainRow:
+class ChainRow(NamedTuple):
     """One chain as stored.
 
     Args:

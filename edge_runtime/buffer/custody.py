@@ -8,7 +8,6 @@ chain's end is written in the new one's OPEN record, so that headquarters can fe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import Enum
 
 from edge_runtime import ledger
@@ -247,7 +246,7 @@ def _begin_move(store: Store, chains: Chains, row: ChainRow, seq: int, reason: O
     """End a chain at `seq` and appoint a new current chain to take the rest; survives a crash."""
     header = chains.header(row, seq)
     head = row.head if header is None else Header.parse(header).previous
-    heir = chains.open(row.stream, reason, replace(row, next=seq))
+    heir = chains.open(row.stream, reason, row._replace(next=seq))
     store.execute(
         "update chains set closed = 1, next = ?, head = ?, heir = ?, move_from = ?, move_to = ? where no = ?",
         (seq, head, heir.no, seq, row.next, row.no),

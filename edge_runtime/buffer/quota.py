@@ -25,14 +25,12 @@ from edge_runtime import ledger
 from edge_runtime.buffer.chains import ChainRow, Chains, Draft, samples_of
 from edge_runtime.config import QuotaPolicy
 from edge_runtime.ledger import Counts
-from edge_runtime.store import Store
+from edge_runtime.store import PAGE_BYTES, Store
 from protocols import columns
 from protocols.batch import Batch, Clock, Header, Kind, Stream
 from protocols.errors import StoreFullError
 from protocols.records import Gap, GapCause
 from protocols.samples import SampleBlock, concatenate
-
-PAGE_BYTES = 4096
 
 WAL_SHARE = 8
 """One part in so many of the quota is left to the WAL."""
