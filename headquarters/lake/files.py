@@ -1,0 +1,150 @@
+"""Parquet files of the lake: written whole, flushed, and described for the log.
+
+A name says how a file came to be: `a-` appended by one commit, `m1-`, `m2-` ... merged
+from smaller ones while its date was open, `s-` one of the sorted files of a closed date.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headquarters.lake import disk
+from headquarters.lake.deltalog import DataFile
+from headquarters.lake.schema import TableSchema
+from protocols.errors import StoreError
+
+APPENDED = "a"
+SORTED = "s"
+
+ROWS_PER_GROUP = 65_536
+"""Rows of a row group: what a query for one series must read at least, about 2 ms."""
+
+
+class FileWriter:
+    """One Parquet file being written; `close` makes it durable and says what to log.
+
+    Args:
+        table: The table it belongs to.
+        folder: That table's folder.
+        partition: Values of the partition columns, as text.
+        kind: First part of the name.
+    """
+
+    def __init__(self, table: TableSchema, folder: Path, partition: Mapping[str, str], kind: str) -> None:
+        self._table = table
+        self._folder = folder
+        self._partition = partition
+        parts = [f"{name}={value}" for name, value in partition.items()]
+        self._relative = "/".join([*parts, f"{kind}-{secrets.token_hex(10)}.parquet"])
+        self._path = folder / self._relative
+        self._low: dict[str, Any] = {}
+        self._high: dict[str, Any] = {}
+        self._rows = 0
+        try:
+            disk.make_folder(self._path.parent)
+            self._writer = pq.ParquetWriter(self._path, table.columns, **_encoding(table))
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows, already in the table's order.
+
+        Raises:
+            StoreError: The disk refused them.
+        """
+        try:
+            self._writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._rows += len(rows)
+        for name in self._table.ranges:
+            self._extend(name, rows.column(name))
+
+    def close(self, now_ms: int) -> DataFile:
+        """Flush the file and its folder to the disk.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        try:
+            self._writer.close()
+            disk.sync(self._path)
+            disk.sync(self._path.parent)
+            size = self._path.stat().st_size
+        except OSError as error:
+            raise self._failed(error) from error
+        low, high = self._stats(self._low), self._stats(self._high)
+        return DataFile(self._relative, dict(self._partition), size, self._rows, low, high, now_ms)
+
+    def abandon(self) -> None:
+        """Give the file up and delete it."""
+        self._writer.close()
+        self._path.unlink(missing_ok=True)
+
+    def _extend(self, name: str, column: pa.ChunkedArray) -> None:
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        bounds = pc.min_max(column)
+        low, high = bounds["min"].as_py(), bounds["max"].as_py()
+        if low is not None:
+            self._low[name] = min(self._low.get(name, low), low)
+            self._high[name] = max(self._high.get(name, high), high)
+
+    def _stats(self, bounds: Mapping[str, Any]) -> dict[str, Any]:
+        """Bounds as the log writes them."""
+        columns = self._table.columns
+        return {
+            name: f"{np.datetime64(bound, 'us')}Z"
+            if pa.types.is_timestamp(columns.field(name).type)
+            else bound
+            for name, bound in bounds.items()
+        }
+
+    def _failed(self, error: OSError) -> StoreError:
+        reason = error.strerror or str(error)
+        return StoreError(f"expected to write {self._path}: {reason}; make room or repair the disk")
+
+
+def write(
+    table: TableSchema, folder: Path, partition: Mapping[str, str], kind: str, rows: pa.Table, now_ms: int
+) -> DataFile:
+    """Write one file of rows that are in order; see `FileWriter`."""
+    writer = FileWriter(table, folder, partition, kind)
+    writer.write(rows)
+    return writer.close(now_ms)
+
+
+def _encoding(table: TableSchema) -> dict[str, Any]:
+    """How columns are packed: by measurement, the least bytes at full speed for plant data."""
+    packed = [
+        field.name
+        for field in table.columns
+        if field.name not in table.dictionary and pa.types.is_primitive(field.type)
+    ]
+    encoding = {
+        name: "DELTA_BINARY_PACKED"
+        for name in packed
+        if pa.types.is_integer(table.columns.field(name).type)
+        or pa.types.is_timestamp(table.columns.field(name).type)
+    }
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": list(table.dictionary),
+        "column_encoding": encoding,
+        "write_statistics": list(table.ranges),
+    }
+
+
+def unlink_all(folder: Path, files: list[DataFile]) -> None:
+    """Delete files that no commit will name."""
+    for file in files:
+        (folder / file.path).unlink(missing_ok=True)

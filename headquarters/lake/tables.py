@@ -1,0 +1,285 @@
+"""The tables as the ingest core sees them: append rows with marks, and ask how far they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
+from headquarters.lake import files, schema
+from headquarters.lake.deltalog import DataFile, DeltaLog
+from headquarters.lake.samples import partitioned
+from headquarters.lake.schema import TableSchema
+from protocols.batch import Chain, Header, Stream
+from protocols.errors import StoreDamagedError
+
+RETENTION_MS = 3_600_000
+"""Removed files and old log files stay for an hour: longer than any query runs."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, for the log."""
+    return time.time_ns() // 1_000_000
+
+
+class LakeTable:
+    """One table: its folder, its log, and how its rows are written.
+
+    Args:
+        lake: The lake's folder.
+        table: Which table.
+        retention_ms: See `RETENTION_MS`.
+        clock_ms: Wall clock in milliseconds.
+    """
+
+    def __init__(
+        self,
+        lake: Path,
+        table: TableSchema,
+        retention_ms: int = RETENTION_MS,
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        self.table = table
+        self.folder = lake / table.name
+        self.clock_ms = clock_ms
+        self.log = DeltaLog(self.folder, table.schema, table.partitions.names, retention_ms)
+
+    def mark(self, chain: Chain) -> int | None:
+        """The last sequence held of a chain."""
+        return self.log.transaction(str(chain))
+
+    def read(self, chosen: Iterable[DataFile], columns: list[str] | None, where: Any = None) -> pa.Table:
+        """Rows of some files.
+
+        Args:
+            chosen: Files of this table.
+            columns: Which columns, all by default.
+            where: A pyarrow filter expression.
+        """
+        paths = [str(self.folder / file.path) for file in chosen]
+        if not paths:
+            empty = self.table.columns.empty_table()
+            return empty if columns is None else empty.select(columns)
+        dataset = ds.dataset(paths, schema=self.table.columns, format="parquet")
+        return dataset.to_table(columns=columns, filter=where)
+
+    def append_rows(self, rows: pa.Table, partition: Mapping[str, str]) -> DataFile:
+        """Write rows, put into order, as one file; it counts when a commit names it."""
+        if len(rows) > 1:
+            rows = rows.sort_by([(name, "ascending") for name in self.table.sort])
+        return files.write(self.table, self.folder, partition, files.APPENDED, rows, self.clock_ms())
+
+    def commit(self, adds: Sequence[DataFile], marks: Mapping[Chain, int]) -> None:
+        """Make files and marks part of the table."""
+        self.log.commit(adds, self.clock_ms(), {str(chain): seq for chain, seq in marks.items()})
+
+
+class SamplesTable(LakeTable):
+    """The samples."""
+
+    def append(self, rows: Sequence[SampleChunk], marks: Mapping[Chain, int]) -> None:
+        """Write chunks and marks in one commit; a commit may have marks only."""
+        adds = [
+            files.write(self.table, self.folder, partition.values, files.APPENDED, table, self.clock_ms())
+            for partition, table in partitioned(rows)
+        ]
+        self.commit(adds, marks)
+
+
+class LedgerLakeTable(LakeTable):
+    """The ledger, which can be asked for single batches."""
+
+    def append(self, rows: Sequence[LedgerRow], marks: Mapping[Chain, int]) -> None:
+        """Write rows and marks in one commit."""
+        self.commit([self.append_rows(_ledger_table(rows), _received(rows[0].received_us))], marks)
+
+    def find(self, chain: Chain, seq: int) -> LedgerRow | None:
+        """The row of a batch."""
+        wanted = {"gateway": chain.gateway, "epoch": chain.epoch, "seq": seq}
+        candidates = [file for file in self.log.files() if _may_hold(file, wanted)]
+        where = (
+            (pc.field("seq") == seq)
+            & (pc.field("epoch") == chain.epoch)
+            & (pc.field("gateway") == chain.gateway)
+            & (pc.field("stream") == chain.stream.name.lower())
+        )
+        found = self.read(candidates, list(_LEDGER_ROW), where).to_pylist()
+        return _ledger_row(found[0]) if found else None
+
+    def last_batch(self) -> int:
+        """The highest batch number given so far."""
+        return max((int(file.high["batch"]) for file in self.log.files()), default=0)
+
+    def chains(self) -> dict[Chain, int]:
+        """The mark of every chain."""
+        return {parse_chain(app): seq for app, seq in self.log.transactions().items()}
+
+
+class SeriesLakeTable(LakeTable):
+    """Definitions of series, in the order they were made."""
+
+    def append(self, rows: Sequence[SeriesRow], marks: Mapping[Chain, int]) -> None:
+        """Write rows in one commit; `ordinal` continues the order of those before."""
+        first = 1 + max((int(file.high["ordinal"]) for file in self.log.files()), default=0)
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        names = self.table.columns.names
+        arrays = [
+            pa.array(column, self.table.columns.field(name).type)
+            for name, column in zip(names, [*columns, list(range(first, first + len(rows)))], strict=True)
+        ]
+        table = pa.Table.from_arrays(arrays, schema=self.table.columns)
+        self.commit([self.append_rows(table, {})], marks)
+
+    def load(self) -> list[SeriesRow]:
+        """Every row, oldest first."""
+        table = self.read(self.log.files(), None).sort_by("ordinal").drop_columns(["ordinal"])
+        table = table.set_column(
+            table.column_names.index("valid_from"), "valid_from", table.column("valid_from").cast(pa.int64())
+        )
+        return [SeriesRow(*row.values()) for row in table.to_pylist()]
+
+
+class GapsTable(LakeTable):
+    """Declared gaps."""
+
+    def append(self, rows: Sequence[GapRow], marks: Mapping[Chain, int]) -> None:
+        """Write rows and marks in one commit."""
+        records = [
+            {
+                "gateway": row.gateway,
+                "cause": str(row.gap.cause),
+                "t_from": row.gap.t_from_us,
+                "t_to": row.gap.t_to_us,
+                "points": None if row.gap.points is None else list(row.gap.points),
+                "samples": row.gap.samples,
+                "epoch": row.gap.epoch,
+                "seq_from": row.gap.seq_from,
+                "seq_to": row.gap.seq_to,
+                "detail": row.gap.detail,
+                "declared_by": str(row.declared_by),
+                "batch": row.batch,
+                "received": row.received_us,
+            }
+            for row in rows
+        ]
+        table = pa.Table.from_pylist(records, schema=self.table.columns)
+        self.commit([self.append_rows(table, _received(rows[0].received_us))], marks)
+
+
+class EventsTable(LakeTable):
+    """Records that are no samples."""
+
+    def append(self, rows: Sequence[EventRow], marks: Mapping[Chain, int]) -> None:
+        """Write rows and marks in one commit."""
+        records = [
+            {
+                "gateway": row.gateway,
+                "stream": row.stream,
+                "kind": row.kind,
+                "time": row.time_us,
+                "detail": row.detail,
+                "batch": row.batch,
+                "received": row.received_us,
+            }
+            for row in rows
+        ]
+        table = pa.Table.from_pylist(records, schema=self.table.columns)
+        self.commit([self.append_rows(table, _received(rows[0].received_us))], marks)
+
+
+class Lake:
+    """All tables of one lake, open for writing by this process alone.
+
+    Args:
+        folder: The lake.
+        retention_ms: See `RETENTION_MS`.
+        clock_ms: Wall clock in milliseconds.
+
+    Raises:
+        StoreError: A table cannot be read or made.
+    """
+
+    def __init__(
+        self, folder: Path, retention_ms: int = RETENTION_MS, clock_ms: Callable[[], int] = now_ms
+    ) -> None:
+        self.folder = folder
+        self.ledger = LedgerLakeTable(folder, schema.LEDGER, retention_ms, clock_ms)
+        self.series = SeriesLakeTable(folder, schema.SERIES, retention_ms, clock_ms)
+        self.gaps = GapsTable(folder, schema.GAPS, retention_ms, clock_ms)
+        self.events = EventsTable(folder, schema.EVENTS, retention_ms, clock_ms)
+        self.samples = SamplesTable(folder, schema.SAMPLES, retention_ms, clock_ms)
+        self.minutes = LakeTable(folder, schema.SAMPLES_MINUTE, retention_ms, clock_ms)
+        self.hours = LakeTable(folder, schema.SAMPLES_HOUR, retention_ms, clock_ms)
+
+    @property
+    def tables(self) -> tuple[LakeTable, ...]:
+        """Every table."""
+        return self.ledger, self.series, self.gaps, self.events, self.samples, self.minutes, self.hours
+
+
+def parse_chain(app: str) -> Chain:
+    """A chain from its name in the log.
+
+    Raises:
+        StoreDamagedError: Not such a name.
+    """
+    try:
+        gateway, stream, epoch = app.rsplit("/", 2)
+        return Chain(gateway, Stream[stream.upper()], int(epoch))
+    except (ValueError, KeyError) as error:
+        raise StoreDamagedError(f"expected gateway/stream/epoch in the log, got {app!r}") from error
+
+
+def _received(received_us: int) -> dict[str, str]:
+    return {"date": str(np.datetime64(received_us, "us").astype("datetime64[D]"))}
+
+
+def _ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        "batch": [row.batch for row in rows],
+        "gateway": [row.fields.gateway for row in rows],
+        "stream": [row.fields.stream.name.lower() for row in rows],
+        "epoch": [row.fields.epoch for row in rows],
+        "seq": [row.fields.seq for row in rows],
+        "kind": [row.fields.kind.name.lower() for row in rows],
+        "samples": [row.fields.n for row in rows],
+        "t_min": [row.fields.t_min_us for row in rows],
+        "t_max": [row.fields.t_max_us for row in rows],
+        "received": [row.received_us for row in rows],
+        "status": [str(row.status) for row in rows],
+        "header": [row.header for row in rows],
+        "signature": [row.signature for row in rows],
+        "segment": [row.segment for row in rows],
+        "segment_offset": [row.offset for row in rows],
+    }
+    return pa.table(columns, schema=schema.LEDGER.columns)
+
+
+_LEDGER_ROW = ("batch", "header", "signature", "status", "received", "segment", "segment_offset")
+
+
+def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
+    received_us = int(np.datetime64(row["received"].replace(tzinfo=None), "us").astype(np.int64))
+    return LedgerRow(
+        row["batch"],
+        row["header"],
+        row["signature"],
+        Status(row["status"]),
+        received_us,
+        row["segment"],
+        row["segment_offset"],
+        Header.parse(row["header"]),
+    )
+
+
+def _may_hold(file: DataFile, wanted: Mapping[str, Any]) -> bool:
+    return all(
+        name not in file.low or file.low[name] <= value <= file.high[name] for name, value in wanted.items()
+    )
