@@ -77,23 +77,32 @@ _SCHEMA = (
 )
 
 
+class Gate:
+    """What all connections to one file share: the writers' lock, and how often one committed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.commits = 0
+
+
 class Store:
     """One connection to the buffer's file.
 
     Args:
         connection: Fresh, to a file or to `:memory:`; used by one thread only.
-        lock: Shared by all connections to the same file.
+        gate: Shared by all connections to the same file.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: threading.RLock | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, gate: Gate | None = None) -> None:
         self._connection = connection
-        self._transaction = Transaction(connection, lock or threading.RLock())
+        self.gate = gate or Gate()
+        self._transaction = Transaction(connection, self.gate)
         connection.isolation_level = None
         for pragma in _PRAGMAS:
             self.rows(pragma)
 
     @classmethod
-    def open(cls, path: Path, lock: threading.RLock | None = None) -> Store:
+    def open(cls, path: Path, gate: Gate | None = None) -> Store:
         """Connect to the file at `path`, made when missing.
 
         Raises:
@@ -105,7 +114,7 @@ class Store:
         except sqlite3.Error as error:
             raise translate(error) or StoreError(f"expected to open {path}, got {error}") from error
         try:
-            store = cls(connection, lock)
+            store = cls(connection, gate)
             store.prepare()
         except BaseException:
             connection.close()
@@ -207,18 +216,18 @@ class Store:
 class Transaction:
     """``with store.transaction():``; a class, because a generator costs more than a statement."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: threading.RLock) -> None:
+    def __init__(self, connection: sqlite3.Connection, gate: Gate) -> None:
         self._connection = connection
-        self._lock = lock
+        self._gate = gate
         self._depth = 0
 
     def __enter__(self) -> None:
         if self._depth == 0:
-            self._lock.acquire()
+            self._gate.lock.acquire()
             try:
                 self._connection.execute("begin immediate")
             except BaseException as error:
-                self._lock.release()
+                self._gate.lock.release()
                 if isinstance(error, sqlite3.Error):
                     raise_ours(error)
                 raise
@@ -232,12 +241,13 @@ class Transaction:
             if kind is None:
                 crash.point("edge:before-commit")
                 self._connection.execute("commit")
+                self._gate.commits += 1
         except sqlite3.Error as failed:
             raise_ours(failed)
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
-            self._lock.release()
+            self._gate.lock.release()
         if kind is None:
             crash.point("edge:after-commit")
 

@@ -15,7 +15,6 @@ As an outbox it gives a link `offers` and `read`; the link's events come back th
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -79,12 +78,10 @@ class Shared:
     """What the buffers of one file share between threads.
 
     Args:
-        lock: Orders the writers.
         stored: By chain number, up to where which upstream holds it. Kept in memory and
             written with the next batch: an acknowledgement alone is not worth a disk sync.
     """
 
-    lock: threading.RLock = field(default_factory=threading.RLock)
     stored: dict[int, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -124,6 +121,7 @@ class Buffer:
         self._shared = shared or Shared()
         self._chains = Chains(store, gateway, signer, clock, random)
         self._upstream = ""
+        self._sessions = 0
 
     def begin(self, reason: OpenReason = OpenReason.FIRST) -> None:
         """Open the chains of a new file, or finish what a crash interrupted in an old one."""
@@ -330,6 +328,11 @@ class Buffer:
 
     # -- the outbox of a link ----------------------------------------------------------------------
 
+    @property
+    def generation(self) -> int:
+        """Grows with every commit, of this thread or another, and so whenever `offers` changes."""
+        return self._store.gate.commits + self._sessions
+
     def offers(self) -> list[Offer]:
         """All chains that hold something not yet final, and the current ones; live ones first."""
         return custody.offers(self._chains, self._upstream)
@@ -357,6 +360,7 @@ class Buffer:
             The epochs that were opened.
         """
         self._upstream = upstream
+        self._sessions += 1
         return custody.welcome(
             self._store, self._chains, upstream, self._shared.stored, self._clock, live_first_us
         )

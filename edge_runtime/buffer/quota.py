@@ -57,7 +57,7 @@ class Limits:
     """
 
     quota_bytes: int
-    policy: QuotaPolicy
+    policy: QuotaPolicy = QuotaPolicy.THIN
 
     @property
     def pages_max(self) -> int:
