@@ -45,6 +45,7 @@ IDENTITY = "identity.toml"
 
 _NAME = re.compile(r"\w[\w.-]{0,62}")
 _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+ADDRESS_EXPECTED = "tcp://HOST:PORT, such as tcp://hub.example:5570, with a port from 1 to 65535"
 _LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SIGNING = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ _SIGNING = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 def read_config(home: Path, *, assign_ids: bool) -> GatewayConfig:
     """See `config.load`."""
     problems: list[Problem] = []
-    config, surroundings = _read_toml(home, problems)
+    config, surroundings = read_toml(home, problems)
     table = _read_table(home, surroundings, problems)
     if assign_ids and not problems:
         with pointids.locked(home):
@@ -68,24 +69,29 @@ def read_config(home: Path, *, assign_ids: bool) -> GatewayConfig:
     return replace(config, points=tuple(points), warnings=warnings)
 
 
-def read_candidate(home: Path, path: Path, delimiter: str = ",", encoding: str = "") -> PointTable:
-    """Check a point table that is not in use yet against the configuration; ids are resolved, not kept.
+def read_candidate(
+    home: Path, path: Path, delimiter: str = ",", encoding: str = ""
+) -> tuple[GatewayConfig, PointTable]:
+    """Check a point table that is not in use yet against the configuration.
+
+    Returns:
+        The configuration without points, and the table, whose points may lack ids.
 
     Raises:
-        InputError: With every problem of the configuration and of the table.
+        InputError: With every problem of both.
     """
     problems: list[Problem] = []
-    _, surroundings = _read_toml(home, problems)
-    text = None
+    config, surroundings = read_toml(home, problems)
+    table = PointTable(str(path))
     try:
-        text = read_table(path, "the table to import", delimiter, encoding)
+        table = read_points(read_table(path, "the table to import", delimiter, encoding), surroundings)
     except InputError as error:
         problems += error.problems
-    table = PointTable(str(path)) if text is None else read_points(text, surroundings)
     problems += table.problems
     if problems:
         raise InputError(problems)
-    return table
+    assert config is not None, "a configuration without problems was read"
+    return config, table
 
 
 def _read_table(home: Path, surroundings: Surroundings, problems: list[Problem]) -> PointTable:
@@ -106,7 +112,8 @@ def _identify(home: Path, table: PointTable, problems: list[Problem], *, save: b
     return points
 
 
-def _read_toml(home: Path, problems: list[Problem]) -> tuple[GatewayConfig | None, Surroundings]:
+def read_toml(home: Path, problems: list[Problem]) -> tuple[GatewayConfig | None, Surroundings]:
+    """The configuration without points (`None` with problems), and what points are checked against."""
     try:
         file = TomlFile(home / CONFIG, CONFIG_MISSING)
     except InputError as error:
@@ -262,7 +269,8 @@ class _Reader:
             self._check_node(path, values)
             address, link = values["address"], values["link"]
             if isinstance(address, str):
-                self._check_address((*path, "address"), address)
+                if not is_address(address):
+                    self._file.problem((*path, "address"), address, ADDRESS_EXPECTED)
                 first = seen.setdefault(address, index)
                 if first != index:
                     expected = f"an address of its own; [[upstream]] {first + 1} has the same"
@@ -282,12 +290,6 @@ class _Reader:
         if isinstance(signing, str) and not _SIGNING.fullmatch(signing):
             expected = "the signing key of 64 hexadecimal digits, copied from its identity.toml"
             self._file.problem((*path, "signing"), signing, expected)
-
-    def _check_address(self, path: Path_, address: str) -> None:
-        match = _ADDRESS.fullmatch(address)
-        if match is None or not 1 <= int(match[2]) <= 65_535:
-            expected = "tcp://HOST:PORT, such as tcp://hub.example:5570, with a port from 1 to 65535"
-            self._file.problem(path, address, expected)
 
     def _headquarters(self, upstreams: tuple[UpstreamConfig, ...]) -> HeadquartersConfig | None:
         table = self._file.table(("headquarters",), self._file.document)
@@ -355,6 +357,16 @@ class _Reader:
                 place = self._file.place(("device", device.name))
                 found.append(Problem(self._file.file, place, device.name, expected))
         return tuple(found)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is `tcp://HOST:PORT`.
+
+    >>> is_address("tcp://hub:5570"), is_address("hub:5570"), is_address("tcp://hub:70000")
+    (True, False, False)
+    """
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 1 <= int(match[2]) <= 65_535
 
 
 def _check_size(config: GatewayConfig, points: list[Point], file: str, problems: list[Problem]) -> None:

@@ -1,0 +1,244 @@
+"""`catchment-edge`: the gateway's commands.
+
+Importing this costs click and nothing else; each command imports what it needs, because a
+gateway on a small machine must be ready within a second.
+
+Exit codes: 0 done; 1 the command found a fault; 2 wrong usage or wrong input; 3 a device
+or the gateway could not be reached; 4 trouble with the local disk; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_runtime.cliview import count, home_option, json_option, print_json, print_problems, print_table
+
+if TYPE_CHECKING:
+    from edge_runtime.check import CheckReport
+
+EPILOG = """Exit codes: 0 done; 1 a fault was found; 2 wrong usage or input; 3 a device or the gateway
+cannot be reached; 4 trouble with the local disk; 130 interrupted."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class PointsGroup(click.Group):
+    """The commands about the point table, imported when one of them is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names for the help."""
+        return sorted(self._all())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, for click."""
+        return self._all().get(cmd_name)
+
+    def _all(self) -> dict[str, click.Command]:
+        from edge_runtime import cli_points
+
+        return cli_points.COMMANDS
+
+
+@click.group(
+    epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="catchment", prog_name="catchment-edge")
+def cli() -> None:
+    """Collect from field devices, buffer, and send signed batches upward.
+
+    A first gateway:
+
+    \b
+      catchment-edge init --home gw1 --id unit-1 --site plant-a
+      (edit gw1/gateway.toml and gw1/points.csv)
+      catchment-edge check --home gw1
+      catchment-edge points test-read --home gw1
+      catchment-edge join --home gw1 hub/identity.toml --address tcp://hub:5570
+      catchment-edge join --home gw1 hq/identity.toml
+      catchment-edge run --home gw1
+    """
+
+
+@cli.command()
+@home_option
+@click.option("--id", "id_", required=True, help="The gateway's name in the whole group, such as unit-1.")
+@click.option("--site", default="", help="The site its points belong to, such as plant-a.")
+def init(home: Path, id_: str, site: str) -> None:
+    """Make a new gateway: keys, a commented gateway.toml and an example points.csv.
+
+    Nothing is ever overwritten. Give identity.toml, which holds no secret, to the hub and
+    to headquarters: `catchment-hub allow`, `catchment-hq allow`.
+
+    \b
+      catchment-edge init --home gw1 --id unit-1 --site plant-a
+    """
+    from edge_runtime import home as homes
+
+    public = homes.create(home, id_, site)
+    click.echo(f"made gateway {public.id} in {home}")
+    click.echo(f"next: edit {home / 'gateway.toml'} and {home / 'points.csv'}, then")
+    click.echo(f"      catchment-edge check --home {home}")
+
+
+@cli.command()
+@home_option
+@click.argument("identity", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--address", default="", help="Where the node listens: tcp://HOST:PORT.")
+def join(home: Path, identity: Path, address: str) -> None:
+    """Send to a hub or to headquarters: append it to gateway.toml from its identity.toml.
+
+    Several hubs are tried in the order in which they were joined. Headquarters behind a hub
+    is joined without an address, so that its receipts are known.
+
+    \b
+      catchment-edge join hub/identity.toml --address tcp://hub:5570
+      catchment-edge join hq/identity.toml
+    """
+    from edge_runtime import home as homes
+
+    added = homes.join(home, identity, address)
+    click.echo(
+        f"added {' and '.join(added)} to {home / 'gateway.toml'}" if added else "it was joined already"
+    )
+
+
+@cli.command()
+@home_option
+@json_option
+def check(home: Path, as_json: bool) -> None:
+    """Check gateway.toml and points.csv: every problem at once, and what would be read how.
+
+    Talks to no device and changes nothing. Exit code 1 when there is a problem.
+
+    \b
+      catchment-edge check --home gw1
+      catchment-edge check --home gw1 --json | jq .problems
+    """
+    from edge_runtime.check import check as run_check
+
+    report = run_check(home)
+    if as_json:
+        print_json(report.fields())
+    else:
+        print_problems(report.problems, "problem")
+        print_problems(report.warnings, "warning")
+        if report.config is not None:
+            _print_loads(report)
+        found = f"{count(len(report.problems), 'problem')}, {count(len(report.warnings), 'warning')}"
+        click.echo(found)
+    if report.problems:
+        raise SystemExit(1)
+
+
+def _print_loads(report: CheckReport) -> None:
+    config = report.config
+    assert config is not None
+    site = f" at site {config.site}" if config.site else ""
+    devices, classes = count(len(config.devices), "device"), count(len(config.scan), "scan class")
+    click.echo(f"gateway {config.id}{site}: {count(len(config.points), 'point')}, {devices}, {classes}")
+    rows = [("device", "scan class", "period s", "points", "requests/scan")]
+    for load in report.loads:
+        row = (load.device, load.scan_class, f"{load.period_s:g}", f"{load.points:,}", f"{load.requests:,}")
+        rows.append(row)
+    if report.loads:
+        print_table(rows, right=(2, 3, 4))
+        megabytes = report.bytes_per_day / 1e6
+        click.echo(
+            f"{report.values_per_s:,.1f} values/s in {report.requests_per_s:,.1f} requests/s; "
+            f"at most about {megabytes:,.1f} MB a day upward"
+        )
+    if report.buffer_days is not None:
+        click.echo(f"the buffer holds about {report.buffer_days:,.1f} days without a hub")
+
+
+@cli.command()
+@home_option
+def run(home: Path) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; logs JSON lines to standard error.
+
+    \b
+      catchment-edge run --home gw1
+    """
+    from edge_runtime.config import load
+    from edge_runtime.main import run as run_gateway
+
+    raise SystemExit(run_gateway(load(home)))
+
+
+@cli.command()
+@home_option
+@json_option
+def status(home: Path, as_json: bool) -> None:
+    """Show what the running gateway last said of itself. Exit code 3 when it is not running.
+
+    \b
+      catchment-edge status --home gw1
+      watch catchment-edge status --home gw1
+    """
+    import time
+
+    from edge_runtime.statusview import view
+
+    shown = view(home, time.time())
+    if as_json:
+        print_json(shown.fields())
+    else:
+        for line in shown.lines():
+            click.echo(line)
+    if not shown.running:
+        raise SystemExit(3)
+
+
+@cli.group(cls=PointsGroup)
+def points() -> None:
+    """Import, export, test-read and browse points."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; every error that is not a bug becomes a message and an exit code."""
+    try:
+        result = cli.main(arguments, prog_name="catchment-edge", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain at exit.
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115, PTH123
+        return 0
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Print one of our errors and give its exit code; anything else is a bug and goes on."""
+    from protocols.daemon import EXIT_STORE, exit_code
+    from protocols.errors import CatchmentError, InputError
+
+    if isinstance(error, InputError):
+        print_problems(error.problems, "error")
+        return exit_code(error)
+    if isinstance(error, CatchmentError):
+        click.echo(f"error: {error}", err=True)
+        return exit_code(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(
+            f"error: {where}{error.strerror or error}; expected a disk that this user can write", err=True
+        )
+        return EXIT_STORE
+    raise error

@@ -1,0 +1,68 @@
+"""What the commands of `catchment-edge` share: options, and how output looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from protocols.errors import Problem
+
+PROBLEMS_SHOWN_MAX = 100
+"""Problems printed for people; `--json` gives all."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def home_option(command: Command) -> Command:
+    """The option that every command takes."""
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        show_default="the current directory",
+        help="The gateway's home directory, made by init.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """For commands whose output a machine may read."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def print_json(document: object) -> None:
+    """Print one line that a machine can read."""
+    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print rows in columns, the heading first; columns in `right` are aligned to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def print_problems(problems: Sequence[Problem], label: str) -> None:
+    """Print problems to standard error, one a line."""
+    for problem in problems[:PROBLEMS_SHOWN_MAX]:
+        click.echo(f"{label}: {problem}", err=True)
+    if len(problems) > PROBLEMS_SHOWN_MAX:
+        more = len(problems) - PROBLEMS_SHOWN_MAX
+        click.echo(f"... and {more} more (all of them with check --json)", err=True)
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "problem"), count(1200, "point")
+    ('1 problem', '1,200 points')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's' if not noun.endswith('s') else 'es'}"
