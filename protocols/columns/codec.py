@@ -1,4 +1,4 @@
-"""Blocks to payload and back: the order of sections, and the rows' order by point."""
+"""Blocks to payload and back: the order of sections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from protocols import limits
 from protocols.columns import runs, timelines, values
 from protocols.columns.frame import Reader, Writer
 from protocols.columns.groups import Groups
+from protocols.columns.rows import Rows
 from protocols.errors import LimitError, MalformedError
-from protocols.samples import GOOD, NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
+from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
 
 VERSION = 1
 
@@ -79,28 +80,26 @@ def decode(payload: bytes) -> list[SampleBlock]:
 
 
 def _write_block(out: Writer, block: SampleBlock) -> None:
-    block, ids, groups = _point_major(block)
-    source = block.source_time
-    missing = None if source is None else source == NO_SOURCE_TIME
-    if missing is not None and missing.all():
-        source = missing = None
-    partly = missing is not None and bool(missing.any())
-    quality = bool((block.quality != GOOD).any())
+    rows = Rows.of(block)
+    line, quality, (delay, missing) = rows.line, rows.quality, rows.delays()
+    flags = _QUALITY * (quality is not None)
+    flags |= _SOURCE_TIME * (delay is not None) | _SOURCE_TIME_PARTLY * (missing is not None)
     out.number(block.type, 1)
-    out.number(_QUALITY * quality | _SOURCE_TIME * (source is not None) | _SOURCE_TIME_PARTLY * partly, 1)
-    out.number(groups.rows, 4)
-    out.number(len(groups), 4)
-    out.column((np.diff(ids.astype(np.int64), prepend=-1) - 1).view(np.uint64))
-    timelines.write(out, block.time, groups)
-    if quality:
-        runs.write(out, block.quality)
-    if source is not None and missing is not None:
-        delay = source - block.time
-        if partly:
-            runs.write(out, missing.astype(np.uint32))
-            delay = _carried(delay, missing)
-        timelines.write(out, delay, groups)
-    values.write(out, block.type, block.value, groups)
+    out.number(flags, 1)
+    out.number(rows.groups.rows, 4)
+    out.number(len(rows.groups), 4)
+    out.column((np.diff(rows.ids.astype(np.int64), prepend=-1) - 1).view(np.uint64))
+    if line is not None:
+        timelines.write_common(out, line)
+    else:
+        timelines.write(out, rows.column(block.time), rows.groups)
+    if quality is not None:
+        runs.write(out, quality)
+    if missing is not None:
+        runs.write(out, missing.astype(np.uint32))
+    if delay is not None:
+        timelines.write(out, delay, rows.groups)
+    values.write(out, block.type, rows.column(block.value), rows.groups)
 
 
 def _read_block(source: Reader, room: int) -> SampleBlock:
@@ -142,34 +141,3 @@ def _read_source_time(source: Reader, flags: int, time: Int64s, groups: Groups) 
     if missing is not None:
         source_time[missing != 0] = NO_SOURCE_TIME
     return source_time
-
-
-def _carried(delay: Int64s, missing: np.ndarray) -> Int64s:
-    """The delay before, where there is none: it costs least."""
-    return delay[np.maximum.accumulate(np.where(missing, 0, np.arange(len(delay))))]
-
-
-def _point_major(block: SampleBlock) -> tuple[SampleBlock, UInt32s, Groups]:
-    """Rows sorted by point, those of one point as they came; the ids; the groups."""
-    order = _order(block.point)
-    if order is not None:
-        block = block.take(order)
-    point = block.point
-    starts = np.concatenate(([0], np.flatnonzero(point[1:] != point[:-1]) + 1))
-    return block, point[starts], Groups(starts, np.diff(starts, append=len(point)), len(point))
-
-
-def _order(point: UInt32s) -> Int64s | None:
-    """A stable sort by point; `None` when the rows are sorted already."""
-    falls = np.flatnonzero(point[1:] < point[:-1])
-    if not len(falls):
-        return None
-    width = int(falls[0]) + 1
-    if len(point) % width == 0:  # scan after scan of the same points in the same order?
-        scans = point.reshape(-1, width)
-        if (scans == scans[0]).all() and (scans[0, 1:] > scans[0, :-1]).all():
-            return np.arange(len(point)).reshape(-1, width).T.reshape(-1)
-    least = int(point.min())
-    if int(point.max()) - least < 1 << 16:
-        return np.argsort((point - np.uint32(least)).astype(np.uint16), kind="stable")  # a radix sort
-    return np.argsort(point, kind="stable")

@@ -20,13 +20,12 @@ import numpy.typing as npt
 import zstandard
 
 from protocols import limits
+from protocols.columns.groups import Bools
 from protocols.errors import LimitError, MalformedError
 
 UInt64s = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
-Bytes = npt.NDArray[np.uint8]
 
-WIDTHS = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 CUT_BYTES_MIN = 1024
 """Below this a zstd block of its own costs more (tables, 3 bytes) than it saves."""

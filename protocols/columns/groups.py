@@ -1,7 +1,7 @@
 """Rows in consecutive groups, one a point, and whole-column arithmetic over them.
 
-Integers wrap at 64 bits in every function here, on purpose: a difference that overflows
-is undone by a sum that overflows back, so the full range of int64 needs no other path.
+Integers wrap in every function here, on purpose: a difference that overflows is undone by
+a sum that overflows back, so the full range of int64 needs no other path.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.frame import Bools, UInt64s
 from protocols.samples import Int64s
+
+Bools = npt.NDArray[np.bool_]
+Column = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,35 +26,43 @@ class Groups:
         starts: The first row of each group.
         counts: Rows of each group.
         rows: Their sum.
+        each: Rows of every group, if all have as many; else 0.
     """
 
     starts: Int64s
     counts: Int64s
     rows: int
+    each: int
 
     @classmethod
     def of(cls, counts: Int64s) -> Groups:
         """Groups of these sizes, one after the other."""
-        ends = np.cumsum(counts)
-        return cls(ends - counts, counts, int(ends[-1]) if len(ends) else 0)
+        if not len(counts):
+            return cls(counts, counts, 0, 0)
+        ends = counts.cumsum()
+        each = int(counts[0])
+        return cls(ends - counts, counts, int(ends[-1]), each if (counts == each).all() else 0)
+
+    @classmethod
+    def even(cls, count: int, each: int) -> Groups:
+        """So many groups of as many rows each."""
+        return cls(np.arange(0, count * each, each), np.full(count, each), count * each, each)
 
     def __len__(self) -> int:
         return len(self.counts)
 
-    def spread(self, per_group: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def spread(self, per_group: Column) -> Column:
         """Each group's item, repeated for each of its rows."""
-        if len(per_group) and (self.counts == self.counts[0]).all():
-            return np.repeat(per_group, int(self.counts[0]))
-        return np.repeat(per_group, self.counts)
+        return np.repeat(per_group, self.each or self.counts)
 
-    def sums(self, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def sums(self, column: Column, dtype: type[np.generic]) -> Column:
         """The sum of each group's rows."""
-        return np.add.reduceat(column, self.starts)
+        total: Column = np.add.reduceat(column, self.starts, dtype=dtype)
+        return total
 
     def counted(self, mask: Bools) -> Int64s:
         """How many rows of each group the mask has."""
-        rows = np.flatnonzero(mask)
-        return np.bincount(self.groups_of(rows), minlength=len(self))
+        return self.sums(mask.view(np.uint8), np.int64)
 
     def groups_of(self, rows: Int64s) -> Int64s:
         """The group in which each row lies."""
@@ -64,32 +74,35 @@ class Groups:
             return slice(None), self
         return self.spread(chosen), Groups.of(self.counts[chosen])
 
-    def firsts(self) -> Bools:
-        """Where a group begins."""
-        mask = np.zeros(self.rows, np.bool_)
-        mask[self.starts] = True
-        return mask
-
-    def differences(self, column: Int64s) -> Int64s:
+    def differences(self, column: Column) -> Column:
         """Each row less the row before it; zero where a group begins."""
         out = np.empty_like(column)
         np.subtract(column[1:], column[:-1], out=out[1:])
         out[self.starts] = 0
         return out
 
-    def running_sums(self, column: Int64s) -> Int64s:
+    def running_sums(self, column: Column) -> Column:
         """The inverse of `differences` for groups that begin at zero; others keep their first."""
-        total = np.cumsum(column)
+        total = column.cumsum(dtype=column.dtype)
         total -= self.spread(total[self.starts] - column[self.starts])
         return total
 
 
-def zigzag(numbers: Int64s) -> UInt64s:
-    """Signed to unsigned, small to small: 0, -1, 1, -2 become 0, 1, 2, 3."""
-    folded: UInt64s = ((numbers << 1) ^ (numbers >> 63)).view(np.uint64)
-    return folded
+def zigzag(numbers: Column) -> Column:
+    """Signed to unsigned, small to small.
+
+    >>> zigzag(np.array([0, -1, 1, -2])).tolist()
+    [0, 1, 2, 3]
+    """
+    bits = numbers.itemsize * 8
+    folded = numbers << 1
+    folded ^= numbers >> (bits - 1)
+    return folded.view(f"u{numbers.itemsize}")
 
 
-def unzigzag(folded: UInt64s) -> Int64s:
+def unzigzag(folded: Column) -> Column:
     """The inverse of `zigzag`."""
-    return (folded >> np.uint64(1)).view(np.int64) ^ -((folded & np.uint64(1)).view(np.int64))
+    signed = f"i{folded.itemsize}"
+    numbers = (folded >> 1).view(signed)
+    numbers ^= -((folded & 1).view(signed))
+    return numbers

@@ -1,8 +1,8 @@
 """Sequences of times that many points share, each sent once.
 
 Points of one scan class have the same stamps, so a batch has as many different sequences
-as scan classes, not as points. A sequence is sent as integers in the largest of a few
-units that divides it; a regular one leaves nothing but zeros behind its first two.
+as scan classes, not as points. A regular sequence is a first time and a step; others are
+integers in the largest of a few units that divides them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import numpy as np
 
 from protocols.columns import integers
 from protocols.columns.frame import Reader, Writer
-from protocols.columns.groups import Groups
+from protocols.columns.groups import Groups, unzigzag, zigzag
 from protocols.errors import MalformedError
 from protocols.samples import Int64s
 
+REGULAR = 0
+"""The kind of section in which each sequence is a first time and a step."""
+
 UNITS_US = (1_000_000, 1_000, 1)
-"""Units of time tried, coarsest first."""
+"""Units of time tried for the other sequences, coarsest first; a section's kind is its unit."""
 
 _MIXER = np.uint64(0x9E37_79B9_7F4A_7C15)
 """2**64 divided by the golden ratio: spreads consecutive numbers (Knuth, TAOCP 3, 6.4)."""
@@ -26,16 +29,22 @@ def write(out: Writer, times: Int64s, groups: Groups) -> None:
     """Append the times of all groups: which sequence each has, and the sequences."""
     index, owners = _share(times, groups)
     out.number(len(owners), 4)
-    if 1 < len(owners) < len(groups):
-        out.column(index.astype(np.uint64))
-    chosen = np.zeros(len(groups), np.bool_)
-    chosen[owners] = True
-    rows, lines = groups.rows_of(chosen)
-    out.column((lines.counts - 1).view(np.uint64))
-    unit, base, ticks = _in_units(times[rows])
-    out.number(unit, 4)
-    out.number(base & (2**64 - 1), 8)
-    integers.write(out, ticks, lines)
+    if len(owners) == 1:
+        _write_lines(out, times[: groups.counts[0]], Groups.of(groups.counts[:1]))
+    elif len(owners) == len(groups):
+        _write_lines(out, times, groups)
+    else:
+        out.column(index.view(np.uint64))
+        chosen = np.zeros(len(groups), np.bool_)
+        chosen[owners] = True
+        rows, lines = groups.rows_of(chosen)
+        _write_lines(out, times[rows], lines)
+
+
+def write_common(out: Writer, line: Int64s) -> None:
+    """Append one sequence that all groups have."""
+    out.number(1, 4)
+    _write_lines(out, line, Groups.even(1, len(line)))
 
 
 def read(source: Reader, points: int, rows: int) -> tuple[Int64s, Groups]:
@@ -53,9 +62,7 @@ def read(source: Reader, points: int, rows: int) -> tuple[Int64s, Groups]:
     groups = Groups.of(lines.counts[index])
     if groups.rows != rows:
         raise MalformedError(f"expected sequences of together {rows} times, got {groups.rows}")
-    unit = source.number(4)
-    base = np.uint64(source.number(8)).view(np.int64)
-    times = integers.read(source, lines) * np.int64(unit) + base
+    times = _read_lines(source, lines)
     if count == points:
         return times, groups
     if count == 1:
@@ -64,10 +71,45 @@ def read(source: Reader, points: int, rows: int) -> tuple[Int64s, Groups]:
 
 
 def read_like(source: Reader, groups: Groups) -> Int64s:
-    """Times for groups whose sizes are known already."""
+    """Times for groups whose sizes are known already.
+
+    Raises:
+        MalformedError: Sequences for groups of other sizes.
+    """
     times, found = read(source, len(groups), groups.rows)
     if not np.array_equal(found.counts, groups.counts):
         raise MalformedError("expected source times in groups as large as the points'")
+    return times
+
+
+def _write_lines(out: Writer, times: Int64s, lines: Groups) -> None:
+    out.column((lines.counts - 1).view(np.uint64))
+    first = times[lines.starts]
+    step = times[lines.starts + (lines.counts > 1)] - first
+    regular = np.array_equal(times, _regular(first, step, lines))
+    base = int(first[0])
+    unit, ticks = (REGULAR, first - first[0]) if regular else _in_units(times)
+    out.number(unit, 4)
+    out.number(base & (2**64 - 1), 8)
+    if regular:
+        out.column(zigzag(ticks))
+        out.column(zigzag(step))
+    else:
+        integers.write(out, ticks, lines)
+
+
+def _read_lines(source: Reader, lines: Groups) -> Int64s:
+    unit = source.number(4)
+    base = np.uint64(source.number(8)).view(np.int64)
+    if unit == REGULAR:
+        first = unzigzag(source.column64(len(lines))) + base
+        return _regular(first, unzigzag(source.column64(len(lines))), lines)
+    return integers.read(source, lines) * np.int64(unit) + base
+
+
+def _regular(first: Int64s, step: Int64s, lines: Groups) -> Int64s:
+    times: Int64s = np.arange(lines.rows) * lines.spread(step)
+    times += lines.spread(first - lines.starts * step)
     return times
 
 
@@ -88,8 +130,8 @@ def _read_index(source: Reader, count: int, points: int) -> Int64s:
 def _share(times: Int64s, groups: Groups) -> tuple[Int64s, Int64s]:
     """The sequence of each group, and of each sequence the first group that has it."""
     alone = np.arange(len(groups))
-    if (groups.counts == groups.counts[0]).all():
-        table = times.reshape(len(groups), -1)
+    if groups.each:
+        table = times.reshape(-1, groups.each)
         if (table == table[0]).all():
             return np.zeros_like(alone), alone[:1]
     _, owners, index = np.unique(_hashes(times, groups), return_index=True, return_inverse=True)
@@ -109,7 +151,7 @@ def _hashes(times: Int64s, groups: Groups) -> Int64s:
     place = (np.arange(groups.rows) - groups.spread(groups.starts) + 1).view(np.uint64)
     mixed = (times.view(np.uint64) ^ (place * _MIXER)) * _MIXER
     mixed ^= mixed >> np.uint64(29)
-    hashes: Int64s = groups.sums(mixed * _MIXER).view(np.int64)
+    hashes: Int64s = groups.sums(mixed * _MIXER, np.uint64).view(np.int64)
     return hashes
 
 
@@ -119,13 +161,12 @@ def _rows_like(starts: Int64s, groups: Groups) -> Int64s:
     return rows
 
 
-def _in_units(times: Int64s) -> tuple[int, int, Int64s]:
-    """A unit and a base, and the times in units since the base."""
-    base = int(times[0])
+def _in_units(times: Int64s) -> tuple[int, Int64s]:
+    """A unit, and the times in units since the first."""
     since = times - times[0]
     if int(times.max()) - int(times.min()) < 2**63:
         for unit in UNITS_US:
             ticks, rest = np.divmod(since, unit)
             if not rest.any():
-                return unit, base, ticks
-    return 1, base, since
+                return unit, ticks
+    return 1, since

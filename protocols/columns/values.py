@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from protocols import limits
 from protocols.columns import decimals, integers
-from protocols.columns.frame import Bools, Reader, Writer
-from protocols.columns.groups import Groups
+from protocols.columns.frame import Reader, Writer
+from protocols.columns.groups import Bools, Groups
 from protocols.errors import LimitError, MalformedError
 from protocols.samples import Int64s, Values, ValueType
 
@@ -59,7 +59,7 @@ def read(source: Reader, value_type: ValueType, groups: Groups) -> Values:
                 raise MalformedError("expected booleans of 0 or 1")
             values = values.astype(np.uint8)
     if changed is not None:
-        values = values[np.cumsum(changed) - 1]
+        values = values.take(changed.cumsum() - 1)
     return values if texts is None else _texts_of(texts, values)
 
 
@@ -70,26 +70,30 @@ def _read_floats(source: Reader, value_type: ValueType, groups: Groups) -> Value
     rows, bits = _read_exceptions(source, groups.rows)
     numbers = integers.read(source, groups)
     values = decimals.from_integers(codes, numbers, groups, value_type.dtype)
-    decimals.bits_of(values)[rows] = bits.astype(f"u{values.itemsize}").view(f"i{values.itemsize}")
+    if len(rows):
+        decimals.bits_of(values)[rows] = bits.astype(f"u{values.itemsize}").view(f"i{values.itemsize}")
     return values
 
 
 def _write_exceptions(out: Writer, bits: npt.NDArray[Any], exceptions: Bools) -> None:
     rows = np.flatnonzero(exceptions)
     out.number(len(rows), 4)
-    out.column((np.diff(rows, prepend=-1) - 1).view(np.uint64))
-    out.column(bits[rows].view(f"u{bits.itemsize}"))
+    if len(rows):
+        out.column((np.diff(rows, prepend=-1) - 1).view(np.uint64))
+        out.column(bits[rows].view(f"u{bits.itemsize}"))
 
 
 def _read_exceptions(source: Reader, rows: int) -> tuple[Int64s, npt.NDArray[np.uint64]]:
     count = source.number(4)
     if count > rows:
         raise MalformedError(f"expected at most {rows} exceptions, got {count}")
+    if not count:
+        return np.zeros(0, np.int64), np.zeros(0, np.uint64)
     gaps = source.column64(count)
-    if count and int(gaps.max()) >= rows:
+    if int(gaps.max()) >= rows:
         raise MalformedError(f"expected exceptions within {rows} rows")
     places = np.cumsum(gaps.view(np.int64) + 1) - 1
-    if count and int(places[-1]) >= rows:
+    if int(places[-1]) >= rows:
         raise MalformedError(f"expected exceptions within {rows} rows")
     return places, source.column64(count)
 
@@ -109,7 +113,7 @@ def _write_held(out: Writer, values: Values, groups: Groups) -> tuple[Values, Gr
     out.bits(changed[rows])
     if not held.all():
         changed |= ~groups.spread(held)
-    return values[changed], Groups.of(np.where(held, changes, groups.counts))
+    return values.take(np.flatnonzero(changed)), Groups.of(np.where(held, changes, groups.counts))
 
 
 def _read_held(source: Reader, groups: Groups) -> tuple[Bools | None, Groups]:

@@ -1,0 +1,99 @@
+"""The rows of a block, sorted by point; those of one point stay as they came.
+
+Most blocks are scan after scan of the same points. Those are a table that only has to be
+turned, not sorted, and of whose stamps one column is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from protocols.columns.groups import Bools, Column, Groups
+from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """How a block's rows are arranged by point.
+
+    Args:
+        block: As it came.
+        ids: The points, rising.
+        groups: The rows of each.
+        order: Where each row was, or how many points a scan has if all scans are alike,
+            or `None` if the rows were in order.
+    """
+
+    block: SampleBlock
+    ids: UInt32s
+    groups: Groups
+    order: Int64s | int | None
+
+    @classmethod
+    def of(cls, block: SampleBlock) -> Rows:
+        """Find the arrangement of a block that has rows."""
+        point = block.point
+        falls = point[1:] < point[:-1]
+        width = int(falls.argmax()) + 1 if len(falls) else 1
+        order: Int64s | None = None
+        if len(falls) and falls[width - 1]:
+            if len(point) % width == 0 and _is_table(point.reshape(-1, width)):
+                return cls(block, point[:width], Groups.even(width, len(point) // width), width)
+            order = _stable_order(point)
+            point = point.take(order)
+        starts = np.concatenate(([0], np.flatnonzero(point[1:] != point[:-1]) + 1))
+        return cls(block, point[starts], Groups.of(np.diff(starts, append=len(point))), order)
+
+    def column(self, column: Column) -> Column:
+        """A column of the block in this arrangement."""
+        if self.order is None:
+            return column
+        if isinstance(self.order, int):
+            return column.reshape(-1, self.order).T.reshape(-1)
+        return column.take(self.order)
+
+    @property
+    def line(self) -> Int64s | None:
+        """The stamps, if the rows are a table in which all points share them."""
+        if not isinstance(self.order, int):
+            return None
+        scans = self.block.time.reshape(-1, self.order)
+        return scans[:, 0].copy() if (scans == scans[:, :1]).all() else None
+
+    @property
+    def quality(self) -> UInt32s | None:
+        """The quality, unless all is good."""
+        return self.column(self.block.quality) if self.block.quality.any() else None
+
+    def delays(self) -> tuple[Int64s | None, Bools | None]:
+        """How far source times are ahead of the stamps, and where they are missing.
+
+        The first is `None` if all are missing, the second if none is. Where one is missing
+        the delay before it stands in its place, which costs least.
+        """
+        if self.block.source_time is None:
+            return None, None
+        source = self.column(self.block.source_time)
+        delay = source - self.column(self.block.time)
+        missing = source == NO_SOURCE_TIME
+        if not missing.any():
+            return delay, None
+        if missing.all():
+            return None, None
+        return delay[np.maximum.accumulate(np.where(missing, 0, np.arange(len(delay))))], missing
+
+
+def _is_table(scans: npt.NDArray[np.uint32]) -> bool:
+    """Whether each scan has the same points, and in rising order."""
+    return bool((scans[0, 1:] > scans[0, :-1]).all() and (scans == scans[0]).all())
+
+
+def _stable_order(point: UInt32s) -> npt.NDArray[Any]:
+    least = int(point.min())
+    if int(point.max()) - least < 1 << 16:
+        return np.argsort((point - np.uint32(least)).astype(np.uint16), kind="stable")  # a radix sort
+    return np.argsort(point, kind="stable")
