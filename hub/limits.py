@@ -30,6 +30,9 @@ TRIM_BATCHES_MAX = 512
 RECENT_BYTES_MAX = 64 << 20
 """Batches just stored that are kept in memory, so that relaying need not read them again."""
 
+NEWS_MAX = 65_536
+"""Events from upstreams that wait while the store fails; headquarters repeats what is lost."""
+
 assert GROUP_BATCHES_MAX <= limits.CREDIT_BATCHES_MAX
 assert GROUP_BYTES_MAX <= limits.CREDIT_BYTES_MAX
 assert limits.PAYLOAD_BYTES_MAX <= GROUP_BYTES_MAX

@@ -7,14 +7,14 @@ asked again; or our copy is as sound as it ever was, and the refusal is the gate
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from hub import limits, schema
 from hub.store import UPSERT_CHAIN, Store, columns
-from protocols.batch import Batch, Chain, Header, check_payload, check_signature
+from protocols.batch import Batch, Chain, Header, Verifier, check_payload, check_signature
 from protocols.errors import PeerError
 from protocols.records import Refusal
-from protocols.session.receiver import KeyBook
 
 
 def remember(store: Store, refusal: Refusal, signed: bytes, now_us: int) -> None:
@@ -45,7 +45,9 @@ def held(store: Store, chain: Chain, seq: int) -> Batch | None:
     return None if found is None else Batch(*found)
 
 
-def fault(store: Store, chain: Chain, seq: int, keys: KeyBook) -> str | None:
+def fault(
+    store: Store, chain: Chain, seq: int, verifier_of: Callable[[bytes], Verifier | None]
+) -> str | None:
     """What is wrong with our copy of a batch, or `None` when it is sound or not held.
 
     It passed these very checks before it was stored: a fault is the disk's. How it is linked
@@ -58,7 +60,7 @@ def fault(store: Store, chain: Chain, seq: int, keys: KeyBook) -> str | None:
         header = Header.parse(batch.header)
         if header.chain != chain or header.seq != seq:
             return "the header names another batch"
-        verifier = keys.verifier(header.key_id)
+        verifier = verifier_of(header.key_id)
         if verifier is None:
             return None  # the key was taken off the allow-list since; the batch may be sound
         check_payload(header, batch)

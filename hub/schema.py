@@ -103,6 +103,19 @@ def check(connection: sqlite3.Connection) -> None:
         raise StoreDamagedError(f"the store is damaged: {found}")
 
 
+def ended_cleanly(connection: sqlite3.Connection) -> bool:
+    """Whether the last run closed the store; true for a new one."""
+    with errors():
+        found = connection.execute("select value from state where key = 'clean'").fetchone()
+    return found is None or bool(found[0])
+
+
+def note_clean(connection: sqlite3.Connection, clean: bool) -> None:
+    """Write down that a run began (false) or closed the store (true)."""
+    with errors():
+        connection.execute("insert or replace into state values('clean', ?)", (int(clean),))
+
+
 def set_aside(path: Path, stamp: str) -> Path:
     """Rename a damaged store and its log; returns the new name."""
     aside = path.with_name(f"{path.name}.damaged-{stamp}")

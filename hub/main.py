@@ -1,0 +1,307 @@
+"""The hub's process: the one place that opens sockets, threads, the store and the clocks.
+
+One thread takes batches in, verifies, stores and acknowledges; one thread for each upstream
+relays. A store that turns out damaged is set aside and the hub begins anew with an empty one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import zmq
+
+from hub import schema
+from hub.admission import Room
+from hub.config import CONFIG, HubConfig, load
+from hub.ingest import Ingest, News
+from hub.ledger import forget_finished
+from hub.outbox import Recent
+from hub.relay import Relay, drain
+from hub.statement import OwnChain
+from hub.status import Rates, backlog, describe
+from hub.store import Store
+from protocols.batch import Verifier
+from protocols.daemon import EventLog, Stop, write_status
+from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
+from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey
+from protocols.link import ReceiverLink
+
+STEP_S = 0.02
+"""Longest wait for a message from a gateway: how late a receipt may be passed down."""
+
+TICK_S = 1.0
+"""How often the allow-list, the disk and the status file are looked after."""
+
+NEWS_PER_TURN = 4096
+"""Events from upstreams handled in one turn."""
+
+FINDINGS_PER_TICK = 50
+"""Lines about findings in one second; the rest is counted, so that a hostile peer fills no disk."""
+
+FINISH_S = 5.0
+"""At a clean stop, how long connected upstreams have to take what they are owed."""
+
+DAMAGED_STARTS_MAX = 3
+"""A store that is damaged again and again is the disk's fault: then we stop."""
+
+
+def run(home: Path, stop: Stop | None = None) -> None:
+    """Run a hub until it is asked to stop.
+
+    Args:
+        home: The directory that `catchment-hub init` made.
+        stop: How to ask; by default SIGTERM and SIGINT do.
+
+    Raises:
+        InputError: The configuration, the keys or the allow-list are wrong.
+        StoreError: The disk failed.
+    """
+    config = load(home)
+    identity = Identity.load(home)
+    if identity.id != config.id or identity.public.role != "hub":
+        found = f"{identity.public.role} {identity.id!r}"
+        place = f"{home / IDENTITY}"
+        raise InputError([Problem(place, "id, role", found, f"the keys of hub {config.id!r}")])
+    allow = AllowListFile(home / ALLOW)
+    if stop is None:
+        stop = Stop()
+        stop.on_signals()
+    file = None if config.log_directory is None else config.log_directory / "hub.log"
+    log = EventLog(config.log_level, file=file)
+    try:
+        config.data.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, DAMAGED_STARTS_MAX + 1):
+            try:
+                Hub(config, identity, allow, stop, log).run()
+                break
+            except StoreDamagedError as error:
+                aside = schema.set_aside(config.store, time.strftime("%Y%m%dT%H%M%S", time.gmtime()))
+                log.error("store-set-aside", error=str(error), kept_as=str(aside))
+                if attempt == DAMAGED_STARTS_MAX:
+                    raise
+    except OSError as error:
+        raise StoreError(f"cannot use {config.data}: {error.strerror}") from error
+    finally:
+        log.close()
+
+
+class AllowListFile:
+    """The allow-list in a file, read again when the file changes.
+
+    Raises:
+        InputError: The file is not such a list; only the first reading raises.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._stamp()
+        self.list = AllowList.load(path)
+
+    def changed(self) -> bool:
+        """Read it again if need be; returns whether there is a new list.
+
+        Raises:
+            InputError: The file is not such a list; the old one stays in force.
+        """
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        self.list = AllowList.load(self._path)
+        return True
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class Hub:
+    """One run over one store."""
+
+    def __init__(
+        self, config: HubConfig, identity: Identity, allow: AllowListFile, stop: Stop, log: EventLog
+    ) -> None:
+        self._config = config
+        self._allow = allow
+        self._stop = stop
+        self._log = log
+        self._started = time.time()
+        self._news: SimpleQueue[News] = SimpleQueue()
+        self._room = Room(config.quota_bytes, config.reserve_bytes)
+        self._rates = Rates()
+        self._relay_stop = Stop()
+        self._connection = schema.connect(config.store)
+        self._store = self._open_store()
+        recent = Recent()
+        self._store.listen(recent.add)
+        self._link = self._listen(identity)
+        own = OwnChain(self._store, identity, secrets.token_bytes(16), secrets.randbits(16))
+        self._ingest = Ingest(self._store, self._link.receiver, self._verifier, own)
+        connect: Callable[[], sqlite3.Connection] = partial(schema.connect, config.store, readonly=True)
+        self._relays: list[Relay] = []
+        if config.headquarters is not None:
+            headquarters = VerifyKey(config.headquarters[1])
+            self._relays = [
+                Relay(
+                    upstream,
+                    identity,
+                    headquarters,
+                    self._store,
+                    connect,
+                    recent,
+                    self._news,
+                    self._relay_stop,
+                    log,
+                )
+                for upstream in config.upstreams
+            ]
+
+    def run(self) -> None:
+        """Serve until asked to stop, then state the ledger and close."""
+        self._log.info("hub-started", hub=self._config.id, address=self._link.address, pid=os.getpid())
+        for relay in self._relays:
+            relay.start()
+        try:
+            self._serve()
+            self._finish()
+        finally:
+            self._stop_relays()
+            self._link.close()
+            self._connection.close()
+        self._log.info("hub-stopped", hub=self._config.id, stored=self._ingest.stored)
+
+    def _open_store(self) -> Store:
+        keep_for = [upstream.id for upstream in self._config.upstreams if upstream.keep]
+        try:
+            store = Store(self._connection, trim=self._config.trim, keep_for=keep_for)
+            if not schema.ended_cleanly(self._connection):
+                schema.check(self._connection)
+            schema.note_clean(self._connection, False)
+        except StoreError:
+            self._connection.close()
+            raise
+        return store
+
+    def _listen(self, identity: Identity) -> ReceiverLink:
+        try:
+            return ReceiverLink(self._config.bind, identity, self._allow.list, self._store, any_start=True)
+        except zmq.ZMQError as error:
+            self._connection.close()
+            expected = f"an address that is free on this machine ({error})"
+            place = str(self._config.home / CONFIG)
+            raise InputError([Problem(place, "[hub] bind", self._config.bind, expected)]) from error
+
+    def _serve(self) -> None:
+        tick_at = state_at = 0.0
+        while not self._stop.asked:
+            self._link.step(0.0 if self._ingest.receiver.staged else STEP_S)
+            now = time.monotonic()
+            self._ingest.commit(now)
+            self._ingest.hear(drain(self._news, NEWS_PER_TURN), now, _now_us())
+            self._store.trim()
+            self._link.flush()
+            if now >= tick_at:
+                tick_at = self._tick(now)
+            if now >= state_at:
+                state_at = now + self._config.statement_s
+                self._ingest.remind()
+                self._ingest.state(now, _now_us())
+                forget_finished(self._store)
+
+    def _finish(self) -> None:
+        """Store what was verified, state the ledger, and give the upstreams a moment to take it."""
+        now = time.monotonic()
+        while self._ingest.commit(now):
+            pass
+        self._ingest.state(now, _now_us(), everything=True)
+        self._link.flush()
+        give_up_at = now + FINISH_S
+        while time.monotonic() < give_up_at and any(self._owed(relay) for relay in self._relays):
+            time.sleep(STEP_S)
+            self._ingest.hear(drain(self._news, NEWS_PER_TURN), time.monotonic(), _now_us())
+        self._stop_relays()
+        self._ingest.hear(drain(self._news, NEWS_PER_TURN), time.monotonic(), _now_us())
+        self._store.trim()
+        self._look_after(time.monotonic())
+        schema.note_clean(self._connection, True)
+
+    def _owed(self, relay: Relay) -> bool:
+        return relay.connected and backlog(self._store, relay.upstream.id) > 0
+
+    def _tick(self, now: float) -> float:
+        """Look after everything that is not batches; returns when to do so again.
+
+        With many thousands of chains that takes a while: it may have one part in twenty of
+        the time.
+        """
+        self._look_after(now)
+        return now + max(TICK_S, 20 * (time.monotonic() - now))
+
+    def _look_after(self, now: float) -> None:
+        for relay in self._relays:
+            if relay.failure is not None:
+                raise relay.failure
+        self._read_allow_list()
+        free = shutil.disk_usage(self._config.data).free
+        had = self._room.why
+        self._ingest.receiver.pause(not self._room.update(self._store.used_bytes(), free))
+        if self._room.why != had:
+            self._log.warning("room", why=self._room.why or "there is room again")
+        self._report()
+        write_status(self._config.status, self._describe(now))
+
+    def _read_allow_list(self) -> None:
+        try:
+            if self._allow.changed():
+                self._link.set_allow(self._allow.list)
+                self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
+        except InputError as error:
+            self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
+
+    def _report(self) -> None:
+        findings = self._ingest.findings()
+        for finding in findings[:FINDINGS_PER_TICK]:
+            self._log.warning(finding.event, **finding.fields)
+        if len(findings) > FINDINGS_PER_TICK:
+            self._log.warning("findings-not-shown", count=len(findings) - FINDINGS_PER_TICK)
+
+    def _describe(self, now: float) -> dict[str, object]:
+        return {
+            "hub": self._config.id,
+            "pid": os.getpid(),
+            "address": self._link.address,
+            "started": self._started,
+            "time": time.time(),
+            "stopped": self._stop.asked,
+            "no_room": self._room.why,
+            "used_bytes": self._store.used_bytes(),
+            "quota_bytes": self._config.quota_bytes,
+            "stored": self._ingest.stored,
+            "commits": self._ingest.commits,
+            "duplicates": self._ingest.receiver.duplicates,
+            "refused_keys": self._link.refused_keys,
+            **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
+        }
+
+    def _stop_relays(self) -> None:
+        self._relay_stop.ask()
+        for relay in self._relays:
+            relay.join(5.0)
+
+    def _verifier(self, key_id: bytes) -> Verifier | None:
+        return self._allow.list.verifier(key_id)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,125 @@
+"""The hub's own chain: its signed statements, stored and relayed like any gateway's batches.
+
+The chain goes on over restarts; a store that was lost, or restored from an old copy, begins a
+new epoch of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hub.chains import ChainRow
+from hub.store import Store
+from protocols.batch import (
+    VERSION,
+    ZERO_HASH,
+    Chain,
+    ClockState,
+    Header,
+    Kind,
+    Stream,
+    header_hash,
+    seal,
+)
+from protocols.identity import Identity
+from protocols.records import HubStatement, Opening, OpenReason
+from protocols.session import Accepted
+
+ROWS_PER_STATEMENT_MAX = 20_000
+"""Chains in one statement; a hub with more makes several. About 1.5 MB."""
+
+_Row = tuple[str, int, int, int, int, int, int, int, int]
+
+
+class OwnChain:
+    """Makes the batches of a hub's own chain; the caller stores them with the next group.
+
+    Args:
+        store: Where the chain stands.
+        identity: The hub's.
+        boot_id: 16 random bytes of this start.
+        random16: 16 random bits, for the number of a new epoch.
+    """
+
+    def __init__(self, store: Store, identity: Identity, boot_id: bytes, random16: int) -> None:
+        self._store = store
+        self._identity = identity
+        self._boot_id = boot_id
+        self._random16 = random16
+        self._stated: dict[Chain, _Row] = {}
+        epochs = [row.chain.epoch for row in store.chains if self.owns(row.chain)]
+        self._epoch = max(epochs, default=0)
+        self._reason = None if epochs else OpenReason.FIRST
+
+    def owns(self, chain: Chain) -> bool:
+        """Whether it is a chain of this hub."""
+        return chain.gateway == self._identity.id
+
+    def reopen(self, reason: OpenReason) -> None:
+        """Begin a new epoch with the next statement."""
+        self._reason = reason
+
+    def state(self, now_us: int, monotonic_us: int, everything: bool = False) -> list[Accepted]:
+        """The next batches of the chain; they count as stated once they are made.
+
+        Args:
+            now_us: Time of day, microseconds since 1970.
+            monotonic_us: The monotonic clock.
+            everything: State all chains, not only those that changed.
+        """
+        rows = [
+            stated
+            for row in self._store.chains
+            if not self.owns(row.chain)
+            for stated in (_stated(row),)
+            if everything or self._stated.get(row.chain) != stated
+        ]
+        payloads = [(Kind.STATEMENT, payload) for payload in _payloads(rows, now_us)]
+        if self._reason is not None:
+            follows = self._epoch or None
+            self._epoch = max((now_us // 1000) << 16 | self._random16, self._epoch + 1)
+            payloads.insert(0, (Kind.OPEN, Opening(self._reason, follows, None).pack()))
+            self._reason = None
+        self._stated.update({Chain(row[0], Stream(row[1]), row[2]): row for row in rows})
+        return list(self._seal(payloads, now_us, monotonic_us))
+
+    def _seal(self, payloads: list[tuple[Kind, bytes]], now_us: int, monotonic_us: int) -> Iterator[Accepted]:
+        chain = Chain(self._identity.id, Stream.META, self._epoch)
+        seq, head = self._store.mark(chain) or (0, ZERO_HASH)
+        for kind, payload in payloads:
+            header = Header(
+                version=VERSION,
+                flags=0,
+                gateway=chain.gateway,
+                stream=chain.stream,
+                epoch=chain.epoch,
+                seq=seq,
+                kind=kind,
+                n=0,
+                t_min_us=now_us,
+                t_max_us=now_us,
+                boot_id=self._boot_id,
+                monotonic_us=monotonic_us,
+                clock_state=ClockState.UNSYNCHRONISED,  # a hub stamps no samples and vouches for no clock
+                clock_offset_us=0,
+                table_hash=ZERO_HASH,
+                key_id=bytes(8),
+                previous=head,
+                payload_hash=ZERO_HASH,
+                payload_bytes=0,
+            )
+            batch = seal(header, payload, self._identity.signing)
+            yield Accepted(chain, Header.parse(batch.header), batch)
+            seq, head = seq + 1, header_hash(batch.header)
+
+
+def _stated(row: ChainRow) -> _Row:
+    return (
+        *(row.chain.gateway, int(row.chain.stream), row.chain.epoch),
+        *(row.first, row.next, row.batches, row.samples, row.tombstones, row.trimmed),
+    )
+
+
+def _payloads(rows: list[_Row], now_us: int) -> Iterator[bytes]:
+    for at in range(0, len(rows), ROWS_PER_STATEMENT_MAX):
+        yield HubStatement(now_us, tuple(rows[at : at + ROWS_PER_STATEMENT_MAX])).pack()
