@@ -8,15 +8,13 @@ from pathlib import Path
 
 import click
 
-from scripts.plant.layout import Protocol, write_point_table
+from scripts.plant.layout import PREFIXES, Protocol, write_point_table
 from scripts.plant.model import SENSOR_ORDERS, Plant, Source
 from scripts.plant.replay import Replay, parse
 from scripts.plant.serve import ORDERS_FILE, Subset, serve
 from scripts.plant.unit import ORDERS
 
 PROTOCOLS = click.Choice([str(protocol) for protocol in Protocol])
-PREFIXES = {Protocol.MODBUS: "mb.", Protocol.OPCUA: "ua."}
-"""Put before replayed columns: both servers serve the whole table."""
 
 
 def source_of(

@@ -31,6 +31,10 @@ class Protocol(StrEnum):
     OPCUA = "opcua"
 
 
+PREFIXES = {Protocol.MODBUS: "mb.", Protocol.OPCUA: "ua."}
+"""Put before the names of replayed columns: both servers serve the whole table."""
+
+
 class Table(IntEnum):
     """Modbus tables, by the function code that reads them."""
 
