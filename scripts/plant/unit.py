@@ -172,7 +172,9 @@ class CoalUnits:
         self._feed += (self._steam + leak - 0.15 * self._level - self._feed) * _share(h, 8.0)
         swell = 0.05 * self._noise("drum")
         self._level += (self._feed - self._steam - leak) * h / 60.0 + (swell - self._level) * h / 120.0
-        ready = (self.phase == Phase.FIRING) & (self._pressure > 0.3) & (self._hot > 0.7)
+        ready = (
+            (self.phase == Phase.FIRING) & (self._fuel > 0.25) & (self._pressure > 0.3) & (self._hot > 0.7)
+        )
         self.phase[ready] = Phase.ROLLING
 
     def _turn(self, h: float) -> None:
