@@ -184,20 +184,20 @@ def trim(store: Store, chains: Chains, receipt: Receipt) -> bool:
         head = b"" if header is None else header_hash(header)
     if head != receipt.head:
         return False
-    store.execute("update chains set final = max(final, ?) where no = ?", (receipt.next, row.no))
     for end in [*range(row.oldest + TRIM_BATCHES, receipt.next, TRIM_BATCHES), receipt.next]:
         crash.point("edge:before-trim")
         with store.transaction():
+            store.execute("update chains set final = max(final, ?) where no = ?", (receipt.next, row.no))
             chains.trim(row, end)
-    _forget_if_done(store, chains, row.no)
+            if end == receipt.next:
+                _forget_if_done(chains, row.no)
     return True
 
 
-def _forget_if_done(store: Store, chains: Chains, no: int) -> None:
-    with store.transaction():
-        row = chains.by_no(no)
-        if row.closed and row.oldest == row.next and row.heir is None:
-            chains.forget(row)
+def _forget_if_done(chains: Chains, no: int) -> None:
+    row = chains.by_no(no)
+    if row.closed and row.oldest == row.next and row.heir is None:
+        chains.forget(row)
 
 
 # -- forks, and receivers that lost something ---------------------------------------------------------
@@ -267,7 +267,7 @@ def finish_moves(store: Store, chains: Chains) -> None:
             row = chains.by_no(row.no)
         with store.transaction():
             store.execute("update chains set heir = null where no = ?", (row.no,))
-        _forget_if_done(store, chains, row.no)
+            _forget_if_done(chains, row.no)
 
 
 def _move_some(chains: Chains, row: ChainRow, end: int) -> None:
