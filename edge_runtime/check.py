@@ -114,11 +114,21 @@ def check(home: Path) -> CheckReport:
     Raises:
         StoreError: The ids given so far cannot be read.
     """
+    from protocols.identity import Identity
+
+    problems: list[Problem] = []
+    config, loads = None, []
+    try:
+        Identity.load(home)
+    except InputError as error:
+        problems += error.problems
     try:
         config = load(home, assign_ids=False)
         loads = plan_loads(config)
     except InputError as error:
-        return CheckReport(None, error.problems)
+        problems += error.problems
+    if problems or config is None:
+        return CheckReport(None, tuple(problems))
     return CheckReport(config, (), config.warnings, tuple(loads))
 
 

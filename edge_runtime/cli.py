@@ -64,7 +64,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Make a new gateway in its home directory.")
 @home_option
 @click.option("--id", "id_", required=True, help="The gateway's name in the whole group, such as unit-1.")
 @click.option("--site", default="", help="The site its points belong to, such as plant-a.")
@@ -85,7 +85,7 @@ def init(home: Path, id_: str, site: str) -> None:
     click.echo(f"      catchment-edge check --home {home}")
 
 
-@cli.command()
+@cli.command(short_help="Send to a hub or to headquarters.")
 @home_option
 @click.argument("identity", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--address", default="", help="Where the node listens: tcp://HOST:PORT.")
@@ -107,7 +107,7 @@ def join(home: Path, identity: Path, address: str) -> None:
     )
 
 
-@cli.command()
+@cli.command(short_help="Check configuration and point table.")
 @home_option
 @json_option
 def check(home: Path, as_json: bool) -> None:
@@ -156,7 +156,7 @@ def _print_loads(report: CheckReport) -> None:
         click.echo(f"the buffer holds about {report.buffer_days:,.1f} days without a hub")
 
 
-@cli.command()
+@cli.command(short_help="Run the gateway.")
 @home_option
 def run(home: Path) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; logs JSON lines to standard error.
@@ -170,7 +170,7 @@ def run(home: Path) -> None:
     raise SystemExit(run_gateway(load(home)))
 
 
-@cli.command()
+@cli.command(short_help="Show how the gateway is doing.")
 @home_option
 @json_option
 def status(home: Path, as_json: bool) -> None:

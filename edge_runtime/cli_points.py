@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -47,7 +48,7 @@ def _delimiter_options(command: Command) -> Command:
     return delimiter(encoding(command))
 
 
-@click.command("import")
+@click.command("import", short_help="Check a table and make it the gateway's.")
 @home_option
 @click.argument("file", type=_FILE)
 @_delimiter_options
@@ -78,7 +79,7 @@ def import_points(
     )
 
 
-@click.command("export")
+@click.command("export", short_help="Write the point table to a file.")
 @home_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--force", is_flag=True, help="Overwrite the file.")
@@ -105,7 +106,7 @@ def export_points(home: Path, file: Path, force: bool) -> None:
     click.echo(f"{count(len(config.points), 'point')} exported to {file}")
 
 
-@click.command("test-read")
+@click.command("test-read", short_help="Read points once, before or after import.")
 @home_option
 @click.option("--table", type=_FILE, help="Test this point table before it is imported.")
 @_delimiter_options
@@ -150,7 +151,7 @@ def test_read(
         raise SystemExit(1)
 
 
-@click.command("browse")
+@click.command("browse", short_help="List what a device offers.")
 @home_option
 @click.option("--device", "device", required=True, help="The device of gateway.toml to look into.")
 @click.option("--contains", default="", help="Only variables with this in their path or address.")
@@ -248,8 +249,7 @@ def _known(name: str, names: Sequence[str], option: str) -> None:
 
 def _progress(sentence: str) -> None:
     """Say what takes long, to a person at a terminal only."""
-    stream = click.get_text_stream("stderr")
-    if stream.isatty():
+    if sys.stderr.isatty():
         click.echo(sentence, err=True)
 
 

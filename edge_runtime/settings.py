@@ -61,7 +61,7 @@ BUFFER = (
         "policy", Kind.TEXT,
         "What to give up when the quota is used up and no hub holds it yet: thin out the oldest, "
         "drop the oldest, or drop what is collected from then on.",
-        default=_BUFFER.policy.value, choices=tuple(QuotaPolicy),
+        default=_BUFFER.policy.value, choices=tuple(policy.value for policy in QuotaPolicy),
     ),
     Setting(
         "trim", Kind.TEXT,

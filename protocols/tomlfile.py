@@ -152,6 +152,7 @@ def suggest(word: str, known: Collection[str]) -> str:
     return "known: " + ", ".join(names[:12]) + more
 
 
+_NUMERIC = re.compile(r"=\s*[+-]?[\d_]+(\.\d+)?\s*(#|$)")
 _AT = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FULL_WIDTH = {
     "＝": "=", "“": '"', "”": '"', "‘": "'", "’": "'", "，": ",", "【": "[", "】": "]",
@@ -198,7 +199,7 @@ def _remedy(source: str, reason: str) -> str:
         return "write key = value, with '=' and not ':'"
     if re.match(r"\s*[\w.-]+\s*=\s*(True|False|yes|no|on|off|None)\b", source):
         return "write true or false, in lower case and without quotes"
-    if re.match(r"\s*[\w.-]+\s*=\s*[A-Za-z/\\:._-]+", source):
+    if re.match(r"""\s*[\w.-]+\s*=\s*[^\s"'\[{#][^"'#]*(#|$)""", source) and not _NUMERIC.search(source):
         return 'put texts in quotes: key = "value"'
     if "\\" in source:
         return "write backslashes in 'single quotes', or doubled"
@@ -246,6 +247,7 @@ def _lines_of(text: str) -> dict[Path_, int]:
             names, position = _key_at(text, position + (2 if double else 1))
             table = _resolve(names, counts)
             if double:
+                found.setdefault(table, line)
                 counts[table] = counts.get(table, 0) + 1
                 table = (*table, counts[table] - 1)
             found.setdefault(table, line)
