@@ -193,8 +193,8 @@ class NotificationCache:
             chosen = last[noticed]
             latest.value[noticed] = joined.value[chosen]
             latest.quality[noticed] = joined.quality[chosen]
-            if joined.source_time is not None:
-                latest.source[noticed] = joined.source_time[chosen]
+            source = joined.source_time
+            latest.source[noticed] = NO_SOURCE_TIME if source is None else source[chosen]
             overtaken = np.ones(len(joined), np.bool_)
             overtaken[chosen] = False
             if overtaken.any():
