@@ -37,7 +37,9 @@ class ForeignServer:
     """
 
     def __init__(self, command: list[str], cwd: Path) -> None:
-        self._process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self._complaints = cwd / "stderr.txt"
+        with self._complaints.open("wb") as stderr:
+            self._process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=stderr)
         self.ready = self._first_line(command[0])
 
     def _first_line(self, name: str) -> str:
@@ -49,7 +51,8 @@ class ForeignServer:
             chunk = os.read(pipe, 4096) if readable else b""
             if not chunk:
                 self.kill()
-                raise AssertionError(f"{name} did not serve within {START_S_MAX:.0f} s; it said {line!r}")
+                said = self._complaints.read_text(errors="replace")[-2000:]
+                raise AssertionError(f"{name} ended, or did not serve within {START_S_MAX:.0f} s: {said}")
             line += chunk
         return line.decode()
 

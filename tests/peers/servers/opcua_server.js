@@ -15,6 +15,8 @@
 "use strict";
 
 console.log = console.error; // the library logs to stdout, which is ours for the one line
+// Debian 12 has Node.js 18, which keeps this in a module; the library looks for the global.
+globalThis.crypto ??= require("node:crypto").webcrypto;
 
 const {
   DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, StatusCodes,
