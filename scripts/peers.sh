@@ -17,8 +17,9 @@ if ((${#needed[@]})); then
         echo "expected ${needed[*]} to be installed; on Debian, as root: apt-get install ${needed[*]}" >&2
         exit 3
     fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needed[@]}" ca-certificates
+    apt-get update -qq >/dev/null
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -qq --no-install-recommends "${needed[@]}" ca-certificates >/dev/null
 fi
 
 mkdir -p build/peers
