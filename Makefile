@@ -12,7 +12,7 @@ CODE := $(ROOMS) benchmarks scripts tests
 
 # Handed on to the program behind a target: make demo ARGS="--duration 60 --json"
 ARGS ?=
-# Simulated worlds: a number of seeds, or one seed to replay as SEEDS=4711:4712
+# How many simulated worlds.
 SEEDS ?= 2000
 # PEERS=0 leaves out the tests against other vendors' servers.
 PEERS ?= 1
@@ -61,13 +61,14 @@ bench: $(READY)  ## Measure the data path (ARGS="--quick", "--json")
 	$(BIN)/python -m benchmarks.data_path $(ARGS)
 
 .PHONY: simulate
-simulate: $(READY)  ## Run simulated worlds (SEEDS=10000, or SEEDS=4711:4712 to replay one)
-	CATCHMENT_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation --timeout 0 $(ARGS)
+simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" replays one)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 .PHONY: nightly
 nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, every parser fuzzed
-	CATCHMENT_SEEDS=10000 CATCHMENT_KILLS=2000 CATCHMENT_FUZZ_S=600 \
-		$(BIN)/python -m pytest tests/simulation tests/faults tests/property --timeout 0 $(ARGS)
+	$(BIN)/python -m tests.simulation --seeds 10000
+	CATCHMENT_KILLS=2000 $(BIN)/python -m pytest tests/faults --timeout 0
+	CATCHMENT_FUZZ_S=600 $(BIN)/python -m pytest tests/property --timeout 0
 
 .PHONY: peers
 peers:  ## Install and build the other vendors' servers that tests/peers talks to
