@@ -179,6 +179,9 @@ class ReceiverLink:
         marks: What is durable here.
         any_start: See `Receiver`.
         clock: Monotonic seconds.
+
+    Raises:
+        zmq.ZMQError: The address cannot be listened on.
     """
 
     def __init__(
@@ -205,7 +208,11 @@ class ReceiverLink:
         self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._router.rcvhwm = limits.RECEIVE_HWM
         self._router.linger = 0
-        self._router.bind(bind)
+        try:
+            self._router.bind(bind)
+        except zmq.ZMQError:
+            self.close()
+            raise
         self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
         self._poller = zmq.Poller()
         self._poller.register(self._zap, zmq.POLLIN)
