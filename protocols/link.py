@@ -127,7 +127,7 @@ class SenderLink:
         self.close()
         self._failures += 1
         pause = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(self._failures, 10))
-        self._retry_at = self._clock() + random.uniform(0.5, 1.0) * pause  # noqa: S311 - spreads reconnects, hides nothing
+        self._retry_at = self._clock() + random.uniform(0.5, 1.0) * pause
 
     def _has_work(self, events: list[SenderEvent]) -> bool:
         return bool(events) or self.sender.wanted() is not None
