@@ -12,7 +12,6 @@ from typing import Any, ParamSpec
 import click
 
 from hub import config
-from protocols.batch import is_name
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, exit_code, read_status
 from protocols.errors import CatchmentError, InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_identities
@@ -96,8 +95,9 @@ def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | 
     if (home / config.CONFIG).exists():
         problem = Problem(str(home / config.CONFIG), "", "a configuration", "none yet; choose another --home")
         raise InputError([problem])
-    if not is_name(id_):
-        raise InputError([Problem("--id", "", id_, config.FORMS["id"])])
+    for option, value in (("id", id_), ("bind", bind), ("address", address)):
+        if value is not None and not config.fits(option, value):
+            raise InputError([Problem(f"--{option}", "", value, config.FORMS[option])])
     known = None if upstream is None else read_identities(upstream)[0]
     if known is not None and known.role != "headquarters":
         expected = "the identity.toml of headquarters; add other upstreams to hub.toml by hand"

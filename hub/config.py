@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,9 +193,9 @@ def load(home: Path) -> HubConfig:
     headquarters = None
     if upstreams or "headquarters" in toml.document:
         headquarters = _table(toml, "headquarters", HEADQUARTERS, required=True)
-        _check(toml, ("headquarters",), headquarters, _IDENTITY)
+        _check(toml, ("headquarters",), headquarters)
     landings = [_landing(toml, home, index, table) for index, table in enumerate(toml.tables("landing"))]
-    _check(toml, ("hub",), hub, {"id": is_name, "bind": _is_bind})
+    _check(toml, ("hub",), hub)
     _refuse_twice(toml, [upstream["id"] for upstream in upstreams])
     if toml.problems:
         raise InputError(toml.problems)
@@ -249,6 +249,11 @@ trim = "headquarters"    # or "backed-up"
 """
 
 
+def fits(name: str, text: str) -> bool:
+    """Whether a text has the form of the setting `name`; `FORMS` says in words what that is."""
+    return _RULES[name](text)
+
+
 def _table(toml: TomlFile, name: str, schema: Sequence[Setting], required: bool = False) -> dict[str, Any]:
     table = toml.table((name,), toml.document, required)
     if not table and required:
@@ -259,7 +264,7 @@ def _table(toml: TomlFile, name: str, schema: Sequence[Setting], required: bool 
 def _upstream(toml: TomlFile, index: int, table: Table) -> dict[str, Any]:
     path = ("upstream", index)
     found: dict[str, Any] = toml.settings(path, table, UPSTREAM)
-    _check(toml, path, found, {**_IDENTITY, "address": _is_address, "link": _is_link})
+    _check(toml, path, found)
     return found
 
 
@@ -275,11 +280,11 @@ def _landing(toml: TomlFile, home: Path, index: int, table: Table) -> LandingCon
     return LandingConfig(directory, done, found["poll_s"])
 
 
-def _check(toml: TomlFile, path: tuple[str | int, ...], found: dict[str, Any], rules: dict[str, Any]) -> None:
+def _check(toml: TomlFile, path: tuple[str | int, ...], found: dict[str, Any]) -> None:
     """Hold texts that are there against their form; absent ones were noted before."""
-    for name, fits in rules.items():
-        value = found[name]
-        if value is not None and not fits(value):
+    for name in _RULES:
+        value = found.get(name)
+        if value is not None and not fits(name, value):
             toml.problem((*path, name), value, FORMS[name])
             found[name] = None
 
@@ -308,7 +313,13 @@ def _is_signing(text: str) -> bool:
     return re.fullmatch(r"[0-9a-fA-F]{64}", text) is not None
 
 
-_IDENTITY = {"id": is_name, "signing": _is_signing}
+_RULES: dict[str, Callable[[str], bool]] = {
+    "id": is_name,
+    "bind": _is_bind,
+    "address": _is_address,
+    "link": _is_link,
+    "signing": _is_signing,
+}
 
 FORMS = {
     "id": (

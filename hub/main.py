@@ -290,6 +290,7 @@ class Hub:
             "stored": self._ingest.stored,
             "commits": self._ingest.commits,
             "duplicates": self._ingest.receiver.duplicates,
+            "allowed": len(self._allow.list.identities),
             "refused_keys": self._link.refused_keys,
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }
