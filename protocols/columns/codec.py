@@ -8,9 +8,9 @@ import numpy as np
 
 from protocols import limits
 from protocols.columns import runs, timelines, values
+from protocols.columns.arrangement import Arrangement
 from protocols.columns.frame import Reader, Writer
 from protocols.columns.groups import Groups
-from protocols.columns.rows import Rows
 from protocols.errors import LimitError, MalformedError
 from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
 
@@ -38,7 +38,9 @@ def encode(blocks: Sequence[SampleBlock], level: int = 1) -> bytes:
     joined = concatenate(blocks)
     total = sum(map(len, joined))
     if total > limits.BATCH_SAMPLES_MAX:
-        raise LimitError(f"expected at most {limits.BATCH_SAMPLES_MAX} samples, got {total}; send fewer at once")
+        raise LimitError(
+            f"expected at most {limits.BATCH_SAMPLES_MAX} samples, got {total}; send fewer at once"
+        )
     out = Writer()
     out.number(VERSION, 1)
     out.number(len(joined), 1)
@@ -80,7 +82,7 @@ def decode(payload: bytes) -> list[SampleBlock]:
 
 
 def _write_block(out: Writer, block: SampleBlock) -> None:
-    rows = Rows.of(block)
+    rows = Arrangement.of(block)
     line, quality, (delay, missing) = rows.line, rows.quality, rows.delays()
     flags = _QUALITY * (quality is not None)
     flags |= _SOURCE_TIME * (delay is not None) | _SOURCE_TIME_PARTLY * (missing is not None)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Bools, Column, Groups
+from protocols.columns.groups import Bools, Column, Groups, Rows
 from protocols.samples import Int64s
 
 Floats = npt.NDArray[Any]
@@ -59,8 +59,8 @@ def _codes(rule: Rule, exponents: range) -> Codes:
 
 CANDIDATES = {
     np.dtype(np.float64): (
-        _codes(Rule.DIVIDE, range(6)),
-        _codes(Rule.DIVIDE, range(6, 11)),
+        _codes(Rule.DIVIDE, range(4)),
+        _codes(Rule.DIVIDE, range(4, 11)),
         _codes(Rule.MULTIPLY, range(1, 8)),
         _codes(Rule.DIVIDE_SINGLE, range(8)),
         _codes(Rule.SINGLE_BITS, range(1)),
@@ -88,51 +88,58 @@ def is_code(codes: Codes, dtype: np.dtype[Any]) -> bool:
     return bool((known & (~plain | (exponents == 0))).all())
 
 
-def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Bools]:
+def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Int64s]:
     """A code for each group, an integer for each row, and the rows that are exceptions.
 
     What stands in an exception's place is the integer before it, which costs least.
     """
     places = ((groups.counts - 1) * np.arange(_PROBES)[:, None]) // (_PROBES - 1)
-    probes = values[groups.starts + places]
+    probes = values.take(groups.starts + places)
     with np.errstate(all="ignore"):
         codes = _fitting(probes)
         numbers, wrong = _apply(values, codes, groups)
-        unsettled = np.ones(len(groups), np.bool_)
-        while wrong.any():
+        exceptions = np.flatnonzero(wrong)
+        settled = np.zeros(len(groups), np.bool_)
+        while len(exceptions):
             # A counterexample becomes a probe: it rules out at least the code that failed.
-            probes = np.vstack((probes, _counterexamples(values, wrong, groups)))
-            better = _better(probes, codes)
-            unsettled &= groups.counted(wrong) * EXCEPTIONS_PER_DIGIT > groups.counts * _digits(codes, better)
-            if not unsettled.any():
-                return codes, _bridged(numbers, wrong, groups), wrong
-            codes = np.where(unsettled, better, codes)
-            rows, chosen = groups.rows_of(unsettled)
-            refitted, wrong[rows] = _apply(values[rows], codes[unsettled], chosen)
+            owners = groups.groups_of(exceptions)
+            probes = np.vstack((probes, np.full(len(groups), np.nan, values.dtype)))
+            probes[-1, owners] = np.where(
+                _telling(values[exceptions]), values[exceptions], probes[-1, owners]
+            )
+            better = _better(probes, codes, np.bincount(owners, minlength=len(groups)), groups)
+            settled |= better == codes
+            if settled.all():
+                return codes, _bridged(numbers, exceptions, groups), exceptions
+            codes = np.where(settled, codes, better)
+            rows, chosen = groups.rows_of(~settled)
+            refitted, wrong[rows] = _apply(values[rows], codes[~settled], chosen)
             numbers = numbers.astype(np.promote_types(numbers.dtype, refitted.dtype), copy=False)
             numbers[rows] = refitted
-    return codes, numbers, wrong
+            exceptions = np.flatnonzero(wrong)
+    return codes, numbers, exceptions
 
 
-def _better(probes: Floats, codes: Codes) -> Codes:
-    """A code for each group that fits one probe more than its old one."""
-    told = _telling(probes[-1])
-    better = np.full_like(codes, CANDIDATES[probes.dtype][-1][0])
-    better[told] = _fitting(probes[:, told])
+def _better(probes: Floats, codes: Codes, failures: Int64s, groups: Groups) -> Codes:
+    """For each group a code that fits one probe more, or the old one if that is cheaper."""
+    failed = np.flatnonzero(failures)
+    fitting = np.full(len(failed), CANDIDATES[probes.dtype][-1][0], np.uint8)
+    told = _telling(probes[-1, failed])
+    fitting[told] = _fitting(probes[:, failed[told]])
+    same_rule = fitting // _CODE_UNIT == codes[failed] // _CODE_UNIT
+    digits = np.where(same_rule, fitting.astype(np.int64) - codes[failed], OTHER_RULE_DIGITS)
+    worth = failures[failed] * EXCEPTIONS_PER_DIGIT > groups.counts[failed] * digits
+    better = codes.copy()
+    better[failed[worth]] = fitting[worth]
     return better
-
-
-def _digits(codes: Codes, better: Codes) -> npt.NDArray[np.int64]:
-    """How many digits a row of each group costs more under another code."""
-    more = better.astype(np.int64) - codes
-    return np.where(codes // _CODE_UNIT == better // _CODE_UNIT, more, OTHER_RULE_DIGITS)
 
 
 def from_integers(codes: Codes, numbers: Int64s, groups: Groups, dtype: np.dtype[Any]) -> Floats:
     """The inverse of `to_integers`, but for the exceptions."""
     values = np.empty(len(numbers), dtype)
-    for rule, rows, powers in _by_rule(codes, groups):
-        values[rows] = _float(numbers[rows], rule, powers, dtype)
+    with np.errstate(all="ignore"):  # an integer too large for its rule is an infinity
+        for rule, rows, powers in _by_rule(codes, groups):
+            values[rows] = _float(numbers[rows], rule, powers, dtype)
     return values
 
 
@@ -157,7 +164,7 @@ def _tried(values: Floats, rule: Rule, powers: Column) -> tuple[Column, Bools]:
     return numbers, bits_of(_float(numbers, rule, powers, values.dtype)) != bits_of(values)
 
 
-def _by_rule(codes: Codes, groups: Groups) -> Iterator[tuple[Rule, Bools | slice, Column]]:
+def _by_rule(codes: Codes, groups: Groups) -> Iterator[tuple[Rule, Rows, Column]]:
     """Each rule in use, its rows, and for each row the power of ten."""
     rules, powers = codes // _CODE_UNIT, _POWERS[codes % _CODE_UNIT]
     for rule in Rule:
@@ -183,10 +190,8 @@ def _float(numbers: Column, rule: Rule, powers: Column, dtype: np.dtype[Any]) ->
         return _ordered(numbers).view(np.float64)
     if rule is Rule.SINGLE_BITS:
         return _ordered(numbers.astype(np.int32)).view(np.float32).astype(dtype, copy=False)
-    if rule is Rule.MULTIPLY:
-        values = numbers * (1.0 / powers)  # the double next to 10**-e: `powers` are exact
-    else:
-        values = numbers / powers
+    # The powers are exact, so one divided by them is the double next to 10**-e.
+    values = numbers * (1.0 / powers) if rule is Rule.MULTIPLY else numbers / powers
     if rule is Rule.DIVIDE_SINGLE:
         values = values.astype(np.float32)
     return values.astype(dtype, copy=False)
@@ -194,44 +199,41 @@ def _float(numbers: Column, rule: Rule, powers: Column, dtype: np.dtype[Any]) ->
 
 def _ordered(bits: Column) -> Column:
     """Between a float's bits and integers in the floats' order; its own inverse."""
-    return bits ^ ((bits >> (bits.itemsize * 8 - 1)) & np.iinfo(bits.dtype).max)
+    ordered: Column = bits ^ ((bits >> (bits.itemsize * 8 - 1)) & np.iinfo(bits.dtype).max)
+    return ordered
 
 
 def _fitting(probes: Floats) -> Codes:
     """The first candidate that gives back each column's telling probes."""
-    fitting = np.empty(probes.shape[1], np.uint8)
+    *candidates, last = CANDIDATES[probes.dtype]
+    fitting = np.full(probes.shape[1], last[0], np.uint8)
     undecided = np.arange(probes.shape[1])
-    if not len(undecided):
-        return fitting
-    for codes in CANDIDATES[probes.dtype]:
-        tried = np.repeat(probes[None, :, undecided], len(codes), axis=0)
+    telling = _telling(probes)
+    for codes in candidates:
+        if not len(undecided):
+            break
         powers = _POWERS[codes % _CODE_UNIT][:, None, None]
-        _, wrong = _tried(tried, Rule(codes[0] // _CODE_UNIT), powers)
-        fits = ~(wrong & _telling(tried)).any(axis=1)
+        _, wrong = _tried(probes, Rule(codes[0] // _CODE_UNIT), powers)
+        fits = ~(wrong & telling).reshape(len(codes), *probes.shape).any(axis=1)
         found = fits.any(axis=0)
         fitting[undecided[found]] = codes[fits.argmax(axis=0)[found]]
         undecided = undecided[~found]
-        if not len(undecided):
-            return fitting
-    fitting[undecided] = CANDIDATES[probes.dtype][-1][0]
+        probes, telling = probes[:, ~found].copy(), telling[:, ~found]
     return fitting
 
 
 def _telling(values: Floats) -> Bools:
     """Where a value says something about a rule: not for what no decimal can be."""
-    return np.isfinite(values) & ((values != 0) | ~np.signbit(values))
+    telling: Bools = np.isfinite(values) & ((values != 0) | ~np.signbit(values))
+    return telling
 
 
-def _counterexamples(values: Floats, wrong: Bools, groups: Groups) -> Floats:
-    """A telling exception of each group, NaN where it has none."""
-    found = np.full(len(groups), np.nan, values.dtype)
-    rows = np.flatnonzero(wrong & _telling(values))
-    found[groups.groups_of(rows)] = values[rows]
-    return found
-
-
-def _bridged(numbers: Column, wrong: Bools, groups: Groups) -> Column:
-    numbers[wrong] = 0  # stays where a group has no row before
-    before = np.maximum.accumulate(np.where(wrong, 0, np.arange(len(numbers))))
-    rows = np.maximum(before, groups.spread(groups.starts))
-    return numbers[rows]
+def _bridged(numbers: Column, exceptions: Int64s, groups: Groups) -> Column:
+    """Put into each exception's place the integer of the row before that is none."""
+    rank = np.arange(len(exceptions))
+    follows = np.zeros(len(exceptions), np.bool_)
+    follows[1:] = exceptions[1:] == exceptions[:-1] + 1
+    before = exceptions[np.maximum.accumulate(np.where(follows, 0, rank))] - 1
+    in_group = before >= groups.starts[groups.groups_of(exceptions)]
+    numbers[exceptions] = np.where(in_group, numbers[before], 0)
+    return numbers

@@ -25,7 +25,12 @@ from protocols.errors import LimitError, MalformedError
 
 UInt64s = npt.NDArray[np.uint64]
 
-WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+WIDTHS: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<u1"),
+    2: np.dtype("<u2"),
+    4: np.dtype("<u4"),
+    8: np.dtype("<u8"),
+}
 
 CUT_BYTES_MIN = 1024
 """Below this a zstd block of its own costs more (tables, 3 bytes) than it saves."""
@@ -68,8 +73,7 @@ class Writer:
         """
         groups = [b"".join(parts) for parts in self._groups]
         size = sum(map(len, groups))
-        if size > limits.PAYLOAD_RAW_BYTES_MAX:
-            raise LimitError(f"expected at most {limits.PAYLOAD_RAW_BYTES_MAX} bytes, got {size}; send fewer samples")
+        _check_size("bytes before compression", size, limits.PAYLOAD_RAW_BYTES_MAX)
         compressor = zstandard.ZstdCompressor(level=level).compressobj(size=size)
         out = []
         pending = 0
@@ -81,10 +85,7 @@ class Writer:
             pending += len(group)
         out.append(compressor.flush())
         payload = b"".join(out)
-        if len(payload) > limits.PAYLOAD_BYTES_MAX:
-            raise LimitError(
-                f"expected at most {limits.PAYLOAD_BYTES_MAX} payload bytes, got {len(payload)}; send fewer samples"
-            )
+        _check_size("payload bytes", len(payload), limits.PAYLOAD_BYTES_MAX)
         return payload
 
 
@@ -143,6 +144,11 @@ class Reader:
             raise MalformedError(f"expected the payload to end at {self._at}, got {len(self._data)} bytes")
 
 
+def _check_size(what: str, size: int, most: int) -> None:
+    if size > most:
+        raise LimitError(f"expected at most {most} {what}, got {size}; send fewer samples at once")
+
+
 def _decompress(payload: bytes) -> bytes:
     try:
         frame = zstandard.get_frame_parameters(payload)
@@ -152,7 +158,9 @@ def _decompress(payload: bytes) -> bytes:
         raise MalformedError("expected a zstd frame with its content size and no dictionary")
     claimed = max(frame.content_size, frame.window_size)
     if claimed > limits.PAYLOAD_RAW_BYTES_MAX:
-        raise LimitError(f"expected at most {limits.PAYLOAD_RAW_BYTES_MAX} bytes of content, frame claims {claimed}")
+        raise LimitError(
+            f"expected at most {limits.PAYLOAD_RAW_BYTES_MAX} bytes of content, frame claims {claimed}"
+        )
     try:
         content = zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:

@@ -16,6 +16,7 @@ from protocols.samples import Int64s
 
 Bools = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any]
+Rows = Bools | Int64s | slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,11 +69,22 @@ class Groups:
         """The group in which each row lies."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
-    def rows_of(self, chosen: Bools) -> tuple[Bools | slice, Groups]:
-        """The rows of the chosen groups, as an index, and the groups they form."""
+    def rows_of(self, chosen: Bools) -> tuple[Rows, Groups]:
+        """The rows of the chosen groups, to index a column with, and the groups they form."""
         if chosen.all():
             return slice(None), self
-        return self.spread(chosen), Groups.of(self.counts[chosen])
+        some = Groups.of(self.counts[chosen])
+        if some.rows * 8 > self.rows:
+            return self.spread(chosen), some
+        return np.arange(some.rows) + some.spread(self.starts[chosen] - some.starts), some
+
+    def thinned(self, least: int) -> tuple[int, Groups]:
+        """A step, and the groups of every step-th row: each keeps `least`, or all it has."""
+        step = max(1, int(self.counts.min()) // least) if len(self) else 1
+        if step == 1:
+            return 1, self
+        starts = -(-self.starts // step)
+        return step, Groups.of(np.diff(starts, append=-(-self.rows // step)))
 
     def differences(self, column: Column) -> Column:
         """Each row less the row before it; zero where a group begins."""

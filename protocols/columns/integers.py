@@ -37,6 +37,9 @@ ORDER_MAX = 2
 ORDER_0_COST = 0.05
 """Bits a row by which a mean must beat a difference: it sends one remainder more."""
 
+SAMPLES_MIN = 64
+"""Rows of each group from which its order and shift are chosen, if it has as many."""
+
 NARROW_MAX = 2**28
 """Below this a second difference, zigzag folded, fits 32 bits."""
 
@@ -102,7 +105,8 @@ def _predict(numbers: Column, groups: Groups) -> tuple[Int64s, Int64s, Int64s, C
     mean = mean.astype(numbers.dtype)
     first = groups.differences(numbers)
     remainders = (numbers - groups.spread(mean), first, groups.differences(first))
-    cost = np.array([_mean_log2(remainder, groups) for remainder in remainders])
+    step, some = groups.thinned(SAMPLES_MIN)
+    cost = np.array([_mean_log2(remainder[::step], some) for remainder in remainders])
     cost[0] += ORDER_0_COST
     order = cost.argmin(axis=0)
     # Zigzag doubles, hence one more bit; a half rounds.
@@ -143,7 +147,8 @@ def _mean_log2(remainders: Column, groups: Groups) -> npt.NDArray[np.float64]:
     between powers of two. So an outlier counts little, and no logarithm is taken.
     """
     float_ = np.float32 if remainders.itemsize == 4 else np.float64
-    size, one = remainders.dtype, np.finfo(float_)
-    magnitude = np.abs(remainders).astype(float_)
-    magnitude += 1
-    return groups.sums(magnitude.view(size), np.float64) / groups.counts / 2.0**one.nmant - (one.maxexp - 1)
+    info = np.finfo(float_)
+    magnitude = np.add(np.abs(remainders).astype(float_), 1)
+    logs = groups.sums(magnitude.view(remainders.dtype), np.float64) / groups.counts
+    logs /= 2.0**info.nmant
+    return logs - (info.maxexp - 1)

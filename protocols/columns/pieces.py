@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Bools, Column, Groups
+from protocols.columns.groups import Column, Groups, Rows
 from protocols.samples import Int64s
 
 POWERS = (1, 2, 4, 8, 16, 32)
@@ -45,7 +45,7 @@ def pack(numbers: Column, widths: Int64s, groups: Groups) -> bytes:
         if power >= 8:
             parts.append(piece.astype(f"<u{power // 8}").tobytes())
         else:
-            parts.append(_packed(piece.astype(np.uint8) & ((1 << power) - 1), power))
+            parts.append(_packed(piece.astype(np.uint8), power))
     return b"".join(parts)
 
 
@@ -57,14 +57,16 @@ def unpack(sent: bytes | memoryview, widths: Int64s, groups: Groups) -> npt.NDAr
         size = _bytes_for(some.rows, power)
         part = np.frombuffer(sent, np.uint8, size, at)
         at += size
-        piece = (part.view(f"<u{power // 8}") if power >= 8 else _unpacked(part, power, some.rows)).astype(np.uint64)
+        piece = (part.view(f"<u{power // 8}") if power >= 8 else _unpacked(part, power, some.rows)).astype(
+            np.uint64
+        )
         if below.any():
             piece <<= some.spread(below.astype(np.uint64))
         numbers[rows] |= piece
     return numbers
 
 
-def _pieces(widths: Int64s, groups: Groups) -> Iterator[tuple[int, Bools | slice, Groups, Int64s]]:
+def _pieces(widths: Int64s, groups: Groups) -> Iterator[tuple[int, Rows, Groups, Int64s]]:
     """Each power in use, its rows, the groups they form, and the bits taken before."""
     for power in POWERS:
         chosen = widths & power > 0
@@ -78,6 +80,7 @@ def _bytes_for(rows: int, power: int) -> int:
 
 
 def _packed(piece: npt.NDArray[np.uint8], power: int) -> bytes:
+    piece &= np.uint8((1 << power) - 1)
     if power == 1:
         return np.packbits(piece, bitorder="little").tobytes()
     in_byte = 8 // power

@@ -68,6 +68,8 @@ def _read_floats(source: Reader, value_type: ValueType, groups: Groups) -> Value
     if not decimals.is_code(codes, value_type.dtype):
         raise MalformedError(f"expected rules for {value_type.name}, got another")
     rows, bits = _read_exceptions(source, groups.rows)
+    if len(bits) and int(bits.max()) >> (8 * value_type.dtype.itemsize):
+        raise MalformedError(f"expected exceptions of {value_type.name}, got larger bits")
     numbers = integers.read(source, groups)
     values = decimals.from_integers(codes, numbers, groups, value_type.dtype)
     if len(rows):
@@ -75,8 +77,7 @@ def _read_floats(source: Reader, value_type: ValueType, groups: Groups) -> Value
     return values
 
 
-def _write_exceptions(out: Writer, bits: npt.NDArray[Any], exceptions: Bools) -> None:
-    rows = np.flatnonzero(exceptions)
+def _write_exceptions(out: Writer, bits: npt.NDArray[Any], rows: Int64s) -> None:
     out.number(len(rows), 4)
     if len(rows):
         out.column((np.diff(rows, prepend=-1) - 1).view(np.uint64))
@@ -171,6 +172,5 @@ def _check_text_bytes(lengths: Int64s, index: Int64s) -> None:
     """A repeated text is one in the payload and many in the lake: bound what comes out."""
     total = int(lengths[index].sum())
     if total > limits.PAYLOAD_RAW_BYTES_MAX:
-        raise LimitError(
-            f"expected texts of together at most {limits.PAYLOAD_RAW_BYTES_MAX} bytes, got {total}; send fewer samples"
-        )
+        most = limits.PAYLOAD_RAW_BYTES_MAX
+        raise LimitError(f"expected at most {most} bytes of text, got {total}; send fewer samples at once")

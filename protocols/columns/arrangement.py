@@ -17,7 +17,7 @@ from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class Arrangement:
     """How a block's rows are arranged by point.
 
     Args:
@@ -34,7 +34,7 @@ class Rows:
     order: Int64s | int | None
 
     @classmethod
-    def of(cls, block: SampleBlock) -> Rows:
+    def of(cls, block: SampleBlock) -> Arrangement:
         """Find the arrangement of a block that has rows."""
         point = block.point
         falls = point[1:] < point[:-1]
