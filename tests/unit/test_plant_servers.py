@@ -205,3 +205,16 @@ def test_each_row_is_held_for_two_ticks_and_the_first_follows_the_last() -> None
         replay.step(1.0)
     assert seen == [[0, 1.1, 7], [0, 1.1, 7], [1, 2.2, 8], [1, 2.2, 8], [0, 1.1, 7], [0, 1.1, 7]]
     assert [point.name for point in replay.points] == ["mb.row", "mb.c01", "mb.c02"]
+
+
+def test_a_log_is_read_with_numpy_as_its_document_says(tmp_path: Path) -> None:
+    plant = Plant(500, seed=2)
+    writer = LogWriter(tmp_path, Protocol.OPCUA, plant.points, 1_000_000)
+    writer.tick(500_000, 500_100, plant.held(), plant.texts(), plant.status())
+    writer.close()
+    meta = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))
+    dtype = np.dtype([(f[0], f[1], *map(tuple, f[2:])) for f in meta["tick"]])
+    data = (tmp_path / "ticks.bin").read_bytes()
+    ticks = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+    assert ticks["time"].tolist() == [500_000]
+    assert np.array_equal(ticks["held"][0], plant.held())
