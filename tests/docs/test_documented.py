@@ -95,6 +95,25 @@ def test_every_make_target_that_documents_name_exists() -> None:
     assert named <= targets
 
 
+def test_every_file_that_the_readme_names_exists() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"-r (\S+)|`((?:requirements|scripts|docs|tests)/[\w./-]+)`", readme))
+    assert named
+    assert not [name for pair in named for name in pair if name and not (ROOT / name).exists()]
+
+
+def test_every_extra_has_its_lock() -> None:
+    extras = set(PROJECT["project"]["optional-dependencies"])
+    assert extras == {path.stem for path in (ROOT / "requirements").glob("*.txt")}
+    for extra in extras:
+        lock = (ROOT / "requirements" / f"{extra}.txt").read_text(encoding="utf-8")
+        wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"][extra]
+        names = [re.split(r"[<>=!~;\[]", each)[0] for each in wanted]
+        assert not [name for name in names if not re.search(rf"^{name}==", lock, re.MULTILINE)], (
+            "run: make lock"
+        )
+
+
 def test_every_program_that_documents_call_has_the_named_command() -> None:
     known = {name for name, _ in commands()}
     called = set(re.findall(r"(catchment-(?:edge|hub|hq)(?: [a-z][a-z-]+)?)(?=[ `\n])", _code(EVERYTHING)))
