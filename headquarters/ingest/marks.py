@@ -24,9 +24,18 @@ class LakeMarks:
         self._hashes: OrderedDict[tuple[Chain, int], bytes] = OrderedDict()
         self._asked: set[Chain] = set()
 
+    def replace(self, tables: Tables) -> None:
+        """Look into other tables from now on: the lake was opened again."""
+        self._tables = tables
+        self._hashes.clear()
+
     def mark(self, chain: Chain) -> tuple[int, bytes] | None:
         """(next sequence, hash of the header before it), or `None` for a chain never seen."""
         self._asked.add(chain)
+        return self.durable(chain)
+
+    def durable(self, chain: Chain) -> tuple[int, bytes] | None:
+        """The same, asked by ourselves."""
         last = self._tables.samples.mark(chain)
         if last is None:
             return None

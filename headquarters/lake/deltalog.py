@@ -189,6 +189,23 @@ class DeltaLog:
             self._state.version = version
             return version
 
+    def added(self, after: int, until: int) -> list[DataFile] | None:
+        """Files with new rows in the commits after one version and until another.
+
+        Returns:
+            The files, whether they are still part of the table or not; `None` when the log
+            that far back is gone.
+        """
+        found = []
+        for version in range(after + 1, until + 1):
+            try:
+                text = (self._log / _commit_name(version)).read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return None
+            actions = [json.loads(line) for line in text.splitlines()]
+            found += [_data_file(a["add"]) for a in actions if "add" in a and a["add"]["dataChange"]]
+        return found
+
     def checkpoint(self, now_ms: int) -> None:
         """Write the table's whole state beside the log, and drop log files that it replaces.
 

@@ -138,7 +138,7 @@ GAPS = TableSchema(
     ),
     _DATE,
     ("gateway", "t_from"),
-    ("batch", "t_from", "t_to"),
+    ("gateway", "batch", "t_from", "t_to"),
     ("gateway", "cause", "declared_by"),
 )
 
@@ -157,7 +157,7 @@ EVENTS = TableSchema(
     ),
     _DATE,
     ("gateway", "time"),
-    ("batch", "time"),
+    ("gateway", "batch", "time"),
     ("gateway", "stream", "kind"),
 )
 

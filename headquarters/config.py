@@ -1,0 +1,203 @@
+"""Headquarters' configuration: `headquarters.toml`, checked.
+
+Rules:
+1. `load` returns a configuration that can run, or raises `InputError` with every problem of
+   the file at once, each with its line and what was expected there.
+2. Every default is in the schemas below and nowhere else; `docs/headquarters.md` lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocols.batch import is_name
+from protocols.errors import InputError
+from protocols.field.settings import Kind, Setting
+from protocols.tomlfile import TomlFile
+
+CONFIG = "headquarters.toml"
+
+HEADQUARTERS = (
+    Setting("id", Kind.TEXT, "The node name of headquarters, as in identity.toml.", required=True),
+    Setting("bind", Kind.TEXT, "Where hubs and gateways connect.", default="tcp://0.0.0.0:7600"),
+    Setting(
+        "hole_wait_s",
+        Kind.NUMBER,
+        "How long to wait for batches that their sender no longer holds, before they are declared missing.",
+        3600.0,
+        low=0,
+        high=31_536_000,
+        unit="s",
+    ),
+)
+LAKE = (
+    Setting("path", Kind.TEXT, "The lake's folder, seen from the home directory.", "data/lake"),
+    Setting("commit_interval_s", Kind.NUMBER, "Time between commits.", 1.0, low=0.05, high=60, unit="s"),
+    Setting(
+        "commit_rows_max",
+        Kind.INTEGER,
+        "A commit is made at once with so many rows.",
+        2_000_000,
+        low=1000,
+        high=20_000_000,
+    ),
+    Setting(
+        "buckets",
+        Kind.INTEGER,
+        "Partitions of each date; raise it when one site's dates grow too large.",
+        1,
+        low=1,
+        high=1024,
+    ),
+    Setting(
+        "rollup_interval_s",
+        Kind.NUMBER,
+        "How often the roll-ups of hours that changed are made anew.",
+        60.0,
+        low=1,
+        high=86_400,
+        unit="s",
+    ),
+)
+ARCHIVE = (
+    Setting("path", Kind.TEXT, "The archive's folder, seen from the home directory.", "data/archive"),
+    Setting(
+        "retention_days",
+        Kind.INTEGER,
+        "How long payloads are kept as they came; 0 for ever.",
+        400,
+        low=0,
+        high=36_500,
+        unit="days",
+    ),
+)
+LOG = (
+    Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
+    Setting("directory", Kind.TEXT, "Log files are kept here as well."),
+)
+_TABLES = {"headquarters": HEADQUARTERS, "lake": LAKE, "archive": ARCHIVE, "log": LOG}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadquartersConfig:
+    """All of it.
+
+    Args:
+        home: The node's home directory; keys and data are under it.
+        id: Our node name.
+        bind: Where hubs and gateways connect.
+        hole_wait_s: How long a hole may stay open.
+        lake: The lake's folder.
+        commit_interval_s: Time between commits.
+        commit_rows_max: Rows that make a commit at once.
+        buckets: Partitions of each date.
+        rollup_interval_s: How often roll-ups follow.
+        archive: The archive's folder.
+        retention_days: How long payloads are kept; `None` for ever.
+        log_level: Least level of log lines.
+        log_directory: Log files are kept here; `None` for standard error only.
+    """
+
+    home: Path
+    id: str
+    bind: str
+    hole_wait_s: float
+    lake: Path
+    commit_interval_s: float
+    commit_rows_max: int
+    buckets: int
+    rollup_interval_s: float
+    archive: Path
+    retention_days: int | None
+    log_level: str
+    log_directory: Path | None
+
+    @property
+    def data(self) -> Path:
+        """Where what is ours lies, but for lake and archive."""
+        return self.home / "data"
+
+    @property
+    def quarantine(self) -> Path:
+        """Payloads that could not be read."""
+        return self.data / "quarantine"
+
+    @property
+    def status(self) -> Path:
+        """The status file."""
+        return self.data / "status.json"
+
+    @property
+    def custody(self) -> Path:
+        """What is confirmed to be backed up."""
+        return self.data / "custody.json"
+
+
+def load(home: Path) -> HeadquartersConfig:
+    """Read and check `headquarters.toml` of a home directory.
+
+    Raises:
+        InputError: With every problem of the file.
+    """
+    toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
+    toml.known((), toml.document, tuple(_TABLES))
+    own, lake, archive, log = (_table(toml, name, schema) for name, schema in _TABLES.items())
+    if own["id"] is not None and not is_name(own["id"]):
+        toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
+    if own["bind"] is not None and not is_bind(own["bind"]):
+        expected = "an address to listen on, such as 'tcp://0.0.0.0:7600'"
+        toml.problem(("headquarters", "bind"), own["bind"], expected)
+    if toml.problems:
+        raise InputError(toml.problems)
+    return HeadquartersConfig(
+        home=home,
+        id=own["id"],
+        bind=own["bind"],
+        hole_wait_s=own["hole_wait_s"],
+        lake=home / lake["path"],
+        commit_interval_s=lake["commit_interval_s"],
+        commit_rows_max=lake["commit_rows_max"],
+        buckets=lake["buckets"],
+        rollup_interval_s=lake["rollup_interval_s"],
+        archive=home / archive["path"],
+        retention_days=archive["retention_days"] or None,
+        log_level=log["level"],
+        log_directory=None if log["directory"] is None else home / log["directory"],
+    )
+
+
+def example(id: str, bind: str) -> str:
+    """The `headquarters.toml` that init writes: what must be set, and how the rest would look."""
+    return f"""\
+# Catchment headquarters. All settings: docs/headquarters.md
+[headquarters]
+id = "{id}"
+bind = "{bind}"
+hole_wait_s = 3600
+
+[lake]
+path = "data/lake"
+commit_interval_s = 1.0
+
+[archive]
+path = "data/archive"
+retention_days = 400    # 0: for ever
+"""
+
+
+def is_bind(text: str) -> bool:
+    """Whether ZeroMQ can listen there."""
+    match = re.fullmatch(r"tcp://(\*|[\w.:\[\]-]+):(\d{1,5})", text)
+    return match is not None and int(match[2]) <= 65_535
+
+
+def _table(toml: TomlFile, name: str, schema: Sequence[Setting]) -> dict[str, Any]:
+    required = any(setting.required for setting in schema)
+    table = toml.table((name,), toml.document, required)
+    if not table and required:
+        return {setting.name: setting.default for setting in schema}
+    return toml.settings((name,), table, schema)

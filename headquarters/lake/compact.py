@@ -1,0 +1,199 @@
+"""Keeping the number of files small: merges while a date is open, one sorted rewrite after.
+
+Every commit adds a file, 86,400 a day. Left alone they make a query of one point open all
+of them. So files of one partition are merged by tiers: 24 appended ones into an `m1`, 16
+`m1` into an `m2`, and so on; a row is rewritten once a tier, and there are never more
+than about 24 + 16 a tier. When a date is over and quiet, all its files are rewritten into
+few sorted ones. Late rows make a closed date quiet and due again.
+
+Merging and appending never wait for each other: the new file is written beside the log,
+and its commit names exactly the files it replaces, so rows appended meanwhile stay.
+(With `overwrite` on a partition predicate an append in between makes either fail.)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headquarters.lake import files
+from headquarters.lake.deltalog import DataFile
+from headquarters.lake.order import order
+from headquarters.lake.tables import LakeTable
+from protocols.samples import Int64s
+
+FAN_IN = (24, 16)
+"""Files merged into one: appended ones, and those of each higher tier. More makes queries
+slower, fewer makes every row be rewritten more often."""
+
+MERGE_ROWS_MAX = 4_000_000
+"""Rows that an open date's merge may make: 250 MB in memory, a second of work."""
+
+CHUNK_ROWS = 2_000_000
+"""Rows sorted at once when a closed date is rewritten: bounds memory to about 300 MB."""
+
+FILE_ROWS_MAX = 32_000_000
+"""Rows of one sorted file: about 100 MB."""
+
+
+class Merge(NamedTuple):
+    """Files to replace by one of a higher tier.
+
+    Args:
+        files: Of one partition.
+        kind: First part of the new file's name.
+    """
+
+    files: tuple[DataFile, ...]
+    kind: str
+
+
+def kind_of(file: DataFile) -> str:
+    """How a file came to be: the first part of its name."""
+    return file.name.partition("-")[0]
+
+
+def plan_merges(present: Iterable[DataFile]) -> list[Merge]:
+    """What to merge now, lowest tiers first.
+
+    Args:
+        present: All files of a table.
+    """
+    groups: dict[tuple[str, ...], list[DataFile]] = defaultdict(list)
+    for file in present:
+        if kind_of(file) != files.SORTED:
+            groups[(kind_of(file), *file.partition.values())].append(file)
+    merges = []
+    for (kind, *_), group in sorted(groups.items()):
+        group.sort(key=lambda file: file.modified_ms)
+        tier = 0 if kind == files.APPENDED else int(kind[1:])
+        chosen: list[DataFile] = []
+        for file in group:
+            if chosen and sum(f.rows for f in chosen) + file.rows > MERGE_ROWS_MAX:
+                break
+            chosen.append(file)
+        full = len(chosen) < len(group)
+        if len(chosen) > 1 and (full or len(chosen) >= FAN_IN[min(tier, 1)]):
+            merges.append(Merge(tuple(chosen), f"m{tier + 1}"))
+    return merges
+
+
+def plan_rewrites(
+    present: Iterable[DataFile], today: str, quiet_before_ms: int
+) -> list[tuple[DataFile, ...]]:
+    """Partitions of closed dates that are not wholly sorted, oldest first.
+
+    Args:
+        present: All files of a table.
+        today: The first date that is still open, `YYYY-MM-DD`.
+        quiet_before_ms: A partition that got a file later than this is left to settle.
+    """
+    groups: dict[tuple[str, ...], list[DataFile]] = defaultdict(list)
+    for file in present:
+        if file.date < today:
+            groups[tuple(file.partition.values())].append(file)
+    return [
+        tuple(group)
+        for _, group in sorted(groups.items())
+        if any(kind_of(file) != files.SORTED for file in group)
+        and all(file.modified_ms < quiet_before_ms for file in group)
+    ]
+
+
+def merge(table: LakeTable, chosen: Merge) -> DataFile:
+    """Merge files into one and commit it in their place."""
+    rows = _ordered(table, [table.read([file], None) for file in chosen.files])
+    now = table.clock_ms()
+    new = files.write(table.table, table.folder, chosen.files[0].partition, chosen.kind, rows, now)
+    table.log.commit([new], now, removes=chosen.files, data_change=False)
+    return new
+
+
+def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], None]) -> list[DataFile]:
+    """Rewrite all files of a closed partition into sorted ones and commit them in their place.
+
+    Args:
+        table: Whose partition it is.
+        chosen: Its files.
+        pause: Called between chunks, to let a stop through.
+    """
+    writer: files.FileWriter | None = None
+    rows_in_file = 0
+    new: list[DataFile] = []
+    try:
+        for rows in _sorted_chunks(table, chosen):
+            pause()
+            if writer is not None and rows_in_file + len(rows) > FILE_ROWS_MAX:
+                new.append(writer.close(table.clock_ms()))
+                writer, rows_in_file = None, 0
+            if writer is None:
+                writer = files.FileWriter(table.table, table.folder, chosen[0].partition, files.SORTED)
+            writer.write(rows)
+            rows_in_file += len(rows)
+    except BaseException:
+        if writer is not None:
+            writer.abandon()
+        files.unlink_all(table.folder, new)
+        raise
+    if writer is not None:
+        new.append(writer.close(table.clock_ms()))
+    assert sum(file.rows for file in new) == sum(file.rows for file in chosen), "a rewrite keeps every row"
+    table.log.commit(new, table.clock_ms(), removes=chosen, data_change=False)
+    return new
+
+
+def key_ranges(table: LakeTable, chosen: Sequence[DataFile], key: str) -> list[tuple[Any, Any]]:
+    """Ranges of a key, both ends included, that hold about `CHUNK_ROWS` rows each.
+
+    Args:
+        table: Whose files they are.
+        chosen: The files.
+        key: An integer or text column.
+    """
+    if not chosen:
+        return []
+    if sum(file.rows for file in chosen) <= CHUNK_ROWS and key in chosen[0].low:
+        return [(min(file.low[key] for file in chosen), max(file.high[key] for file in chosen))]
+    counts: dict[Any, int] = defaultdict(int)
+    for file in chosen:
+        for entry in pc.value_counts(table.read([file], [key]).column(key)).to_pylist():
+            counts[entry["values"]] += entry["counts"]
+    ranges = []
+    low, rows = None, 0
+    previous = None
+    for value in sorted(counts):
+        if low is not None and rows + counts[value] > CHUNK_ROWS:
+            ranges.append((low, previous))
+            low, rows = None, 0
+        low = value if low is None else low
+        previous = value
+        rows += counts[value]
+    return [*ranges, (low, previous)]
+
+
+def _sorted_chunks(table: LakeTable, chosen: Sequence[DataFile]) -> Iterator[pa.Table]:
+    key = table.table.sort[0]
+    for low, high in key_ranges(table, chosen, key):
+        where = (pc.field(key) >= low) & (pc.field(key) <= high)
+        within = [f for f in chosen if f.low.get(key, low) <= high and f.high.get(key, low) >= low]
+        yield _ordered(table, [table.read([file], None, where) for file in within])
+
+
+def _ordered(table: LakeTable, parts: Sequence[pa.Table]) -> pa.Table:
+    """Rows of several sorted tables in one order."""
+    rows = pa.concat_tables(parts)
+    if table.table.sort[:2] != ("series", "time"):
+        return rows.sort_by([(name, "ascending") for name in table.table.sort])
+    lengths = np.array([len(part) for part in parts], np.int64)
+    taken = order(_column(rows, "series"), _column(rows, "time"), np.cumsum(lengths) - lengths)
+    return rows if taken is None else rows.take(pa.array(taken))
+
+
+def _column(rows: pa.Table, name: str) -> Int64s:
+    column: Int64s = rows.column(name).cast(pa.int64()).combine_chunks().to_numpy()
+    return column

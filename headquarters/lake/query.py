@@ -1,0 +1,236 @@
+"""SQL over the lake: DuckDB on exactly those files that make up the tables now.
+
+Each table becomes a dataset whose fragments say, from the log's statistics, what they can
+hold; a query that asks for one series or a few minutes opens only the files concerned. A
+connection can read the lake and nothing else: one statement, no files, no settings.
+
+Views beside the tables: `series` holds the latest definition of each series and
+`series_history` all of them; `history` joins samples with names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+
+from headquarters.lake.deltalog import LOG, DataFile, State, replay
+from headquarters.lake.schema import SERIES, TABLES, TableSchema
+from protocols.errors import InputError, Problem, StoreError
+
+ROWS_PER_FETCH = 10_000
+"""Rows of a result held in memory at a time."""
+
+VIEWS = {
+    "series": (
+        "SELECT * EXCLUDE (ordinal) FROM series_history "
+        "QUALIFY row_number() OVER (PARTITION BY series ORDER BY ordinal DESC) = 1"
+    ),
+    "history": (
+        "SELECT s.name, s.gateway, h.time, h.value, h.text, h.quality, s.unit, s.site, h.source_time, "
+        "h.series, h.batch FROM samples h JOIN series s USING (series)"
+    ),
+}
+
+Dataset = Any
+Relation = Any
+
+
+class Engine:
+    """Queries over one lake; not shared between threads.
+
+    Args:
+        lake: The lake's folder.
+        timezone: The zone in which times are written and read, such as `Asia/Shanghai`.
+
+    Raises:
+        InputError: There is no lake, or no such zone.
+        StoreError: A table cannot be read.
+    """
+
+    def __init__(self, lake: Path, timezone: str = "UTC") -> None:
+        if not (lake / SERIES.name / LOG).is_dir():
+            expected = "a lake; start headquarters once with: catchment-hq run"
+            raise InputError([Problem(str(lake), "", "", expected)])
+        self._lake = lake
+        self._states: dict[str, State] = {}
+        self._connection = duckdb.connect()
+        try:
+            self._connection.execute(f"SET TimeZone = '{timezone.replace(chr(39), '')}'")
+        except duckdb.Error as error:
+            expected = "a time zone such as UTC or Asia/Shanghai"
+            raise InputError([Problem("--timezone", "", timezone, expected)]) from error
+        self.refresh()
+        for name, sql in VIEWS.items():
+            self._connection.execute(f"CREATE VIEW {name} AS {sql}")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def refresh(self) -> None:
+        """Look at the newest version of every table that has a new one.
+
+        Raises:
+            StoreError: A table cannot be read.
+        """
+        for table in TABLES:
+            name = "series_history" if table is SERIES else table.name
+            state = replay(self._lake / table.name / LOG)
+            known = self._states.get(name)
+            if known is None or known.version != state.version:
+                self._states[name] = state
+                dataset = dataset_of(self._lake / table.name, table, state.files.values())
+                self._connection.register(name, dataset)
+
+    def query(self, sql: str) -> Relation:
+        """Run one statement that reads.
+
+        Raises:
+            InputError: It is not one reading statement, or is wrong.
+        """
+        try:
+            statements = self._connection.extract_statements(sql)
+        except duckdb.Error as error:
+            raise _wrong(sql, str(error)) from error
+        if len(statements) != 1 or statements[0].type not in _READING:
+            found = "none" if not statements else f"{len(statements)}, first a {statements[0].type.name}"
+            raise _wrong(sql, f"expected one statement that reads (SELECT, DESCRIBE), got {found}")
+        try:
+            relation = self._connection.sql(sql)
+        except duckdb.Error as error:
+            raise _wrong(sql, str(error)) from error
+        if relation is None:
+            raise _wrong(sql, "expected a statement with a result")
+        return relation
+
+    def rows(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+        """Column names and rows as Python values; times are text in the engine's zone.
+
+        Raises:
+            InputError: The statement is wrong.
+        """
+        relation = self.query(sql)
+        columns = ", ".join(
+            f"{_quoted(name)}::VARCHAR AS {_quoted(name)}"
+            if str(kind).startswith("TIMESTAMP")
+            else _quoted(name)
+            for name, kind in zip(relation.columns, relation.types, strict=True)
+        )
+        return list(relation.columns), _fetch(sql, relation.project(columns))
+
+    def texts(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+        """Column names and rows as text, as DuckDB writes every type; null stays `None`.
+
+        Raises:
+            InputError: The statement is wrong.
+        """
+        relation = self.query(sql)
+        return list(relation.columns), _fetch(sql, relation.project("COLUMNS(*)::VARCHAR"))
+
+    def arrow(self, sql: str) -> pa.RecordBatchReader:
+        """The result as Arrow batches.
+
+        Raises:
+            InputError: The statement is wrong.
+        """
+        return _reader(sql, self.query(sql))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def dataset_of(folder: Path, table: TableSchema, chosen: Any) -> Dataset:
+    """A dataset over some files of a table, each with what the log says it can hold.
+
+    Args:
+        folder: The table's folder.
+        table: Its schema.
+        chosen: Its files.
+    """
+    form = ds.ParquetFileFormat()
+    local = pafs.LocalFileSystem()
+    fragments = [
+        form.make_fragment(str(folder / file.path), local, _guarantee(table, file)) for file in chosen
+    ]
+    return ds.FileSystemDataset(fragments, table.schema, form, local)
+
+
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
+
+
+def _guarantee(table: TableSchema, file: DataFile) -> Any:
+    """What holds for every row of a file: partition values and ranges of columns without nulls."""
+    known = [
+        pc.field(field.name) == pa.scalar(file.partition[field.name]).cast(field.type)
+        for field in table.partitions
+    ]
+    for name in table.ranges:
+        if name in file.low and not pa.types.is_string(table.columns.field(name).type):
+            low, high = (
+                _scalar(bounds[name], table.columns.field(name).type) for bounds in (file.low, file.high)
+            )
+            known += [pc.field(name) >= low, pc.field(name) <= high]
+    if not known:
+        return None
+    guarantee = known[0]
+    for further in known[1:]:
+        guarantee = guarantee & further
+    return guarantee
+
+
+def _scalar(bound: Any, type: pa.DataType) -> pa.Scalar:
+    if pa.types.is_timestamp(type):
+        micros = int(np.datetime64(str(bound).rstrip("Z"), "us").astype(np.int64))
+        return pa.scalar(micros, pa.int64()).cast(type)
+    return pa.scalar(bound, type)
+
+
+def _fetch(sql: str, relation: Relation) -> Iterator[tuple[Any, ...]]:
+    reader = _reader(sql, relation)
+    try:
+        for batch in reader:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise _wrong(sql, str(error)) from error
+    except OSError as error:
+        raise StoreError(f"expected to read the lake's files: {error}; run the query again") from error
+
+
+def _reader(sql: str, relation: Relation) -> pa.RecordBatchReader:
+    try:
+        return relation.to_arrow_reader(ROWS_PER_FETCH)
+    except duckdb.Error as error:
+        raise _wrong(sql, str(error)) from error
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _wrong(sql: str, message: str) -> InputError:
+    """DuckDB's message, with the tables there are when it did not find one."""
+    missing = re.search(r"Table with name (\S+) does not exist", message)
+    expected = f"SQL that DuckDB understands: {message.strip()}"
+    if missing is not None:
+        names = table_names()
+        near = difflib.get_close_matches(missing[1].lower(), names, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        expected = f"{hint}one of the tables {', '.join(names)}"
+        return InputError([Problem("query", "table", missing[1], expected)])
+    shown = " ".join(sql.split())
+    return InputError([Problem("query", "", shown if len(shown) <= 120 else shown[:117] + "...", expected)])
+
+
+def table_names() -> Sequence[str]:
+    """Everything that a query can name."""
+    return sorted({table.name for table in TABLES} | {"series_history"} | set(VIEWS))

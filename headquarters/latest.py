@@ -1,0 +1,184 @@
+"""The latest value of every series, in memory, and the socket that answers for them.
+
+Values are taken over when a batch is decoded, so they are there before the commit. A
+request is one line of JSON, `{"names": ["..."]}` or `{}` for all; the answer is one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from headquarters.ingest.rows import SampleChunk, SeriesRow
+from protocols.errors import StoreError
+
+REQUEST_BYTES_MAX = 1 << 20
+"""A request names at most some ten thousand points."""
+
+SOCKET = "latest.sock"
+
+
+class Latest(NamedTuple):
+    """The latest sample of one series."""
+
+    series: int
+    time_us: int
+    value: float | None
+    text: str | None
+    quality: int
+
+
+class LatestValues:
+    """Columns indexed by series; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._time: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._value: npt.NDArray[np.float64] = np.empty(0, np.float64)
+        self._quality: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._text: dict[int, str | None] = {}
+
+    def update(self, chunks: Iterable[SampleChunk]) -> None:
+        """Take over the newest sample of each series."""
+        with self._lock:
+            for chunk in chunks:
+                self._take(chunk)
+
+    def get(self, series: int) -> Latest | None:
+        """The latest sample of a series, if there was one."""
+        with self._lock:
+            if series >= len(self._time) or self._time[series] == _NEVER:
+                return None
+            value = float(self._value[series])
+            text = self._text.get(series)
+            return Latest(
+                series,
+                int(self._time[series]),
+                None if np.isnan(value) else value,
+                text,
+                int(self._quality[series]),
+            )
+
+    def _take(self, chunk: SampleChunk) -> None:
+        self._grow(int(chunk.series.max()) + 1)
+        # Stable by time, so that the last of equal series is the newest.
+        order = np.argsort(chunk.time, kind="stable")
+        series = chunk.series[order][::-1]
+        unique, first = np.unique(series, return_index=True)
+        rows = order[::-1][first]
+        newer = chunk.time[rows] >= self._time[unique]
+        unique, rows = unique[newer], rows[newer]
+        self._time[unique] = chunk.time[rows]
+        self._quality[unique] = chunk.quality[rows]
+        self._value[unique] = np.nan if chunk.value is None else chunk.value[rows]
+        if chunk.text is not None:
+            self._text.update(zip(unique.tolist(), chunk.text[rows].tolist(), strict=True))
+        elif self._text:
+            for number in unique.tolist():
+                self._text.pop(number, None)
+
+    def _grow(self, size: int) -> None:
+        have = len(self._time)
+        if size <= have:
+            return
+        more = max(size, 2 * have, 1024) - have
+        self._time = np.concatenate([self._time, np.full(more, _NEVER, np.int64)])
+        self._value = np.concatenate([self._value, np.full(more, np.nan)])
+        self._quality = np.concatenate([self._quality, np.zeros(more, np.int64)])
+
+
+_NEVER = -(2**63)
+
+
+class Directory:
+    """Names of series for `latest`; replaced as definitions come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, SeriesRow] = {}
+
+    def update(self, rows: Iterable[SeriesRow]) -> None:
+        """Take over definitions, the latest last."""
+        self._rows = {**self._rows, **{row.series: row for row in rows}}
+
+    def find(self, names: Sequence[str]) -> list[SeriesRow]:
+        """Series with one of these names, or all."""
+        wanted = set(names)
+        return [row for row in self._rows.values() if not wanted or row.name in wanted]
+
+
+def answer(request: bytes, directory: Directory, values: LatestValues) -> bytes:
+    """Answer one request; a wrong one is answered with what is wrong."""
+    try:
+        names = json.loads(request).get("names", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("names must be a list of texts")
+    except (ValueError, AttributeError) as error:
+        return json.dumps({"error": f"expected a JSON object with names: {error}"}).encode() + b"\n"
+    rows = []
+    for row in directory.find(names):
+        latest = values.get(row.series)
+        if latest is not None:
+            rows.append(_row(row, latest))
+    return json.dumps({"latest": rows}, ensure_ascii=False).encode() + b"\n"
+
+
+def _row(row: SeriesRow, latest: Latest) -> dict[str, Any]:
+    return {
+        "series": row.series,
+        "gateway": row.gateway,
+        "name": row.name,
+        "time_us": latest.time_us,
+        "value": latest.value,
+        "text": latest.text,
+        "quality": latest.quality,
+        "unit": row.unit,
+    }
+
+
+class LatestServer:
+    """Answers on a Unix socket in the data directory, readable by the owner only.
+
+    The socket is bound through an open directory, because a socket's path may have 107
+    characters and a home directory more.
+
+    Raises:
+        StoreError: The socket cannot be made.
+    """
+
+    def __init__(self, data: Path, directory: Directory, values: LatestValues) -> None:
+        class Handler(socketserver.StreamRequestHandler):
+            timeout = 5
+
+            def handle(self) -> None:
+                self.wfile.write(answer(self.rfile.readline(REQUEST_BYTES_MAX), directory, values))
+
+        (data / SOCKET).unlink(missing_ok=True)
+        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._server = socketserver.ThreadingUnixStreamServer(f"/proc/self/fd/{folder}/{SOCKET}", Handler)
+        except OSError as error:
+            raise StoreError(f"expected to open {data / SOCKET}: {error.strerror}") from error
+        finally:
+            os.close(folder)
+        (data / SOCKET).chmod(0o600)
+        self._server.daemon_threads = True
+        self._path = data / SOCKET
+        self._thread = threading.Thread(target=self._server.serve_forever, name="latest", daemon=True)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,186 @@
+"""The process of headquarters: the one place that opens sockets, threads and the lake."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from headquarters.config import HeadquartersConfig, load
+from headquarters.custody import Confirmed
+from headquarters.latest import LatestServer
+from headquarters.service import Intake, LakeKeeper, UpkeepThread
+from headquarters.trust import TrustFile
+from protocols.daemon import EventLog, Stop, write_status
+from protocols.errors import InputError, Problem, StoreError
+from protocols.identity import IDENTITY, Identity
+from protocols.link import ReceiverLink
+
+STEP_S = 0.02
+"""Longest wait for a message: how late an acknowledgement may go out."""
+
+TICK_S = 1.0
+"""How often lists, holes and the status file are looked after."""
+
+FINDINGS_PER_TICK = 50
+"""Lines about findings in one second; the rest is counted, so that a hostile peer fills no disk."""
+
+
+def run(home: Path, stop: Stop | None = None) -> None:
+    """Run headquarters until it is asked to stop.
+
+    Args:
+        home: The directory that `catchment-hq init` made.
+        stop: How to ask; by default SIGTERM and SIGINT do.
+
+    Raises:
+        InputError: The configuration, the keys or the allow-list are wrong.
+        StoreError: The disk failed, or another process runs on this home.
+    """
+    config = load(home)
+    identity = Identity.load(home)
+    if identity.id != config.id or identity.public.role != "headquarters":
+        found = f"{identity.public.role} {identity.id!r}"
+        place = f"{home / IDENTITY}"
+        raise InputError([Problem(place, "id, role", found, f"the keys of headquarters {config.id!r}")])
+    trust = TrustFile(home)
+    if stop is None:
+        stop = Stop()
+        stop.on_signals()
+    file = None if config.log_directory is None else config.log_directory / "headquarters.log"
+    log = EventLog(config.log_level, file=file)
+    try:
+        config.data.mkdir(parents=True, exist_ok=True)
+        lock = hold(config.data / "lock")
+        try:
+            Headquarters(config, identity, trust, stop, log).run()
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise StoreError(f"cannot use {config.data}: {error.strerror}") from error
+    finally:
+        log.close()
+
+
+def hold(path: Path) -> int:
+    """Make sure that no other process writes to this home; the lock ends with the process.
+
+    Raises:
+        StoreError: Another one does.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"expected {path} to be free, it is held; stop the other catchment-hq run"
+        ) from error
+    return descriptor
+
+
+class Headquarters:
+    """One run over one lake."""
+
+    def __init__(
+        self, config: HeadquartersConfig, identity: Identity, trust: TrustFile, stop: Stop, log: EventLog
+    ) -> None:
+        self._config = config
+        self._trust = trust
+        self._stop = stop
+        self._log = log
+        self._started = time.time()
+        self._keeper = LakeKeeper(config, trust.site_of, log)
+        self._link = ReceiverLink(config.bind, identity, trust.trust, self._keeper.marks, any_start=False)
+        confirmed = Confirmed(config.custody)
+        self._intake = Intake(self._link.receiver, self._keeper, identity.signing, config, confirmed, log)
+        self._upkeep = UpkeepThread(self._keeper, config, stop, log)
+        self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
+
+    def run(self) -> None:
+        """Serve until asked to stop, then commit what came and close."""
+        self._log.info(
+            "headquarters-started", headquarters=self._config.id, address=self._link.address, pid=os.getpid()
+        )
+        self._upkeep.start()
+        self._latest.start()
+        try:
+            self._serve()
+            self._intake.finish(time.monotonic())
+            self._link.flush()
+            write_status(self._config.status, self._describe())
+        finally:
+            self._stop.ask()
+            self._latest.close()
+            self._link.close()
+            self._upkeep.join(10.0)
+        self._log.info("headquarters-stopped", headquarters=self._config.id, **self._intake.counters)
+
+    def _serve(self) -> None:
+        tick_at = 0.0
+        while not self._stop.asked:
+            self._link.step(STEP_S)
+            now = time.monotonic()
+            self._intake.step(now)
+            self._link.flush()
+            if now >= tick_at:
+                tick_at = now + TICK_S
+                self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        try:
+            if self._trust.changed():
+                self._link.set_allow(self._trust.trust)
+                self._log.info("allow-list-read", nodes=len(self._trust.trust.current))
+        except InputError as error:
+            self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
+        self._intake.confirm()
+        self._intake.close_holes(now)
+        noticed = self._link.receiver.noticed()
+        for item in noticed[:FINDINGS_PER_TICK]:
+            chain = None if item.chain is None else str(item.chain)
+            self._log.warning(item.finding.value, node=item.node, chain=chain, detail=item.detail)
+        if len(noticed) > FINDINGS_PER_TICK:
+            self._log.warning("findings-not-shown", count=len(noticed) - FINDINGS_PER_TICK)
+        write_status(self._config.status, self._describe())
+
+    def _describe(self) -> dict[str, Any]:
+        intake, lake, receiver = self._intake, self._keeper.lake, self._link.receiver
+        now = time.monotonic()
+        return {
+            "headquarters": self._config.id,
+            "pid": os.getpid(),
+            "address": self._link.address,
+            "started": self._started,
+            "time": time.time(),
+            "stopped": self._stop.asked,
+            "failing": intake.failing,
+            "lake_path": str(self._config.lake),
+            **intake.counters,
+            **intake.latency.describe(),
+            **intake.commits.describe("commit"),
+            "duplicates": receiver.duplicates,
+            "refused_keys": self._link.refused_keys,
+            "sessions": {node: round(now - heard, 1) for node, heard in receiver.sessions().items()},
+            "holes": [
+                {
+                    "chain": str(chain),
+                    "seq_from": missing,
+                    "seq_to": oldest,
+                    "waited_s": round(now - since, 1),
+                }
+                for chain, (missing, oldest, since) in receiver.holes().items()
+            ],
+            "upkeep": self._upkeep.describe(),
+            "tables": {
+                table.table.name: {
+                    "version": table.log.version,
+                    "files": len(files := table.log.files()),
+                    "rows": sum(file.rows for file in files),
+                    "bytes": sum(file.size for file in files),
+                }
+                for table in lake.tables
+            },
+        }
