@@ -66,7 +66,8 @@ class Setting:
         if self.kind is Kind.BOOLEAN:
             return "true or false"
         if self.kind in (Kind.TEXT, Kind.SECRET):
-            return "a text" + (f" of {self._bounds()} characters" if self._bounds() else "")
+            length = self._bounds().removeprefix("of ").removeprefix("from ")
+            return f"a text of {length} characters" if length else "a text"
         noun = "a whole number" if self.kind is Kind.INTEGER else "a number"
         bounds = f" {self._bounds()}" if self._bounds() else ""
         return noun + bounds + (f" ({self.unit})" if self.unit else "")
