@@ -75,8 +75,9 @@ peers:  ## Install and build the other vendors' servers that tests/peers talks t
 	scripts/peers.sh
 
 .PHONY: docs
-docs: $(READY)  ## Re-make docs/cli.md from the commands
+docs: $(READY)  ## Re-make docs/cli.md and docs/settings.md from the code
 	$(BIN)/python -m scripts.cli_docs
+	$(BIN)/python -m scripts.settings_docs
 
 .PHONY: lock
 lock: $(READY)  ## Re-make requirements/*.txt from pyproject.toml (ARGS=--upgrade)

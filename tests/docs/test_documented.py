@@ -14,7 +14,7 @@ import pytest
 
 from protocols.field import registry
 from protocols.field.settings import Setting
-from scripts import cli_docs
+from scripts import cli_docs, settings_docs
 from tests.docs.tracked import ROOT, documents, text_of, tracked_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -34,6 +34,10 @@ def test_the_documented_programs_are_the_installed_ones() -> None:
 
 def test_docs_cli_is_what_the_commands_say() -> None:
     assert cli_docs.FILE.read_text(encoding="utf-8") == cli_docs.render(), "run: make docs"
+
+
+def test_docs_settings_is_what_the_programs_accept() -> None:
+    assert settings_docs.FILE.read_text(encoding="utf-8") == settings_docs.render(), "run: make docs"
 
 
 def test_every_command_and_option_teaches() -> None:
