@@ -12,6 +12,7 @@ import select
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -37,9 +38,8 @@ class ForeignServer:
     """
 
     def __init__(self, command: list[str], cwd: Path) -> None:
-        self._complaints = cwd / "stderr.txt"
-        with self._complaints.open("wb") as stderr:
-            self._process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=stderr)
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=self._stderr)
         self.ready = self._first_line(command[0])
 
     def _first_line(self, name: str) -> str:
@@ -50,8 +50,11 @@ class ForeignServer:
             readable, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(pipe, 4096) if readable else b""
             if not chunk:
-                self.kill()
-                said = self._complaints.read_text(errors="replace")[-2000:]
+                self._process.kill()
+                self._process.wait()
+                self._stderr.seek(0)
+                said = self._stderr.read()[-2000:].decode(errors="replace")
+                self._close()
                 raise AssertionError(f"{name} ended, or did not serve within {START_S_MAX:.0f} s: {said}")
             line += chunk
         return line.decode()
@@ -74,6 +77,7 @@ class ForeignServer:
     def _close(self) -> None:
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._stderr.close()
 
     def __enter__(self) -> ForeignServer:
         return self
