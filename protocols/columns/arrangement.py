@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Bools, Column, Groups
+from protocols.columns.groups import Column, Groups
 from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s
 
 
@@ -65,26 +65,18 @@ class Arrangement:
         return scans[:, 0].copy() if (scans == scans[:, :1]).all() else None
 
     @property
-    def quality(self) -> UInt32s | None:
-        """The quality, unless all is good."""
-        return self.column(self.block.quality) if self.block.quality.any() else None
+    def gaps(self) -> Column:
+        """How many ids are left out before each."""
+        gaps = self.ids.astype(np.uint64)
+        gaps[1:] -= self.ids[:-1] + np.uint64(1)
+        return gaps
 
-    def delays(self) -> tuple[Int64s | None, Bools | None]:
-        """How far source times are ahead of the stamps, and where they are missing.
-
-        The first is `None` if all are missing, the second if none is. Where one is missing
-        the delay before it stands in its place, which costs least.
-        """
+    @property
+    def source_time(self) -> Int64s:
+        """The source times, also where the block has none."""
         if self.block.source_time is None:
-            return None, None
-        source = self.column(self.block.source_time)
-        delay = source - self.column(self.block.time)
-        missing = source == NO_SOURCE_TIME
-        if not missing.any():
-            return delay, None
-        if missing.all():
-            return None, None
-        return delay[np.maximum.accumulate(np.where(missing, 0, np.arange(len(delay))))], missing
+            return np.full(self.groups.rows, NO_SOURCE_TIME, np.int64)
+        return self.column(self.block.source_time)
 
 
 def _is_table(scans: npt.NDArray[np.uint32]) -> bool:

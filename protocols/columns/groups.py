@@ -6,6 +6,7 @@ a sum that overflows back, so the full range of int64 needs no other path.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,18 @@ class Groups:
     def even(cls, count: int, each: int) -> Groups:
         """So many groups of as many rows each."""
         return cls(np.arange(0, count * each, each), np.full(count, each), count * each, each)
+
+    @classmethod
+    def join(cls, parts: Sequence[Groups]) -> Groups:
+        """All groups, one after the other."""
+        return parts[0] if len(parts) == 1 else cls.of(np.concatenate([part.counts for part in parts]))
+
+    def split(self, sizes: Sequence[int]) -> list[Groups]:
+        """The inverse of `join`: the first so many groups, the next so many and so on."""
+        if len(sizes) == 1:
+            return [self]
+        ends = np.cumsum(sizes)
+        return [Groups.of(self.counts[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
     def __len__(self) -> int:
         return len(self.counts)

@@ -6,7 +6,7 @@ scanned faster than it changes) says so with a bit a row and sends only the chan
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,67 +14,103 @@ import numpy.typing as npt
 from protocols import limits
 from protocols.columns import decimals, integers
 from protocols.columns.frame import Reader, Writer
-from protocols.columns.groups import Bools, Groups
+from protocols.columns.groups import Bools, Column, Groups
 from protocols.errors import LimitError, MalformedError
 from protocols.samples import Int64s, Values, ValueType
+
+FLOATS = (ValueType.F64, ValueType.F32)
 
 HELD_PERCENT = 35
 """Of rows that must repeat the one before; measured, the figure may be 25 to 50."""
 
 
-def write(out: Writer, value_type: ValueType, values: Values, groups: Groups) -> None:
-    """Append the values of a block.
+def write(out: Writer, columns: list[tuple[ValueType, Values]], sizes: list[int], groups: Groups) -> None:
+    """Append the values of all types.
+
+    Args:
+        columns: Values by type.
+        sizes: How many of the groups each type has.
+        groups: Those of all types.
 
     Raises:
         LimitError: Texts larger than a payload may hold.
     """
-    if value_type is ValueType.TEXT:
-        values = _write_texts(out, values)
-    sent, groups = _write_held(out, values, groups)
-    if value_type in (ValueType.F64, ValueType.F32):
-        codes, numbers, exceptions = decimals.to_integers(sent, groups)
-        out.raw(codes.tobytes())
-        _write_exceptions(out, decimals.bits_of(sent), exceptions)
-    else:
-        numbers = sent.astype(np.int64, copy=False)
-    integers.write(out, numbers, groups)
+    plain = [_write_texts(out, column) if kind is ValueType.TEXT else column for kind, column in columns]
+    sent, groups = _write_held(out, plain, groups)
+    numbers: list[Column] = []
+    for (value_type, _), column, part in zip(columns, sent, groups.split(sizes), strict=True):
+        if value_type in FLOATS:
+            codes, integer, exceptions = decimals.to_integers(column, part)
+            out.raw(codes.tobytes())
+            _write_exceptions(out, decimals.bits_of(column), exceptions)
+            numbers.append(integer)
+        else:
+            numbers.append(column)
+    integers.write(out, numbers[0] if len(numbers) == 1 else np.concatenate(numbers), groups)
 
 
-def read(source: Reader, value_type: ValueType, groups: Groups) -> Values:
+def read(source: Reader, types: list[ValueType], sizes: list[int], groups: Groups) -> list[Values]:
     """The inverse of `write`.
 
     Raises:
         MalformedError: What no writer writes.
         LimitError: Texts larger than a payload may hold.
     """
-    texts = _read_texts(source, groups.rows) if value_type is ValueType.TEXT else None
-    changed, groups = _read_held(source, groups)
-    values: Values
-    if value_type in (ValueType.F64, ValueType.F32):
-        values = _read_floats(source, value_type, groups)
-    else:
-        values = integers.read(source, groups)
-        if value_type is ValueType.BOOL:
-            if (values >> 1).any():
-                raise MalformedError("expected booleans of 0 or 1")
-            values = values.astype(np.uint8)
-    if changed is not None:
-        values = values.take(changed.cumsum() - 1)
-    return values if texts is None else _texts_of(texts, values)
+    parts = groups.split(sizes)
+    texts = _read_texts(source, parts[-1].rows) if types[-1] is ValueType.TEXT else []
+    changed, sent = _read_held(source, groups)
+    sent_parts = sent.split(sizes)
+    notes = [
+        _read_notes(source, value_type, part) if value_type in FLOATS else None
+        for value_type, part in zip(types, sent_parts, strict=True)
+    ]
+    numbers = integers.read(source, sent)
+    rows = None if changed is None else changed.cumsum() - 1
+    columns: list[Values] = []
+    at = sent_at = 0
+    for value_type, part, sent_part, note in zip(types, parts, sent_parts, notes, strict=True):
+        column = numbers[sent_at : sent_at + sent_part.rows]
+        if note is not None:
+            column = note.restore(column, sent_part, value_type.dtype)
+        elif value_type is ValueType.BOOL:
+            column = _booleans(column)
+        if rows is not None:
+            column = column.take(rows[at : at + part.rows] - sent_at)
+        columns.append(_texts_of(texts, column) if value_type is ValueType.TEXT else column)
+        at, sent_at = at + part.rows, sent_at + sent_part.rows
+    return columns
 
 
-def _read_floats(source: Reader, value_type: ValueType, groups: Groups) -> Values:
+class _FloatNotes(NamedTuple):
+    """How integers become floats again: a code for each group, and what no code gives."""
+
+    codes: decimals.Codes
+    places: Int64s
+    bits: Column
+
+    def restore(self, numbers: Int64s, groups: Groups, dtype: np.dtype[Any]) -> Values:
+        """The floats."""
+        floats = decimals.from_integers(self.codes, numbers, groups, dtype)
+        if len(self.places):
+            size = dtype.itemsize
+            decimals.bits_of(floats)[self.places] = self.bits.astype(f"u{size}").view(f"i{size}")
+        return floats
+
+
+def _read_notes(source: Reader, value_type: ValueType, groups: Groups) -> _FloatNotes:
     codes = np.frombuffer(source.raw(len(groups)), np.uint8)
     if not decimals.is_code(codes, value_type.dtype):
         raise MalformedError(f"expected rules for {value_type.name}, got another")
-    rows, bits = _read_exceptions(source, groups.rows)
-    if len(bits) and int(bits.max()) >> (8 * value_type.dtype.itemsize):
-        raise MalformedError(f"expected exceptions of {value_type.name}, got larger bits")
-    numbers = integers.read(source, groups)
-    values = decimals.from_integers(codes, numbers, groups, value_type.dtype)
-    if len(rows):
-        decimals.bits_of(values)[rows] = bits.astype(f"u{values.itemsize}").view(f"i{values.itemsize}")
-    return values
+    places, bits = _read_exceptions(source, groups.rows)
+    if len(bits) and value_type is ValueType.F32 and int(bits.max()) >= 2**32:
+        raise MalformedError("expected exceptions of 32 bits, got larger ones")
+    return _FloatNotes(codes, places, bits)
+
+
+def _booleans(numbers: Int64s) -> Values:
+    if (numbers >> 1).any():
+        raise MalformedError("expected booleans of 0 or 1")
+    return numbers.astype(np.uint8)
 
 
 def _write_exceptions(out: Writer, bits: npt.NDArray[Any], rows: Int64s) -> None:
@@ -99,22 +135,28 @@ def _read_exceptions(source: Reader, rows: int) -> tuple[Int64s, npt.NDArray[np.
     return places, source.column64(count)
 
 
-def _write_held(out: Writer, values: Values, groups: Groups) -> tuple[Values, Groups]:
-    """Append which rows repeat the one before; return the others."""
-    bits = decimals.bits_of(values)
+def _write_held(out: Writer, columns: list[Values], groups: Groups) -> tuple[list[Values], Groups]:
+    """Append which rows repeat the one before; return the others, and their groups."""
     changed = np.empty(groups.rows, np.bool_)
-    np.not_equal(bits[1:], bits[:-1], out=changed[1:])
+    ends = np.cumsum([len(column) for column in columns])
+    for column, end in zip(columns, ends, strict=True):
+        bits = decimals.bits_of(column)
+        np.not_equal(bits[1:], bits[:-1], out=changed[end - len(bits) + 1 : end])
     changed[groups.starts] = True
     changes = groups.counted(changed)
     held = (groups.counts - changes) * 100 >= groups.counts * HELD_PERCENT
     out.bits(held)
     if not held.any():
-        return values, groups
+        return columns, groups
     rows, _ = groups.rows_of(held)
     out.bits(changed[rows])
     if not held.all():
         changed |= ~groups.spread(held)
-    return values.take(np.flatnonzero(changed)), Groups.of(np.where(held, changes, groups.counts))
+    sent = [
+        column.take(np.flatnonzero(changed[end - len(column) : end]))
+        for column, end in zip(columns, ends, strict=True)
+    ]
+    return sent, Groups.of(np.where(held, changes, groups.counts))
 
 
 def _read_held(source: Reader, groups: Groups) -> tuple[Bools | None, Groups]:
