@@ -38,7 +38,7 @@ class ForeignServer:
     """
 
     def __init__(self, command: list[str], cwd: Path) -> None:
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         self._process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=self._stderr)
         self.ready = self._first_line(command[0])
 
