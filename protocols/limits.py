@@ -95,6 +95,9 @@ RECEIVE_HWM = 1000
 CONTAINER_BATCHES_MAX = 4096
 """Batches in one file for a one-way isolator."""
 
+CONTAINER_MESSAGES_MAX = CONTAINER_BATCHES_MAX + CHAINS_PER_SESSION_MAX // OFFERS_PER_FRAME_MAX
+"""Batches and offers in one such file."""
+
 CONTAINER_BYTES_MAX = 64 << 20
 """One such file: isolators commonly move files up to 100 MB."""
 
