@@ -46,6 +46,8 @@ class GapCause(StrEnum):
     REFUSED = "refused"
     TRIMMED = "trimmed"
     SUBSCRIPTION = "subscription"
+    DISK_FULL = "disk-full"
+    OVERFLOW = "overflow"
 
 
 @dataclass(frozen=True, slots=True)
