@@ -165,9 +165,12 @@ def run(home: Path) -> None:
       catchment-edge run --home gw1
     """
     from edge_runtime.config import load
+
+    config = load(home)
+    # What collects and sends is imported only once there is something to run.
     from edge_runtime.main import run as run_gateway
 
-    raise SystemExit(run_gateway(load(home)))
+    raise SystemExit(run_gateway(config))
 
 
 @cli.command(short_help="Show how the gateway is doing.")
@@ -192,6 +195,25 @@ def status(home: Path, as_json: bool) -> None:
             click.echo(line)
     if not shown.running:
         raise SystemExit(3)
+
+
+@cli.command(short_help="Show the drivers and their settings.")
+@click.argument("name", required=False)
+@json_option
+def drivers(name: str | None, as_json: bool) -> None:
+    """List the field drivers, or everything that can be set for one of them.
+
+    \b
+      catchment-edge drivers
+      catchment-edge drivers modbus-tcp
+    """
+    from edge_runtime.driverview import driver_rows, setting_rows
+
+    rows = driver_rows() if name is None else setting_rows(name)
+    if as_json:
+        print_json([dict(zip(rows[0], row, strict=True)) for row in rows[1:]])
+    else:
+        print_table(rows)
 
 
 @cli.group(cls=PointsGroup)

@@ -83,7 +83,7 @@ def create(home: Path, id: str, site: str) -> PublicIdentity:
     _check_site(home, site)
     identity = Identity.create(home, id, "gateway", site)
     config = CONFIG_TEMPLATE.format(id=json.dumps(id), site=json.dumps(site))
-    write_durably(home / CONFIG, config)
+    write_durably(home / CONFIG, config, 0o600)  # it may come to hold passwords of devices
     write_durably(home / POINTS, POINTS_TEMPLATE)
     return identity.public
 

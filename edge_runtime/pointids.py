@@ -213,8 +213,13 @@ def locked(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file so that after a power cut there is the old one or the new one.
+
+    Args:
+        path: The file; directories above it are made.
+        text: Its new content.
+        mode: Permissions of a new file; those of an old one stay.
 
     Raises:
         StoreError: The disk failed; the old file is as it was.
@@ -223,6 +228,7 @@ def write_durably(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", newline="") as stream:
+            os.fchmod(stream.fileno(), path.stat().st_mode & 0o777 if path.exists() else mode)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_runtime.check import field_point, make_driver
 from edge_runtime.config import GatewayConfig
+from edge_runtime.process import Processor
 from protocols import samples
 from protocols.errors import DeviceError
 from protocols.field.base import Driver
-from protocols.points import Point
+from protocols.points import Point, Report
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 
 _QUALITIES = {
@@ -78,21 +79,6 @@ def quality_name(quality: int) -> str:
         return known
     severity = ("Good", "Uncertain", "Bad", "Bad")[quality >> 30]
     return f"{severity} (0x{quality:08x})"
-
-
-def scaled(point: Point, raw: Any, type: ValueType, quality: int) -> tuple[Any, int]:
-    """A raw value as the gateway would report it: scaled, and compared with its range."""
-    if quality >> 31:  # severity bad: there is no value (OPC UA Part 4, 7.39)
-        return None, quality
-    if type is ValueType.TEXT:
-        return str(raw), quality
-    if type is ValueType.BOOL:
-        return bool(raw), quality
-    value = float(raw) * point.scale + point.offset if point.scaled else raw.item()
-    outside = (point.low is not None and value < point.low) or (point.high is not None and value > point.high)
-    if outside and quality == samples.GOOD:
-        quality = samples.UNCERTAIN_ENGINEERING_UNITS_EXCEEDED
-    return value, quality
 
 
 async def read_once(
@@ -159,13 +145,23 @@ def _unread(points: Sequence[Point], why: str, quality: int, time_us: int) -> Ma
 
 
 def _readings(points: Sequence[Point], blocks: Sequence[SampleBlock]) -> Mapping[int, Reading]:
+    """What the gateway would report, before it leaves anything out."""
+    whole = [replace(point, report=Report.ALWAYS, max_silence_s=None) for point in points]
     by_id = {point.id: point for point in points}
     found: dict[int, Reading] = {}
-    for block in blocks:
+    for block in Processor(whole).process(blocks).blocks:
         for row, id_ in enumerate(block.point.tolist()):
-            value, quality = scaled(by_id[id_], block.value[row], block.type, int(block.quality[row]))
-            time_us = int(block.time[row])
+            quality, time_us = int(block.quality[row]), int(block.time[row])
             if block.source_time is not None and block.source_time[row] != NO_SOURCE_TIME:
                 time_us = int(block.source_time[row])
-            found[id_] = Reading(by_id[id_], value, quality, time_us)
+            found[id_] = Reading(by_id[id_], _value(block, row, quality), quality, time_us)
     return found
+
+
+def _value(block: SampleBlock, row: int, quality: int) -> float | int | bool | str | None:
+    if quality >> 31:  # severity bad: there is no value (OPC UA Part 4, 7.39)
+        return None
+    if block.type is ValueType.TEXT:
+        return str(block.value[row])
+    value: float | int = block.value[row].item()
+    return bool(value) if block.type is ValueType.BOOL else value

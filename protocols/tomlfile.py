@@ -152,6 +152,15 @@ def suggest(word: str, known: Collection[str]) -> str:
     return "known: " + ", ".join(names[:12]) + more
 
 
+_REASONS = {
+    "overwrite": "remove one of the two, or write the [table] heading that is missing between them",
+    "twice": "remove one of the two",
+    r"Illegal character '\n'": "close the text with the quote that it begins with",
+    "Unterminated string": "close the text with the quote that it begins with",
+    "Unclosed array": "close the list with ]",
+    "Illegal character": "remove the character",
+    "Unescaped": "write backslashes in 'single quotes', or doubled",
+}
 _NUMERIC = re.compile(r"=\s*[+-]?[\d_]+(\.\d+)?\s*(#|$)")
 _AT = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
 _FULL_WIDTH = {
@@ -193,8 +202,9 @@ def _remedy(source: str, reason: str) -> str:
     if wide is not None:
         name = "a full-width or special character" if wide.isspace() or wide == "\ufeff" else repr(wide)
         return f"write {_FULL_WIDTH[wide]!r} instead of {name}"
-    if "overwrite" in reason or "twice" in reason or "Duplicate" in reason:
-        return "remove one of the two"
+    for words, remedy in _REASONS.items():
+        if words in reason:
+            return remedy
     if re.match(r"\s*[\w.-]+\s*:", source):
         return "write key = value, with '=' and not ':'"
     if re.match(r"\s*[\w.-]+\s*=\s*(True|False|yes|no|on|off|None)\b", source):

@@ -76,7 +76,7 @@ BAD_TOML = (
     Toml("array instead of table", "[buffer]", "[[buffer]]", "line 22, buffer", "a table, written as [buffer]", "a list"),
     Toml("device with a space", "[device.plc2]", '[device."plc 2"]', "line 17, [device] plc 2", "a name of letters, digits", "plc 2"),
     # -- values
-    Toml("no id", 'id = "unit-1"\n', "", "line 1, [gateway] id", "a text of from 1 to 63 characters"),
+    Toml("no id", 'id = "unit-1"\n', "", "line 1, [gateway] id", "a text of 1 to 63 characters"),
     Toml("id with capitals", '"unit-1"', '"Unit 1"', "line 2, [gateway] id", "lower-case letters", "Unit 1"),
     Toml("text instead of number", "period_s = 10", 'period_s = "10"', "line 9, [scan.slow] period_s", "a number from 0.01 to 86400 (s)", "10"),
     Toml("number instead of text", 'host = "192.0.2.1"', "host = 1", "line 14, [device.plc1] host", "a text", "1"),
