@@ -8,6 +8,7 @@ chain's end is written in the new one's OPEN record, so that headquarters can fe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 
 from edge_runtime import ledger
@@ -175,8 +176,11 @@ def trim(store: Store, chains: Chains, receipt: Receipt) -> bool:
     row = chains.find(receipt.chain)
     if row is None or receipt.next <= row.oldest:
         return row is not None
+    if receipt.next > row.next and row.closed and row.heir is None and row.move_to:
+        # Headquarters' branch of a fork: what is left here was found equal to it below the fork.
+        receipt = replace(receipt, next=row.next, head=row.head)
     if receipt.next > row.next:
-        return False  # it is about a fork of this chain
+        return False  # it is about a fork that we have not been told of yet
     if receipt.next == row.next:
         head = row.head
     else:

@@ -9,7 +9,7 @@ BATCH   up         header, payload, signature
 QUERY   up         (gateway, stream, epoch, seq, hash): is this the header you hold?
 ALIVE   up         nothing
 WELCOME down       (version, receiver, credit in batches, credit in bytes)
-MARKS   down       a list of (gateway, stream, epoch, next, head): what is wanted next
+MARKS   down       a list of (gateway, stream, epoch, next, head, oldest): answers offers
 ACK     down       (a list of (gateway, stream, epoch, next), credit in batches, in bytes)
 REWIND  down       (gateway, stream, epoch, next): send again from there
 ANSWER  down       (gateway, stream, epoch, seq, verdict)
@@ -41,8 +41,8 @@ RECEIPT, REFUSAL, UNKNOWN = b"C", b"N", b"X"
 VERSIONS = (1,)
 """Versions of the link that this code speaks."""
 
-DIFFERENT, EQUAL, FORGOTTEN = 0, 1, 2
-"""Verdicts of an ANSWER; FORGOTTEN when the receiver no longer knows that header."""
+DIFFERENT, EQUAL, FORGOTTEN, BEYOND = 0, 1, 2, 3
+"""Verdicts of an ANSWER; FORGOTTEN: no longer known there; BEYOND: never had, it wants that one next."""
 
 Frames = list[bytes]
 
@@ -64,11 +64,19 @@ class Offer(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Where a receiver stands with one chain; `head` is empty when it cannot know it."""
+    """Where a receiver stands with one chain, as the answer to an offer.
+
+    Args:
+        chain: Which chain.
+        next: The sequence that is wanted.
+        head: Hash of the header before it; empty when the receiver cannot know it.
+        oldest: As it was offered, so that an answer to an older offer is recognised.
+    """
 
     chain: Chain
     next: int
     head: bytes
+    oldest: int
 
 
 class Accepted(NamedTuple):
@@ -177,7 +185,7 @@ def parse_answer(frames: Frames) -> tuple[Chain, int, int]:
     """(chain, sequence, verdict) of an ANSWER."""
     row = _row(frames, 5)
     seq, verdict = _counts(row[3:5])
-    if verdict not in (DIFFERENT, EQUAL, FORGOTTEN):
+    if verdict not in (DIFFERENT, EQUAL, FORGOTTEN, BEYOND):
         raise MalformedError(f"unknown verdict {verdict}")
     return parse_chain(row[:3]), seq, verdict
 
@@ -203,16 +211,17 @@ def parse_welcome(frames: Frames) -> tuple[int, str, int, int]:
 
 def marks(items: Iterable[Mark]) -> list[Frames]:
     """Answer offers: where to go on with each chain."""
-    rows = [(*_chain(mark.chain), mark.next, mark.head) for mark in items]
+    rows = [(*_chain(mark.chain), mark.next, mark.head, mark.oldest) for mark in items]
     return [[MARKS, _pack(rows[at : at + _PER_FRAME])] for at in range(0, len(rows), _PER_FRAME)]
 
 
 def parse_marks(frames: Frames) -> list[Mark]:
     """The marks of a MARKS."""
-    return [
-        Mark(parse_chain(row[:3]), _counts(row[3:4])[0], _hash(row[4], empty=True))
-        for row in _rows(frames, 5)
-    ]
+    parsed = []
+    for row in _rows(frames, 6):
+        next_, oldest = _counts((row[3], row[5]))
+        parsed.append(Mark(parse_chain(row[:3]), next_, _hash(row[4], empty=True), oldest))
+    return parsed
 
 
 def ack(items: Iterable[tuple[Chain, int]], credit_batches: int, credit_bytes: int) -> Frames:

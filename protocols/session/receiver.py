@@ -91,7 +91,7 @@ class _Session:
     node: str
     role: str
     heard: float
-    chains: set[Chain] = field(default_factory=set)
+    chains: dict[Chain, None] = field(default_factory=dict)
     granted: tuple[int, int] = (0, 0)
     staged_bytes: int = 0
 
@@ -147,7 +147,7 @@ class Receiver:
         self._sessions: dict[bytes, _Session] = {}
         self._peer_of: dict[str, bytes] = {}
         self._takeovers: dict[str, deque[float]] = {}
-        self._open: dict[Chain, set[bytes]] = {}
+        self._open: dict[Chain, dict[bytes, None]] = {}
         self._positions: dict[Chain, _Position] = {}
         self._staged: deque[tuple[Accepted, bytes]] = deque()
         self._hashes: dict[tuple[Chain, int], bytes] = {}
@@ -337,8 +337,8 @@ class Receiver:
                 raise IntegrityError(
                     f"{session.node} offers more than {limits.CHAINS_PER_SESSION_MAX} chains"
                 )
-            session.chains.add(offer.chain)
-            self._open.setdefault(offer.chain, set()).add(session.peer)
+            session.chains[offer.chain] = None
+            self._open.setdefault(offer.chain, {})[session.peer] = None
             answers.append(self._answer_offer(session, offer, now))
         for frames_ in messages.marks(answers):
             self._out.append((session.peer, frames_))
@@ -366,7 +366,7 @@ class Receiver:
             self._noticed.append(Noticed(Finding.HOLE, session.node, offer.chain, detail))
         elif offer.chain in self._holes:
             del self._holes[offer.chain]
-        return Mark(offer.chain, position.next, position.head)
+        return Mark(offer.chain, position.next, position.head, offer.oldest)
 
     def _start(self, session: _Session, offer: Offer, position: _Position | None) -> _Position:
         """Where a hub goes on: what the chain's own gateway no longer holds, it will not get.
@@ -474,7 +474,7 @@ class Receiver:
     def _verdict(self, chain: Chain, seq: int, head: bytes) -> int:
         position = self._position(chain)
         if position is None or seq >= position.next:
-            return messages.DIFFERENT
+            return messages.BEYOND
         known = self._hashes.get((chain, seq)) or self._marks.header_hash(chain, seq)
         if known is None:
             return messages.FORGOTTEN
@@ -542,6 +542,6 @@ class Receiver:
             del self._peer_of[session.node]
         for chain in session.chains:
             peers = self._open[chain]
-            peers.discard(peer)
+            peers.pop(peer, None)
             if not peers:
                 del self._open[chain]

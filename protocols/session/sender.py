@@ -40,6 +40,9 @@ ANSWER_TIMEOUT_S = 15.0
 STALLED_S = 4.0
 """A chain that waits for an answer or an acknowledgement this long is offered again: a message was lost."""
 
+UNSIGNED_S = 30.0
+"""A chain that is sent and has waited this long for headquarters' receipt is offered again, to be told."""
+
 READ_BATCHES_MAX = 32
 """Batches read from the outbox at a time: enough to keep the window full."""
 
@@ -147,11 +150,12 @@ class _ChainState:
             return False
         return self.asked < 0 if self.bisecting else self.sent < self.offer.next
 
-    @property
-    def expecting(self) -> bool:
+    def stalled(self, now: float) -> bool:
         if self.stopped or self.waiting:
             return False
-        return not self.answered or self.asked >= 0 or bool(self.flight)
+        waits = not self.answered or self.asked >= 0 or bool(self.flight)
+        unsigned = self.offer.oldest < self.offer.next
+        return (waits and now - self.since >= STALLED_S) or (unsigned and now - self.since >= UNSIGNED_S)
 
 
 class Sender:
@@ -238,6 +242,8 @@ class Sender:
                 self._note_newest(offer.chain)
                 news.append(offer)
             elif state.offer != offer:
+                if offer.oldest > state.offer.oldest:
+                    state.since = now
                 state.offer = offer
                 self._schedule(offer.chain, state)
         if news:
@@ -337,7 +343,10 @@ class Sender:
                 state.since = now
                 state.answered, state.stopped, state.waiting = True, False, False
                 state.low = state.high = state.asked = -1
-                events += self._go_on(mark.chain, state, mark.next, mark.head)
+                if mark.next < state.offer.oldest and mark.oldest != state.offer.oldest:
+                    self._ask(state, now)  # it answered an offer that receipts have overtaken
+                else:
+                    events += self._go_on(mark.chain, state, mark.next, mark.head)
         return events
 
     def _on_ack(self, frames: Frames, now: float) -> list[SenderEvent]:
@@ -364,6 +373,9 @@ class Sender:
             return []
         self._forget_flight(state, next_)
         state.since, state.waiting = now, False
+        if next_ < state.offer.oldest:
+            self._ask(state, now)  # receipts may have overtaken it; only an answer to an offer is sure
+            return []
         return self._go_on(chain, state, next_, b"")
 
     def _on_answer(self, frames: Frames, now: float) -> list[SenderEvent]:
@@ -372,6 +384,10 @@ class Sender:
         if state is None or not state.bisecting or seq != state.asked:
             return []
         state.asked, state.since = -1, now
+        if verdict == messages.BEYOND:
+            state.low = state.high = -1
+            self._ask(state, now)  # the receiver has lost something since it answered our offer
+            return []
         if verdict == messages.EQUAL:
             state.low = seq + 1
         else:
@@ -427,9 +443,14 @@ class Sender:
         self._schedule(chain, state)
         return []
 
+    def _ask(self, state: _ChainState, now: float) -> None:
+        """Offer a chain again, because what the receiver said of it does not hold any more."""
+        state.answered, state.since = False, now
+        self._out.extend(messages.offers([state.offer]))
+
     def _offer_stalled(self, now: float) -> None:
         """Offer again what has waited too long for its answer; the receiver says where it stands."""
-        stalled = [s for s in self._chains.values() if s.expecting and now - s.since >= STALLED_S]
+        stalled = [state for state in self._chains.values() if state.stalled(now)]
         for state in stalled:
             state.since = now
         self._out.extend(messages.offers(state.offer for state in stalled))

@@ -9,15 +9,18 @@ import copy
 import sqlite3
 from collections.abc import Callable, Iterable
 
-from edge_runtime.buffer import Buffer, Limits, Progress, Store as BufferStore
+from edge_runtime.buffer import Buffer, Limits, Progress
+from edge_runtime.buffer import Store as BufferStore
 from headquarters.ingest.cycle import Ingest
 from headquarters.ingest.marks import LakeMarks
-from hub import quarantine
+from hub.ingest import Ingest as HubIngest
+from hub.ingest import News
 from hub.outbox import Recent, UpstreamOutbox
+from hub.relay import RETRY_STOPPED_S, stops_a_chain
 from hub.store import Store as HubStore
 from protocols import columns
 from protocols.batch import Chain, Clock, ClockState, Kind, Stream
-from protocols.records import Gap, GapCause, Mark, Receipt, RefusalReason, sign_record
+from protocols.records import Gap, GapCause, Mark, Receipt, sign_record
 from protocols.samples import SampleBlock, ValueType
 from protocols.session import Frames, Outbox, Receiver, Sender, SenderEvent
 from protocols.session.receiver import KeyBook
@@ -121,8 +124,8 @@ class Uplink:
         for _ in range(64):
             if self._connection is None:
                 return
-            if self.sender.open and self._offered != (generation := getattr(self._outbox, "generation", now)):
-                self._offered = generation
+            if self.sender.open and self._offered != self._outbox.generation:
+                self._offered = self._outbox.generation
                 self.sender.offer(self._outbox.offers(), now)
             wanted = self.sender.wanted()
             if wanted is not None:
@@ -272,7 +275,8 @@ class Gateway(Node):
         (self.poison if poison else self.made).add(instant)
 
     def _state(self) -> None:
-        self.buffer.state()
+        if self.producing:
+            self.buffer.state()
 
     # -- uplink ---------------------------------------------------------------------------------
 
@@ -318,15 +322,16 @@ class Hub(ReceivingNode):
     def boot(self) -> None:
         self.store = HubStore(self.disk, trim=self.trim)
         self.receiver = Receiver(self.name, self.key, self.store, self.group.key_book(), any_start=True)
-        for receipt, signed in self.store.receipts():
-            self.receiver.custody(receipt, signed)
+        self.ingest = HubIngest(self.store, self.receiver, self.group.key_book().verifier)
         recent = Recent()
         self.store.listen(recent.add)
         outbox = UpstreamOutbox(self.store, "hq", self.disk, recent)
         self.uplink = Uplink(self, self.group, "hub", "hq", outbox)
         self.uplink.on_event = self._on_event
+        self._stopped_at: float | None = None
         self.every(0.2, self._store)
-        self.every(0.25, self.uplink.step)
+        self.every(0.25, self._step)
+        self.every(5.0, self._remind)
 
     def lost_memory(self) -> None:
         super().lost_memory()
@@ -350,44 +355,27 @@ class Hub(ReceivingNode):
             self.die()
 
     def _store(self) -> None:
-        taken = self.receiver.take(64, 1 << 20)
-        if taken:
-            self.store.append(taken)
-            self.receiver.committed(taken, self.kernel.now)
+        self.ingest.commit(self.kernel.now)
         self.receiver.tick(self.kernel.now)
         self.store.trim()
+        self.ingest.findings()
+        self.flush()
+
+    def _step(self) -> None:
+        if self._stopped_at is not None and self.kernel.now - self._stopped_at > RETRY_STOPPED_S:
+            self.uplink.close()
+            self._stopped_at = None
+        self.uplink.step()
+
+    def _remind(self) -> None:
+        self.ingest.remind()
         self.flush()
 
     def _on_event(self, event: SenderEvent) -> None:
-        match event:
-            case Stored(chain, next_):
-                self.store.reached("hq", chain, next_)
-            case Receipted(receipt, signed):
-                self.store.receipted([(receipt, signed)])
-                self.receiver.custody(receipt, signed)
-            case Refused(refusal, signed):
-                quarantine.remember(self.store, refusal, signed, self.kernel.wall_us)
-                why = quarantine.fault(self.store, refusal.chain, refusal.seq, self.group.key_book())
-                if why is not None:
-                    self._set_aside(refusal.chain, refusal.seq, why)
-                else:
-                    self.receiver.pass_refusal(refusal.chain, signed)
-            case Forked(chain, seq):
-                batch = quarantine.held(self.store, chain, seq)
-                if batch is not None:
-                    head = self.store.header_hash(chain, seq) or b""
-                    self._set_aside(chain, seq, "headquarters holds another branch")
-                    self.receiver.refuse(
-                        chain, seq, head, RefusalReason.FORK, "headquarters holds another branch"
-                    )
+        if stops_a_chain([event]) and self._stopped_at is None:
+            self._stopped_at = self.kernel.now
+        self.ingest.hear([News("hq", event)], self.kernel.now, self.kernel.wall_us)
         self.flush()
-
-    def _set_aside(self, chain: Chain, seq: int, why: str) -> None:
-        self._store()
-        while self.receiver.staged:
-            self._store()
-        quarantine.set_aside(self.store, chain, seq, why, self.kernel.wall_us)
-        self.receiver.reload(chain)
 
 
 class Headquarters(ReceivingNode):
@@ -411,6 +399,8 @@ class Headquarters(ReceivingNode):
 
     def take_copy(self) -> None:
         """A backup is made, and senders are told how far it goes."""
+        if not self.up:
+            return
         self.copy = copy.deepcopy((self.tables, self.archive))
         self.backed_up = dict(self.tables.samples.marks)
         for chain in self.backed_up:
