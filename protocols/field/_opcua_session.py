@@ -253,8 +253,12 @@ class Session:
 
     async def monitor(
         self, subscription: int, nodes: Sequence[tuple[int, Resolved]], sampling_ms: float, queue: int
-    ) -> list[int]:
-        """Monitor at most `batch` nodes by client handle; returns the StatusCode of each."""
+    ) -> list[tuple[int, int]]:
+        """Monitor at most `batch` nodes by client handle.
+
+        Returns:
+            The StatusCode of each, and how many changes the server will keep for it.
+        """
         request = ua.CreateMonitoredItemsRequest()
         request.Parameters.SubscriptionId = subscription
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
@@ -271,7 +275,7 @@ class Session:
         response.ResponseHeader.ServiceResult.check()
         if len(response.Results) != len(nodes):
             raise MalformedError(f"expected {len(nodes)} results, got {len(response.Results)}")
-        return [_code(result.StatusCode) for result in response.Results]
+        return [(_code(result.StatusCode), int(result.RevisedQueueSize)) for result in response.Results]
 
     async def unsubscribe(self, subscription: int) -> None:
         """End a subscription."""

@@ -2,8 +2,9 @@
 
 What may have been lost is declared: from the last moment at which everything was known to
 have arrived, to the moment from which it is again. That happens when a session ends and
-another begins, when a sequence number is missing, and when the server says that the queue
-of a point overflowed. `Completeness` decides it, without I/O.
+another begins, when a sequence number is missing, when the server says that the queue of a point
+overflowed, and, as not every server says so, when as many values of a point arrive together
+as its queue holds. `Completeness` decides it, without I/O.
 """
 
 from __future__ import annotations
@@ -56,12 +57,19 @@ class Completeness:
         self._known_us: int | None = None
         self._next = 1
         self._ended = ""
+        self._queues = np.zeros(len(points), np.int64)
+        self._together = np.zeros(len(points), np.int64)
+
+    def queues(self, handles: Sequence[int], sizes: Sequence[int]) -> None:
+        """How many changes the server keeps for these points."""
+        self._queues[list(handles)] = sizes
 
     def begun(self, now_us: int) -> None:
         """A subscription was made at a server; its first message is number 1."""
         if self._known_us is None:
             self._known_us = now_us
         self._next = 1
+        self._queues[:] = self._together[:] = 0
 
     def ended(self, why: str) -> None:
         """The subscription is gone."""
@@ -90,14 +98,22 @@ class Completeness:
 
     def _overflows(self, publication: wire.Publication, now_us: int) -> list[Lost]:
         assert self._known_us is not None
-        points: set[int] = set()
+        n = len(self._ids)
+        told = np.zeros(n, np.bool_)
         for run in publication.values:
-            handles = run.handles[overflowed(run.status)]
-            points.update(self._ids[handles[handles < len(self._ids)]].tolist())
+            own = run.handles < n
+            self._together += np.bincount(run.handles[own], minlength=n)
+            told[run.handles[own & overflowed(run.status)]] = True
+        # A queue of one is meant to keep the latest only.
+        full = (self._together >= self._queues) & (self._queues > 1)
+        if not publication.more:
+            self._together[:] = 0
+        points = tuple(self._ids[told | full].tolist())
         if not points:
             return []
-        why = "the server's queue overflowed; raise queue_size or lower publishing_ms"
-        return [Lost(tuple(sorted(points)), self._known_us, now_us, why)]
+        how = "overflowed" if told.any() else "was full"
+        why = f"the server's queue {how}; raise queue_size or lower publishing_ms"
+        return [Lost(points, self._known_us, now_us, why)]
 
 
 class OpcUaSubscription:
@@ -160,10 +176,10 @@ class OpcUaSubscription:
         refused = {handle: node for handle, node in enumerate(nodes) if isinstance(node, int)}
         for start in range(0, len(known), session.batch):
             chunk = known[start : start + session.batch]
-            codes = await session.monitor(self._id, chunk, settings.sampling_ms, settings.queue)
-            refused.update(
-                {handle: code for (handle, _), code in zip(chunk, codes, strict=True) if code >= BAD}
-            )
+            results = await session.monitor(self._id, chunk, settings.sampling_ms, settings.queue)
+            handles = [handle for handle, _ in chunk]
+            refused.update({h: code for h, (code, _) in zip(handles, results, strict=True) if code >= BAD})
+            self._whole.queues(handles, [size for _, size in results])
         if refused:
             self._sink.put(self._refused(refused))
         self._watch = asyncio.create_task(self._watchdog(session), name="opcua subscription watch")

@@ -63,7 +63,7 @@ async def serve_modbus(port: int) -> None:
     await server.serve_forever(background=True)
     print(f"ready {port}", flush=True)
     await _stopped()
-    await server.shutdown()
+    await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 async def serve_opcua(port: int) -> None:
