@@ -13,10 +13,10 @@ from enum import IntEnum, StrEnum
 from typing import Any, TypeVar
 
 import msgpack
-import zstandard
 
 from protocols import limits
 from protocols.batch import Chain, Signer, Stream, Verifier, is_name
+from protocols.compressed import inflate as inflate_frame
 from protocols.errors import IntegrityError, LimitError, MalformedError
 from protocols.samples import ValueType
 
@@ -516,17 +516,7 @@ def inflate(payload: bytes, compressed: bool) -> bytes:
     Raises:
         MalformedError, LimitError: Not one zstd frame, or larger than a record may be.
     """
-    if not compressed:
-        return payload
-    try:
-        return _decompressor.decompress(
-            payload, max_output_size=limits.RECORD_BYTES_MAX, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise MalformedError(f"expected a zstd frame of at most {limits.RECORD_BYTES_MAX} bytes") from error
-
-
-_decompressor = zstandard.ZstdDecompressor(max_window_size=8 << 20)
+    return inflate_frame(payload, limits.RECORD_BYTES_MAX) if compressed else payload
 
 
 def parse_chain(row: Sequence[Any]) -> Chain:

@@ -21,6 +21,7 @@ import zstandard
 
 from protocols import limits
 from protocols.columns.groups import Bools
+from protocols.compressed import inflate
 from protocols.errors import LimitError, MalformedError
 
 UInt64s = npt.NDArray[np.uint64]
@@ -98,7 +99,7 @@ class Reader:
     """
 
     def __init__(self, payload: bytes) -> None:
-        self._data = memoryview(_decompress(payload))
+        self._data = memoryview(inflate(payload, limits.PAYLOAD_RAW_BYTES_MAX))
         self._at = 0
 
     def raw(self, size: int) -> memoryview:
@@ -147,25 +148,6 @@ class Reader:
 def _check_size(what: str, size: int, most: int) -> None:
     if size > most:
         raise LimitError(f"expected at most {most} {what}, got {size}; send fewer samples at once")
-
-
-def _decompress(payload: bytes) -> bytes:
-    try:
-        frame = zstandard.get_frame_parameters(payload)
-    except zstandard.ZstdError as error:
-        raise MalformedError(f"expected a zstd frame, got {len(payload)} other bytes") from error
-    if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN or frame.dict_id:
-        raise MalformedError("expected a zstd frame with its content size and no dictionary")
-    claimed = max(frame.content_size, frame.window_size)
-    if claimed > limits.PAYLOAD_RAW_BYTES_MAX:
-        raise LimitError(
-            f"expected at most {limits.PAYLOAD_RAW_BYTES_MAX} bytes of content, frame claims {claimed}"
-        )
-    try:
-        content = zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise MalformedError(f"expected one whole zstd frame: {error}") from error
-    return content
 
 
 def _narrowest(largest: int) -> int:
