@@ -1,16 +1,49 @@
-"""The live view: one table that redraws itself, or a line now and then where there is no terminal."""
+"""The live view: a table that redraws itself, or a line now and then where there is no terminal.
+
+>>> print(*table(12.0, {"gw-a": GATEWAY_EXAMPLE, "hub": {}}), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+   12.0 s    values/s  backlog  lag s  B/sample  ledger
+  gw-a          500.0        2    1.5      2.20  collected 6,000 = in batches 5,500 + journalled 500
+  hub               -        -      -         -  down
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TextIO
 
 LINE_EVERY_S = 5.0
 _CLEAR_LINE = "\x1b[2K"
 _UP = "\x1b[{}A"
 
 Statuses = Mapping[str, Mapping[str, Any]]
+
+GATEWAY_EXAMPLE: Mapping[str, Any] = {
+    "gateway": "gw-a",
+    "rates": {"samples_per_s": 500.0, "bytes_sent_per_s": 1100.0},
+    "backlog": {"batches": 2, "seconds": 1.5},
+    "ledger": {"collected": 6000, "sealed": 5500, "journalled": 500, "thinned": 0, "dropped": {}},
+}
+
+
+class Reading(NamedTuple):
+    """What is shown of one node; `None` for what it does not know.
+
+    Args:
+        node: Its name.
+        values_per_s: Samples collected, stored or committed a second.
+        backlog: Batches that are not known to be at headquarters, or at the next tier.
+        lag_s: Age of the oldest of them; at headquarters, from sample to durable lake (p99).
+        bytes_per_sample: What crosses the link.
+        ledger: Its account, in words.
+    """
+
+    node: str
+    values_per_s: float | None = None
+    backlog: int | None = None
+    lag_s: float | None = None
+    bytes_per_sample: float | None = None
+    ledger: str = "down"
 
 
 class View:
@@ -32,31 +65,85 @@ class View:
             self._redraw(table(elapsed_s, statuses), news)
         elif news or elapsed_s >= self._next_line_s:
             self._next_line_s = elapsed_s + LINE_EVERY_S
-            self._output.write(f"{line(elapsed_s, statuses)}{'  ' + news if news else ''}\n")
-            self._output.flush()
+            self._write([line(elapsed_s, statuses) + (f"  {news}" if news else "")])
 
     def say(self, text: str) -> None:
         """Write lines below what was drawn."""
         self._drawn = 0
-        self._output.write(text + "\n")
-        self._output.flush()
+        self._write([text])
 
     def _redraw(self, lines: Sequence[str], news: str) -> None:
-        if self._drawn:
-            self._output.write(_UP.format(self._drawn))
-        if news:
-            self._output.write(f"{_CLEAR_LINE}{news}\n")
-        for each in lines:
-            self._output.write(f"{_CLEAR_LINE}{each}\n")
-        self._output.flush()
+        up = _UP.format(self._drawn) if self._drawn else ""
+        said = [f"{_CLEAR_LINE}{news}"] if news else []
+        self._write([up + "\n".join([*said, *(f"{_CLEAR_LINE}{each}" for each in lines)])])
         self._drawn = len(lines)
+
+    def _write(self, lines: Sequence[str]) -> None:
+        self._output.write("\n".join(lines) + "\n")
+        self._output.flush()
+
+
+def readings(statuses: Statuses) -> Iterator[Reading]:
+    """What the nodes' status files say, in the view's own words."""
+    for node, status in statuses.items():
+        if not status:
+            yield Reading(node)
+        elif "gateway" in status:
+            yield _gateway(node, status)
+        elif "hub" in status:
+            yield _hub(node, status)
+        else:
+            yield _headquarters(node, status)
 
 
 def table(elapsed_s: float, statuses: Statuses) -> list[str]:
-    """The live table, one line a node."""
-    return [line(elapsed_s, statuses)]
+    """The live table: a heading, and a line for each node."""
+    lines = [f"{elapsed_s:7.1f} s    values/s  backlog  lag s  B/sample  ledger"]
+    for each in readings(statuses):
+        numbers = (
+            _number(each.values_per_s, 10, ",.1f"),
+            _number(each.backlog, 7, ",d"),
+            _number(each.lag_s, 5, ".1f"),
+            _number(each.bytes_per_sample, 8, ".2f"),
+        )
+        lines.append(f"  {each.node:13.13}{numbers[0]}  {'  '.join(numbers[1:])}  {each.ledger}")
+    return lines
 
 
 def line(elapsed_s: float, statuses: Statuses) -> str:
-    """Everything in one line."""
-    return f"{elapsed_s:6.1f} s  " + "  ".join(f"{name}: {dict(status)}" for name, status in statuses.items())
+    """The same in one line, for logs."""
+    parts = []
+    for each in readings(statuses):
+        rate, backlog = _number(each.values_per_s, 0, ",.0f"), _number(each.backlog, 0, ",d")
+        parts.append(f"{each.node} {rate}/s backlog {backlog} lag {_number(each.lag_s, 0, '.1f')} s")
+    return f"{elapsed_s:7.1f} s  " + " | ".join(parts)
+
+
+def _gateway(node: str, status: Mapping[str, Any]) -> Reading:
+    rates, backlog, ledger = status["rates"], status["backlog"], status["ledger"]
+    samples = rates["samples_per_s"]
+    words = f"collected {ledger['collected']:,} = in batches {ledger['sealed']:,}"
+    words += f" + journalled {ledger['journalled']:,}"
+    for name, count in (("thinned", ledger["thinned"]), ("dropped", sum(ledger["dropped"].values()))):
+        words += f" + {name} {count:,}" if count else ""
+    size = rates["bytes_sent_per_s"] / samples if samples else None
+    return Reading(node, samples, backlog["batches"], backlog["seconds"], size, words)
+
+
+def _hub(node: str, status: Mapping[str, Any]) -> Reading:
+    gateways, upstreams = status["gateways"].values(), status["upstreams"].values()
+    samples = sum(gateway["samples_per_s"] for gateway in gateways)
+    size = sum(gateway["bytes_per_s"] for gateway in gateways)
+    words = f"stored {sum(gateway.get('samples', 0) for gateway in gateways):,}"
+    backlog = sum(upstream["backlog"] for upstream in upstreams)
+    return Reading(node, samples, backlog, None, size / samples if samples else None, words)
+
+
+def _headquarters(node: str, status: Mapping[str, Any]) -> Reading:
+    rows = next((t["rows"] for name, t in status["tables"].items() if name == "samples"), 0)
+    words = f"in the lake {rows:,} in {status['commits']:,} commits"
+    return Reading(node, lag_s=status["lake_latency_p99_s"], ledger=words)
+
+
+def _number(value: float | None, width: int, style: str) -> str:
+    return ("-" if value is None else format(value, style)).rjust(width)
