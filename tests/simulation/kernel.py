@@ -25,7 +25,7 @@ class SimulatedCrash(BaseException):
 
 
 class Key:
-    """Signs and verifies with a keyed hash: as strict as Ed25519 for an honest world, and fifty times faster."""
+    """Signs and verifies with a keyed hash: for an honest world as strict as Ed25519, and far faster."""
 
     def __init__(self, name: str) -> None:
         self.public = hashlib.sha256(name.encode()).digest()

@@ -234,10 +234,11 @@ class Gateway(Node):
         self.uplink.close() if hasattr(self, "uplink") else None
         if self.disk.in_transaction:
             self.disk.execute("rollback")
-        if getattr(self, "_attempted", None) is not None:
+        attempted: int | None = getattr(self, "_attempted", None)
+        if attempted is not None:
             reached = self._reached()
-            if reached is not None and self._attempted <= reached:
-                self.made.add(self._attempted)
+            if reached is not None and attempted <= reached:
+                self.made.add(attempted)
 
     def restore_image(self, image: bytes) -> None:
         """The disk is replaced by an older copy of itself."""

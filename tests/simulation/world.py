@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 from protocols.batch import Stream
 from protocols.records import Mark
@@ -55,7 +56,8 @@ class Verdict:
             for name in ("missing", "doubled", "wrong", "undelivered")
             if getattr(self, name)
         }
-        return f"seed {self.seed} ({self.plan}): {self.samples} samples, {self.crashes} crashes, {found or 'good'}"
+        counts = f"{self.samples} samples, {self.crashes} crashes"
+        return f"seed {self.seed} ({self.plan}): {counts}, {found or 'good'}"
 
 
 class World:
@@ -135,7 +137,7 @@ class World:
             while at < TROUBLED_S:
                 self.group.cuts[link] = 0.0
                 until = at + kernel.random.uniform(0.5, kernel.trouble.outage_s)
-                kernel.after(at, lambda link=link, until=until: self.group.cuts.__setitem__(link, until))
+                kernel.after(at, partial(self.group.cuts.__setitem__, link, until))
                 at = until + kernel.random.expovariate(1 / every)
 
     def _plan_disasters(self) -> None:
@@ -202,12 +204,16 @@ class World:
         """Where everything stands, for a person who replays a seed."""
         lines = [f"{self.seed}: {self.plan}, {self.kernel.trouble}"]
         for gateway in self.gateways:
-            for offer in gateway.buffer.offers():
-                lines.append(f"  {gateway.name} offers {offer.chain} {offer.oldest}..{offer.next}")
+            lines += [
+                f"  {gateway.name} offers {offer.chain} {offer.oldest}..{offer.next}"
+                for offer in gateway.buffer.offers()
+            ]
         for hub in self.hubs:
-            for row in hub.store.chains:
-                if row.chain.stream is Stream.DATA:
-                    lines.append(f"  {hub.name} {row.chain} {row.floor}..{row.next} hq {row.hq_next}")
+            lines += [
+                f"  {hub.name} {row.chain} {row.floor}..{row.next} hq {row.hq_next}"
+                for row in hub.store.chains
+                if row.chain.stream is Stream.DATA
+            ]
         for chain, last in self.headquarters.tables.samples.marks.items():
             lines.append(f"  hq {chain} {last + 1}")
         return "\n".join(lines)
