@@ -15,6 +15,7 @@ True
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocols import limits
@@ -81,6 +82,7 @@ _SIGNS = str.maketrans(
 _COMPONENT = re.compile(r"((?:[^\s./(){}\[\]0-9+\-]|\[[^\[\]{}]*\])+|10[*^])([+-]?\d{1,3})?(\{[^{}]*\})?$")
 
 
+@lru_cache(maxsize=1024)  # a table of 100,000 points has a few dozen units
 def check(unit: str) -> UnitFault | None:
     """What is wrong with a unit, or `None`. An empty unit is right."""
     if not unit:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.check import check
-from protocols.errors import Problem
+from protocols.errors import InputError, Problem
 from protocols.identity import Identity
+from protocols.pointrow import Surroundings
+from protocols.pointtable import read_points
+from protocols.tablefile import parse_csv, read_table, write_xlsx
 from tests.gateway_home import GATEWAY_TOML, POINTS_CSV
 
 MUTANTS = 1000
@@ -180,6 +183,23 @@ def test_a_broken_configuration_is_explained_or_works(part: int, tmp_path: Path)
         for problem in report.problems:
             assert _explained(problem, tmp_path), f"seed {seed}: {problem}"
             assert "\n" not in problem.place, f"seed {seed}: {problem}"
+
+
+def test_a_broken_workbook_is_explained_or_read(tmp_path: Path) -> None:
+    path = tmp_path / "points.xlsx"
+    write_xlsx(path, [row.cells for row in parse_csv(POINTS_CSV, path.name).rows], "points")
+    good = path.read_bytes()
+    for seed in range(100):
+        rng = random.Random(seed)
+        path.write_bytes(rng.choice((_delete, _truncate, _repeat, _flip, _insert))(rng, good))
+        problems: tuple[Problem, ...] = ()
+        try:
+            read_points(read_table(path, "a table"), Surroundings(None, None))
+        except InputError as error:
+            problems = error.problems
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: a traceback instead of an explanation") from error
+        assert all(problem.place and problem.expected for problem in problems), f"seed {seed}"
 
 
 def test_the_mutations_break_most_of_what_they_touch(tmp_path: Path) -> None:
