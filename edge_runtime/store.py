@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -159,6 +159,27 @@ class Store:
         with self.transaction():
             self.execute("drop table warm")
         self.rows("pragma wal_checkpoint(restart)")
+
+    def check(self, monotonic: Callable[[], float], seconds: float) -> None:
+        """Look for damage, for at most so many seconds.
+
+        Raises:
+            StoreDamagedError: Found some.
+        """
+        end = monotonic() + seconds
+        self._connection.set_progress_handler(lambda: int(monotonic() > end), 10_000)
+        try:
+            findings = [text for (text,) in self._connection.execute("pragma quick_check(1)")]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_INTERRUPT":
+                raise_ours(error)
+            return
+        except sqlite3.Error as error:
+            raise_ours(error)
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        if findings != ["ok"]:
+            raise StoreDamagedError(f"expected a readable buffer, got damage: {findings[0]}; it is set aside")
 
     def close(self) -> None:
         """Close the connection; the last one to a file folds its WAL in."""

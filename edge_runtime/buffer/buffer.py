@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import zstandard
+
 from edge_runtime import ledger
 from edge_runtime.buffer import custody
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
-from edge_runtime.buffer.quota import Limits, make_room
+from edge_runtime.buffer.quota import Limits, make_room, pages_used
 from edge_runtime.ledger import Counts
-from edge_runtime.store import Store, Transaction
+from edge_runtime.store import PAGE_BYTES, Gate, Store, Transaction
 from protocols.batch import ZERO_HASH, Batch, Chain, Clock, ClockState, Header, Kind, Signer, Stream, Verifier
 from protocols.records import Gap, Mark, OpenReason, Receipt, Refusal, Statement, pack_gaps
 from protocols.session.messages import Offer
@@ -78,10 +80,12 @@ class Shared:
     """What the buffers of one file share between threads.
 
     Args:
+        gate: For opening further connections.
         stored: By chain number, up to where which upstream holds it. Kept in memory and
             written with the next batch: an acknowledgement alone is not worth a disk sync.
     """
 
+    gate: Gate = field(default_factory=Gate)
     stored: dict[int, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -131,6 +135,7 @@ class Buffer:
             for stream in (Stream.META, Stream.DATA):
                 if self._chains.current(stream) is None:
                     self._chains.open(stream, self._birth(), None)
+            self._store.remember("clean", 0)
         custody.finish_moves(self._store, self._chains)
 
     # -- adding ------------------------------------------------------------------------------
@@ -270,20 +275,43 @@ class Buffer:
             self._declare(list(gaps))
             self._account(counts or Counts(), progress)
 
+    def define(self, definitions: bytes) -> None:
+        """Send a point table upward if it is not the one sent last.
+
+        Args:
+            definitions: As `protocols.records.pack_definitions` made it.
+        """
+        with self._store.transaction():
+            if self._store.fact("definitions") != definitions:
+                self._store.remember("definitions", definitions)
+                custody.define_again(self._store, self._chains)
+
+    def release(self, upstreams: Iterable[str]) -> None:
+        """Offer to anybody what was given up because an upstream held it that is configured no more."""
+        with self._store.transaction():
+            custody.release(self._store, self._chains, frozenset(upstreams))
+
+    def account(self, counts: Counts, progress: Mapping[str, Progress]) -> None:
+        """Add to the ledger and note how far collecting has come."""
+        with self._store.transaction():
+            self._account(counts, progress)
+
     def state(self) -> Statement:
         """Append the ledger's statement to the meta chain, and return it."""
         with self._store.transaction():
             statement = self.statement()
-            now_us = statement.time_us
-            self._add(
-                Stream.META, Draft(Kind.STATEMENT, statement.pack(), 0, now_us, now_us, self._clock.stamp())
-            )
+            self._add(Stream.META, self._chains.draft_now(Kind.STATEMENT, statement.pack()))
         return statement
 
     def open_epoch(self, stream: Stream, reason: OpenReason) -> Chain:
         """Close the stream's current chain and begin another."""
         with self._store.transaction():
             return self._chains.name(self._chains.open(stream, reason, self._chains.current(stream)))
+
+    def end(self) -> None:
+        """Note that the process ended in order: the next start need not look for damage."""
+        with self._store.transaction():
+            self._store.remember("clean", 1)
 
     def transaction(self) -> Transaction:
         """Join several calls into one transaction: ``with buffer.transaction():``."""
@@ -320,6 +348,11 @@ class Buffer:
                 t_min_us = Header.parse(header).t_min_us
                 oldest = t_min_us if oldest is None else min(oldest, t_min_us)
         return Backlog(batches, size, oldest, unsent)
+
+    @property
+    def used_bytes(self) -> int:
+        """Disk space that holds something, without the WAL."""
+        return pages_used(self._store) * PAGE_BYTES
 
     @property
     def settled(self) -> bool:
@@ -409,10 +442,9 @@ class Buffer:
         return self._chains.add(row, draft)
 
     def _declare(self, gaps: list[Gap]) -> None:
-        now_us = self._clock.now_us()
         for first in range(0, len(gaps), GAPS_PER_RECORD_MAX):
-            record = pack_gaps(gaps[first : first + GAPS_PER_RECORD_MAX])
-            self._add(Stream.META, Draft(Kind.GAP, record, 0, now_us, now_us, self._clock.stamp()))
+            record = zstandard.compress(pack_gaps(gaps[first : first + GAPS_PER_RECORD_MAX]), 3)
+            self._add(Stream.META, self._chains.draft_now(Kind.GAP, record, compressed=True))
 
     def _account(self, counts: Counts, progress: Mapping[str, Progress] | None) -> None:
         ledger.add(self._store, counts)

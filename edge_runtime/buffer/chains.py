@@ -204,6 +204,11 @@ class Chains:
         finally:
             cursor.close()
 
+    def draft_now(self, kind: Kind, payload: bytes, *, compressed: bool = False) -> Draft:
+        """A record that is made now."""
+        now_us = self._clock.now_us()
+        return Draft(kind, payload, 0, now_us, now_us, self._clock.stamp(), compressed=compressed)
+
     # -- growing -----------------------------------------------------------------------------
 
     def open(self, stream: Stream, reason: OpenReason, follows: ChainRow | None) -> ChainRow:
@@ -223,7 +228,7 @@ class Chains:
         )
         row = self.find(Chain(self._gateway, stream, epoch))
         assert row is not None
-        self.add(row, Draft(Kind.OPEN, record.pack(), 0, now_us, now_us, self._clock.stamp()))
+        self.add(row, self.draft_now(Kind.OPEN, record.pack()))
         return self.by_no(row.no)
 
     def add(self, row: ChainRow, draft: Draft) -> Header:

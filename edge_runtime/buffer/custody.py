@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 
+import zstandard
+
 from edge_runtime import ledger
 from edge_runtime.buffer.chains import ChainRow, Chains, ClockSource, samples_of
 from edge_runtime.ledger import Counts
@@ -211,7 +213,10 @@ def forked(store: Store, chains: Chains, chain: Chain, seq: int) -> Chain | None
     """Sign everything from `seq` on again in a new epoch; see `Buffer.on_forked`."""
     with store.transaction():
         row = chains.find(chain)
-        if row is None or row.heir is not None or (row.closed and seq >= row.next):
+        if row is None or row.heir is not None:
+            return None
+        if row.closed and seq >= row.next:  # nothing to sign again; note that others went on from here
+            store.execute("update chains set move_from = next, move_to = next where no = ?", (row.no,))
             return None
         heir = _begin_move(store, chains, row, max(row.oldest, min(seq, row.next)), OpenReason.FORK)
     finish_moves(store, chains)
@@ -227,6 +232,8 @@ def behind(store: Store, chains: Chains, declare: Declare, chain: Chain, wanted:
         first = chains.header(row, row.oldest)
         end_us = (row.t_max_us or 0) + 1 if first is None else Header.parse(first).t_min_us
         heir = _begin_move(store, chains, row, row.oldest, OpenReason.BEHIND)
+        if row.stream is Stream.META:
+            define_again(store, chains)
         detail = f"the receiver stands at {wanted} and everything before {row.oldest} had been let go"
         start_us = min(row.t_min_us or 0, end_us)
         declare(
@@ -244,6 +251,21 @@ def behind(store: Store, chains: Chains, declare: Declare, chain: Chain, wanted:
         )
     finish_moves(store, chains)
     return chains.name(heir)
+
+
+def define_again(store: Store, chains: Chains) -> None:
+    """Append the point table to the meta chain, as the one that data batches name."""
+    definitions = store.fact("definitions")
+    row = chains.current(Stream.META)
+    if definitions is not None and row is not None:
+        chains.add(row, chains.draft_now(Kind.META, zstandard.compress(definitions, 3), compressed=True))
+
+
+def release(store: Store, chains: Chains, upstreams: frozenset[str]) -> None:
+    """Let go of the hope that an upstream will deliver which is not configured any more."""
+    for row in chains.all():
+        if row.stripped and row.holder not in upstreams:
+            store.execute("update chains set stripped = 0, holder = '' where no = ?", (row.no,))
 
 
 def _begin_move(store: Store, chains: Chains, row: ChainRow, seq: int, reason: OpenReason) -> ChainRow:

@@ -1,0 +1,401 @@
+"""The gateway as a whole: the one place that opens files and sockets and starts threads.
+
+One asyncio loop collects (the main thread), one thread stores, one sends, one tells how
+it goes. They meet in the intake, the buffer's file and a few counters, nowhere else.
+
+A buffer that turns out to be damaged is set aside, and everything but the process starts
+anew on a fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edge_runtime.buffer import Buffer, Limits, Shared, Store
+from edge_runtime.buffer.opening import Opened, open_store, set_aside
+from edge_runtime.clock import GatewayClock, Step, new_boot_id
+from edge_runtime.collect import Collector, CollectTask
+from edge_runtime.config import GatewayConfig
+from edge_runtime.intake import Intake
+from edge_runtime.status import Reporter
+from edge_runtime.uplink import Uplink
+from edge_runtime.writer import Rules, Writer
+from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, write_status
+from protocols.errors import StoreDamagedError, StoreError, StoreFullError
+from protocols.field import registry
+from protocols.field.base import DriverContext, DriverEvent
+from protocols.identity import Identity, VerifyKey
+from protocols.points import to_definition
+from protocols.records import Gap, GapCause, OpenReason, pack_definitions
+
+BUFFER = "buffer.db"
+STATUS = "status.json"
+
+STATUS_S = 1.0
+"""How often the status file is rewritten."""
+
+STATEMENT_S = 30.0
+"""How often the ledger is stated while an upstream listens."""
+
+STATEMENT_ALONE_S = 600.0
+"""And while none does: statements are never given up under quota."""
+
+DRAIN_S = 10.0
+"""At a clean stop, how long to wait for headquarters' receipt for the last batch."""
+
+INTAKE_SECONDS = 30
+"""What the intake holds, in seconds of full collection; a disk that halts for longer costs samples."""
+
+POLL_S = 0.1
+"""How soon the loop notices that it should stop."""
+
+
+def run(config: GatewayConfig) -> int:
+    """Run the gateway until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0 after a clean stop, 1 after a bug ended it.
+
+    Raises:
+        InputError: Keys are missing, or a driver refuses its points.
+        StoreError: The data directory cannot be used, or another gateway uses it.
+    """
+    identity = Identity.load(config.home)
+    directory = config.log.directory
+    log = EventLog(
+        config.log.level,
+        file=None if directory is None else directory / "gateway.log",
+        file_bytes_max=config.log.file_bytes_max,
+        files_max=config.log.files_max,
+    )
+    stop = Stop()
+    stop.on_signals()
+    config.data.mkdir(parents=True, exist_ok=True)
+    with locked(config.data / "lock"):
+        lost = ""
+        while True:
+            session = Session(config, identity, log, stop, lost)
+            try:
+                return session.run()
+            except StoreDamagedError as error:
+                lost = str(error)
+                session.give_up_file(lost)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a second gateway away from a home directory.
+
+    Raises:
+        StoreError: There is one.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"expected to be alone in {path.parent}, another gateway runs there; stop it"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Worker(threading.Thread):
+    """A thread that repeats a step until told to end; what ends it early is kept.
+
+    Args:
+        name: For people who look at threads.
+        step: Does a piece of work and waits in between.
+        failed: Told when the step raised.
+    """
+
+    def __init__(self, name: str, step: Callable[[], None], failed: Callable[[], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._step = step
+        self._failed = failed
+        self._ended = threading.Event()
+        self.error: BaseException | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait inside a step; returns at once when the worker should end."""
+        self._ended.wait(max(0.0, seconds))
+
+    def run(self) -> None:
+        """Repeat the step."""
+        try:
+            while not self._ended.is_set():
+                self._step()
+        except BaseException as error:  # handed to the main thread, which decides
+            self.error = error
+            self._failed()
+
+    def end(self) -> None:
+        """End after the step under way, and wait for that."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+
+
+class Session:
+    """One life of the gateway on one buffer file.
+
+    Args:
+        config: The configuration.
+        identity: The gateway's keys.
+        log: For events.
+        stop: Asked for by a signal.
+        lost: Why the session before this one had to give up its file; empty when there was none.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop, lost: str = ""
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._log = log
+        self._stop = stop
+        self._lost = lost
+        self._failed = threading.Event()
+        self._began = time.monotonic()
+        self._path = config.data / BUFFER
+        self._stores: list[Store] = []
+        self._workers: list[Worker] = []
+        self._shared = Shared()
+
+    def run(self) -> int:
+        """Collect, store and send until the end.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            StoreDamagedError: The file cannot be read any more; `give_up_file` sets it aside.
+        """
+        opened = self._open()
+        try:
+            self._build(opened)
+            asyncio.run(self._live())
+        finally:
+            for worker in self._workers:
+                worker.end()
+            for store in self._stores:
+                store.close()
+        for worker in self._workers:
+            if isinstance(worker.error, StoreDamagedError):
+                raise worker.error
+            if worker.error is not None:
+                lines = "".join(traceback.format_exception(worker.error))
+                self._log.error("gateway-bug", thread=worker.name, error=lines)
+                return EXIT_FAULT
+        self._log.info("gateway-stopped", unaccounted=self._left_over)
+        return EXIT_OK
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _open(self) -> Opened:
+        opened = open_store(self._path, self._shared.gate, time.time_ns() // 1000)
+        self._stores.append(opened.store)
+        (floor_us,) = opened.store.row("select max(instant) from progress")
+        self._clock = GatewayClock(new_boot_id(), floor_us=floor_us)
+        if opened.set_aside is not None:
+            self._log.error("buffer-set-aside", file=str(opened.set_aside), why=opened.why)
+        return opened
+
+    def _buffer(self, store: Store) -> Buffer:
+        config = self._config
+        return Buffer(
+            store,
+            config.id,
+            self._identity.signing,
+            headquarters=None if config.headquarters is None else VerifyKey(config.headquarters.signing),
+            clock=self._clock,
+            limits=Limits(config.buffer.quota_bytes, config.buffer.policy),
+            trim=config.buffer.trim,
+            shared=self._shared,
+        )
+
+    def _another_buffer(self) -> Buffer:
+        store = Store.open(self._path, self._shared.gate)
+        self._stores.append(store)
+        return self._buffer(store)
+
+    def _build(self, opened: Opened) -> None:
+        config, clock = self._config, self._clock
+        self._started_us = clock.now_us()
+        buffer = self._buffer(opened.store)
+        lost = self._lost or opened.why
+        buffer.begin(OpenReason.STORE_LOST if lost else OpenReason.FIRST)
+        if lost:
+            detail = f"the buffer was damaged and set aside: {lost}"
+            buffer.declare([Gap(GapCause.STORE_DAMAGED, 0, self._started_us, detail=detail)])
+        buffer.release(upstream.id for upstream in config.upstreams)
+        definitions = pack_definitions(
+            to_definition(point, config.scan[point.scan_class].period_ms) for point in config.points
+        )
+        buffer.define(definitions)
+        rules = Rules(config.buffer.flush_s, config.buffer.batch_samples_max)
+        per_s = sum(1e6 / config.scan[point.scan_class].period_us for point in config.points)
+        intake = Intake(round(max(4 * rules.batch_samples_max, INTAKE_SECONDS * per_s)))
+        self._writer_buffer = buffer
+        self._writer = Writer(
+            buffer, intake, clock, hashlib.sha256(definitions).digest(), rules, time.monotonic
+        )
+        with suppress(StoreFullError):
+            recovered = self._writer.recover()
+            if recovered:
+                self._log.info("journal-recovered", samples=recovered)
+        self._collector = self._build_collector(buffer, intake)
+        self._uplink = None
+        if config.upstreams:
+            self._uplink = Uplink(config, self._identity, self._another_buffer(), self._log)
+        self._reporter = Reporter(
+            config,
+            self._another_buffer(),
+            clock,
+            self._collector.tasks,
+            self._drivers,
+            self._writer,
+            None if self._uplink is None else self._uplink.status,
+            self._started_us,
+        )
+        self._build_workers(rules)
+
+    def _build_collector(self, buffer: Buffer, intake: Intake) -> Collector:
+        config, clock = self._config, self._clock
+        self._drivers = {
+            name: registry.create(
+                device.driver,
+                device.settings,
+                DriverContext(
+                    device=name,
+                    gateway=config.id,
+                    keys=config.home / "keys",
+                    events=self._driver_event,
+                    now_us=clock.now_us,
+                ),
+            )
+            for name, device in config.devices.items()
+        }
+        reached = buffer.progress()
+        steps: list[Step] = []
+        tasks = []
+        for device, driver in self._drivers.items():
+            for scan in config.scan.values():
+                points = config.points_of(device, scan.name)
+                if points:
+                    name = f"{device}/{scan.name}"
+                    tasks.append(
+                        CollectTask(
+                            device, scan, points, driver, clock, intake, self._log, reached.get(name), steps
+                        )
+                    )
+        return Collector(self._drivers, tasks, self._log)
+
+    def _build_workers(self, rules: Rules) -> None:
+        self._writing = Worker("writer", self._write, self._failed.set)
+        self._sending = None
+        if self._uplink is not None:
+            self._sending = Worker("uplink", self._uplink.step, self._failed.set)
+        self._telling = Worker("status", self._tell, self._failed.set)
+        self._workers = [
+            worker for worker in (self._writing, self._sending, self._telling) if worker is not None
+        ]
+        self._state = "running"
+        self._write_at = time.monotonic() + rules.step_s
+        self._step_s = rules.step_s
+        self._state_at = time.monotonic() + STATEMENT_S
+        self._left_over = 0
+        self._warm = False
+
+    # -- the threads' steps ------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        if not self._warm:
+            self._warm = True
+            with suppress(StoreFullError):
+                self._stores[0].warm(self._path)
+        self._writing.wait(self._write_at - time.monotonic())
+        now = time.monotonic()
+        self._write_at = max(self._write_at + self._step_s, now)
+        self._writer.step()
+        if now >= self._state_at:
+            self._make_statement()
+
+    def _make_statement(self) -> None:
+        listening = self._uplink is not None and self._uplink.status.connected
+        self._state_at = time.monotonic() + (STATEMENT_S if listening else STATEMENT_ALONE_S)
+        with suppress(StoreFullError):  # the next one says more
+            self._writer_buffer.state()
+            self._left_over = self._writer_buffer.counts().unaccounted
+
+    def _tell(self) -> None:
+        self._telling.wait(STATUS_S)
+        self._write_status()
+
+    def _write_status(self) -> None:
+        with suppress(StoreError):  # no room for a status is no reason to stop
+            status = self._reporter.status(self._state, time.monotonic())
+            write_status(self._config.data / STATUS, status)
+
+    def _driver_event(self, event: DriverEvent) -> None:
+        self._log.info(event.name, **event.fields)
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        self._collector.start()
+        for worker in self._workers:
+            worker.start()
+        self._log.info(
+            "gateway-ready",
+            gateway=self._config.id,
+            points=len(self._config.points),
+            tasks=len(self._collector.tasks),
+            seconds=round(time.monotonic() - self._began, 3),
+        )
+        self._write_status()
+        while not self._stop.asked and not self._failed.is_set():
+            await asyncio.sleep(POLL_S)
+            failure = self._collector.failure()
+            if failure is not None:
+                raise failure
+        self._state = "stopping"
+        self._log.info("gateway-stopping")
+        await self._collector.stop()
+        self._writing.end()
+        if not self._failed.is_set():
+            self._writer.step(last=True)
+            self._make_statement()
+            self._drain()
+        for worker in self._workers:
+            worker.end()
+        if self._uplink is not None:
+            self._uplink.close()
+        if not self._failed.is_set():
+            self._writer_buffer.end()
+            self._state = "stopped"
+            self._write_status()
+
+    def _drain(self) -> None:
+        """Wait for headquarters' receipt for everything, if there is a chance to get it."""
+        end = time.monotonic() + DRAIN_S
+        while time.monotonic() < end and not self._failed.is_set():
+            if self._uplink is None or not self._uplink.status.connected or self._writer_buffer.settled:
+                return
+            time.sleep(POLL_S)
+
+    def give_up_file(self, why: str) -> None:
+        """Set the file aside."""
+        aside = set_aside(self._path, time.time_ns() // 1000)
+        self._log.error("buffer-set-aside", file=str(aside), why=why)
