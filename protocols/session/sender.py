@@ -151,9 +151,8 @@ class _ChainState:
         return self.asked < 0 if self.bisecting else self.sent < self.offer.next
 
     def stalled(self, now: float) -> bool:
-        if self.stopped or self.waiting:
-            return False
-        waits = not self.answered or self.asked >= 0 or bool(self.flight)
+        halted = self.stopped or self.waiting
+        waits = not halted and (not self.answered or self.asked >= 0 or bool(self.flight))
         unsigned = self.offer.oldest < self.offer.next
         return (waits and now - self.since >= STALLED_S) or (unsigned and now - self.since >= UNSIGNED_S)
 
