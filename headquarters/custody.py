@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headquarters.lake import disk
-from headquarters.lake.deltalog import replay
+from headquarters.lake.deltalog import LOG, replay
 from headquarters.lake.tables import parse_chain
-from protocols.batch import Chain, Signer
+from headquarters.ledger import ledger_headers
+from protocols.batch import Chain, Signer, header_hash
 from protocols.errors import InputError, Problem, StoreError
 from protocols.records import Mark, Receipt, sign_record
 
@@ -84,14 +85,20 @@ def parse(path: Path) -> dict[Chain, Position]:
         raise InputError([Problem(str(path), "", str(error), expected)]) from error
 
 
-def durable_marks(lake: Path) -> dict[Chain, int]:
-    """The last sequence of every chain in a lake, read beside the process that writes it.
+def snapshot_of(lake: Path) -> dict[Chain, Position]:
+    """How far every chain is durable in a lake, read beside the process that writes it.
 
     Raises:
         StoreError: There is no lake, or it cannot be read.
     """
-    state = replay(lake / "samples" / "_delta_log")
-    return {parse_chain(app): seq for app, seq in state.transactions.items()}
+    state = replay(lake / "samples" / LOG)
+    marks = {parse_chain(app): seq for app, seq in state.transactions.items()}
+    heads = ledger_headers(lake, marks.items())
+    return {
+        chain: Position(seq + 1, header_hash(heads[(chain, seq)]))
+        for chain, seq in marks.items()
+        if (chain, seq) in heads
+    }
 
 
 class Confirmed:

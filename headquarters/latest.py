@@ -6,11 +6,13 @@ request is one line of JSON, `{"names": ["..."]}` or `{}` for all; the answer is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import socketserver
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headquarters.ingest.rows import SampleChunk, SeriesRow
-from protocols.errors import StoreError
+from protocols.errors import DeviceError, StoreError
 
 REQUEST_BYTES_MAX = 1 << 20
 """A request names at most some ten thousand points."""
@@ -143,11 +145,44 @@ def _row(row: SeriesRow, latest: Latest) -> dict[str, Any]:
     }
 
 
+def ask(data: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Ask a running process for the latest values of some points, or of all.
+
+    Args:
+        data: Its data directory.
+        names: Names of points; none for all.
+
+    Raises:
+        DeviceError: No process answers.
+    """
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    try:
+        with bound_path(data) as path, client:
+            client.connect(path)
+            client.sendall(json.dumps({"names": list(names)}).encode() + b"\n")
+            with client.makefile("rb") as reply:
+                document = json.loads(reply.readline())
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"expected a running headquarters in {data.parent}, got none; start it: catchment-hq run"
+        ) from error
+    rows: list[dict[str, Any]] = document["latest"]
+    return [{**row, "time": f"{np.datetime64(row['time_us'], 'us')}Z"} for row in rows]
+
+
+@contextlib.contextmanager
+def bound_path(data: Path) -> Iterator[str]:
+    """A short path to the socket: one may have 107 characters, and a home directory more."""
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
+
+
 class LatestServer:
     """Answers on a Unix socket in the data directory, readable by the owner only.
-
-    The socket is bound through an open directory, because a socket's path may have 107
-    characters and a home directory more.
 
     Raises:
         StoreError: The socket cannot be made.
@@ -161,13 +196,11 @@ class LatestServer:
                 self.wfile.write(answer(self.rfile.readline(REQUEST_BYTES_MAX), directory, values))
 
         (data / SOCKET).unlink(missing_ok=True)
-        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._server = socketserver.ThreadingUnixStreamServer(f"/proc/self/fd/{folder}/{SOCKET}", Handler)
+            with bound_path(data) as path:
+                self._server = socketserver.ThreadingUnixStreamServer(path, Handler)
         except OSError as error:
             raise StoreError(f"expected to open {data / SOCKET}: {error.strerror}") from error
-        finally:
-            os.close(folder)
         (data / SOCKET).chmod(0o600)
         self._server.daemon_threads = True
         self._path = data / SOCKET

@@ -90,6 +90,10 @@ class Engine:
                 dataset = dataset_of(self._lake / table.name, table, state.files.values())
                 self._connection.register(name, dataset)
 
+    def attach(self, name: str, rows: pa.Table) -> None:
+        """Let queries use rows that are not in the lake, under a name."""
+        self._connection.register(name, rows)
+
     def query(self, sql: str) -> Relation:
         """Run one statement that reads.
 

@@ -45,7 +45,7 @@ def partitioned(chunks: Sequence[SampleChunk]) -> Iterator[tuple[Partition, pa.T
         for day, part in _by_day(chunk):
             groups[Partition(day, chunk.bucket)].append(part)
     for partition in sorted(groups):
-        yield partition, _table(groups[partition])
+        yield partition, rows_of(groups[partition])
 
 
 def _by_day(chunk: SampleChunk) -> Iterator[tuple[int, SampleChunk]]:
@@ -70,7 +70,8 @@ def _take(chunk: SampleChunk, rows: npt.NDArray[np.int64]) -> SampleChunk:
     )
 
 
-def _table(chunks: list[SampleChunk]) -> pa.Table:
+def rows_of(chunks: list[SampleChunk]) -> pa.Table:
+    """Chunks as rows in the order of the lake, whatever their dates."""
     counts = np.array([len(chunk) for chunk in chunks], np.int64)
     series = np.concatenate([chunk.series for chunk in chunks])
     time = np.concatenate([chunk.time for chunk in chunks])

@@ -139,11 +139,7 @@ class SeriesLakeTable(LakeTable):
 
     def load(self) -> list[SeriesRow]:
         """Every row, oldest first."""
-        table = self.read(self.log.files(), None).sort_by("ordinal").drop_columns(["ordinal"])
-        table = table.set_column(
-            table.column_names.index("valid_from"), "valid_from", table.column("valid_from").cast(pa.int64())
-        )
-        return [SeriesRow(*row.values()) for row in table.to_pylist()]
+        return series_rows(self.read(self.log.files(), None))
 
 
 class GapsTable(LakeTable):
@@ -151,24 +147,7 @@ class GapsTable(LakeTable):
 
     def append(self, rows: Sequence[GapRow], marks: Mapping[Chain, int]) -> None:
         """Write rows and marks in one commit."""
-        records = [
-            {
-                "gateway": row.gateway,
-                "cause": str(row.gap.cause),
-                "t_from": row.gap.t_from_us,
-                "t_to": row.gap.t_to_us,
-                "points": None if row.gap.points is None else list(row.gap.points),
-                "samples": row.gap.samples,
-                "epoch": row.gap.epoch,
-                "seq_from": row.gap.seq_from,
-                "seq_to": row.gap.seq_to,
-                "detail": row.gap.detail,
-                "declared_by": str(row.declared_by),
-                "batch": row.batch,
-                "received": row.received_us,
-            }
-            for row in rows
-        ]
+        records = gap_records(rows)
         table = pa.Table.from_pylist(records, schema=self.table.columns)
         self.commit([self.append_rows(table, _received(rows[0].received_us))], marks)
 
@@ -235,6 +214,36 @@ def parse_chain(app: str) -> Chain:
         return Chain(gateway, Stream[stream.upper()], int(epoch))
     except (ValueError, KeyError) as error:
         raise StoreDamagedError(f"expected gateway/stream/epoch in the log, got {app!r}") from error
+
+
+def series_rows(table: pa.Table) -> list[SeriesRow]:
+    """Rows of the table `series`, oldest first."""
+    table = table.sort_by("ordinal").drop_columns(["ordinal"])
+    at = table.column_names.index("valid_from")
+    table = table.set_column(at, "valid_from", table.column("valid_from").cast(pa.int64()))
+    return [SeriesRow(*row.values()) for row in table.to_pylist()]
+
+
+def gap_records(rows: Iterable[GapRow]) -> list[dict[str, Any]]:
+    """Rows of the table `gaps` as maps; times in microseconds."""
+    return [
+        {
+            "gateway": row.gateway,
+            "cause": str(row.gap.cause),
+            "t_from": row.gap.t_from_us,
+            "t_to": row.gap.t_to_us,
+            "points": None if row.gap.points is None else list(row.gap.points),
+            "samples": row.gap.samples,
+            "epoch": row.gap.epoch,
+            "seq_from": row.gap.seq_from,
+            "seq_to": row.gap.seq_to,
+            "detail": row.gap.detail,
+            "declared_by": str(row.declared_by),
+            "batch": row.batch,
+            "received": row.received_us,
+        }
+        for row in rows
+    ]
 
 
 def _received(received_us: int) -> dict[str, str]:

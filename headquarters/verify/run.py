@@ -1,0 +1,339 @@
+"""The whole verification of one headquarters: reads the lake, walks, compares, reconciles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headquarters import trust
+from headquarters.config import HeadquartersConfig
+from headquarters.ingest.cycle import Cycle, Reference
+from headquarters.ingest.rows import DeclaredBy, LedgerRow, SeriesRow, Status
+from headquarters.lake.archive import SegmentArchive
+from headquarters.lake.deltalog import LOG, replay
+from headquarters.lake.query import Engine
+from headquarters.lake.tables import gap_records, now_ms, parse_chain, series_rows
+from headquarters.verify.chains import DeclaredGaps, Entry, Known, walk
+from headquarters.verify.payloads import Decoder, compare
+from headquarters.verify.report import Report, batch_place
+from headquarters.verify.statements import Held, Opened, check_gateway, check_hub
+from protocols.batch import Chain, Header, Kind, Stream
+from protocols.errors import PeerError
+
+ROWS_PER_WINDOW = 4_000_000
+"""Sample rows compared at a time: bounds memory to about 500 MB."""
+
+BATCHES_PER_WINDOW = 4096
+"""Batches compared at a time."""
+
+Progress = Callable[[int, int], None]
+
+
+class Verification:
+    """One run over the lake of a home directory, beside the process that writes it or without.
+
+    Args:
+        config: Where everything lies.
+        progress: Told now and then how many batches are done, and of how many.
+
+    Raises:
+        InputError: There is no lake, or the allow-list is wrong.
+    """
+
+    def __init__(self, config: HeadquartersConfig, progress: Progress = lambda done, total: None) -> None:
+        self._config = config
+        self._progress = progress
+        self._trust = trust.load(config.home)
+        # Marks are read before the rows: what is committed meanwhile is then above the marks.
+        self._marks = {name: replay(config.lake / name / LOG).transactions for name in ("ledger", "samples")}
+        self._engine = Engine(config.lake)
+        self._archive = SegmentArchive(config.archive, config.quarantine, now_ms)
+        self.report = Report()
+        self._total = self._one("SELECT count(*) FROM ledger")
+        self._done = 0
+        self._durable = 0
+
+    def run(self, quick: bool = False) -> Report:
+        """Check everything.
+
+        Args:
+            quick: Leave payloads alone; rows are only counted.
+
+        Raises:
+            StoreError: The lake cannot be read.
+        """
+        self._walk_chains()
+        self._durable = self._last_durable()
+        self._count_rows()
+        self._reconcile()
+        if not quick:
+            self._done = 0
+            for window in self._windows():
+                self._compare(window)
+        self._engine.close()
+        return self.report
+
+    # -- chains --------------------------------------------------------------------------
+
+    def _walk_chains(self) -> None:
+        gaps = DeclaredGaps(
+            self._rows("SELECT gateway, epoch, seq_from, seq_to FROM gaps WHERE seq_from IS NOT NULL")
+        )
+        known = Known(self._trust.verifier, self._owner, gaps.covers)
+        seen = set()
+        for (gateway,) in list(self._rows("SELECT DISTINCT gateway FROM ledger ORDER BY 1")):
+            for chain, entries in groupby(self._entries(gateway), _chain_of):
+                marks = {
+                    table: marks[str(chain)] for table, marks in self._marks.items() if str(chain) in marks
+                }
+                walk(chain, self._ticking(entries), marks, known, self.report)
+                seen.add(str(chain))
+                self.report.count("chains")
+        for table, marks in self._marks.items():
+            for app in sorted(marks.keys() - seen):
+                text = f"the table {table} holds it up to sequence {marks[app]}, the ledger has none of it"
+                self.report.fault("tail", app, text)
+
+    def _entries(self, gateway: str) -> Iterator[Entry]:
+        rows = self._rows(
+            "SELECT batch, header, signature, status, gateway, stream, epoch, seq, kind, samples, "
+            "epoch_us(t_min), epoch_us(t_max) "
+            f"FROM ledger WHERE gateway = {_text(gateway)} ORDER BY stream, epoch, seq, batch"
+        )
+        names = ("gateway", "stream", "epoch", "seq", "kind", "samples", "t_min", "t_max")
+        for batch, header, signature, status, *columns in rows:
+            yield Entry(batch, header, signature, status, dict(zip(names, columns, strict=True)))
+
+    def _ticking(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            yield entry
+            self._tick()
+
+    def _owner(self, key_id: bytes) -> str | None:
+        identity = self._trust.by_key_id(key_id)
+        return None if identity is None else identity.id
+
+    # -- numbers of rows -----------------------------------------------------------------
+
+    def _count_rows(self) -> None:
+        """The number of rows of every batch, archived or not."""
+        wrong = self._rows(
+            "SELECT l.gateway, l.stream, l.epoch, l.seq, l.batch, "
+            "CASE WHEN l.status = 'stored' THEN l.samples ELSE 0 END AS due, coalesce(s.n, 0) AS n "
+            "FROM ledger l "
+            "LEFT JOIN (SELECT batch, count(*) AS n FROM samples GROUP BY batch) s USING (batch) "
+            "WHERE l.kind = 'data' AND due <> n AND l.batch <= "
+            f"{self._durable} ORDER BY l.batch"
+        )
+        for gateway, stream, epoch, seq, batch, due, n in wrong:
+            chain = Chain(gateway, Stream[stream.upper()], epoch)
+            text = f"expected {due:,} rows in samples, got {n:,}"
+            self.report.fault("rows", batch_place(chain, seq, batch), text)
+        for batch, n in self._rows(
+            "SELECT batch, count(*) FROM samples WHERE batch NOT IN (SELECT batch FROM ledger) GROUP BY batch"
+        ):
+            self.report.fault("rows", f"batch {batch}", f"{n:,} rows in samples of a batch not in the ledger")
+
+    def _last_durable(self) -> int:
+        """The last batch that every table holds with all before it: a commit under way is left alone."""
+        marks = self._marks["samples"]
+        names = ("gateway", "stream", "epoch", "seq")
+        rows = [(*_key(parse_chain(app)), seq) for app, seq in marks.items()]
+        columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+        self._engine.attach("marks", pa.table(dict(zip(names, map(list, columns), strict=True)), _MARKS))
+        last = self._one("SELECT coalesce(max(batch), 0) FROM ledger")
+        first_open = self._one(
+            f"SELECT coalesce(min(l.batch), {last + 1}) FROM ledger l "
+            "LEFT JOIN marks m USING (gateway, stream, epoch) WHERE m.seq IS NULL OR l.seq > m.seq"
+        )
+        if first_open <= last:
+            self.report.notes.append(f"batches from {first_open} on are still being committed")
+        return first_open - 1
+
+    # -- the other tiers -----------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        held = self._held()
+        openings = self._openings()
+        hubs: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = {}
+        gateways: dict[str, dict[str, Any]] = {}
+        for node, detail in self._rows(
+            "SELECT gateway, detail FROM events WHERE kind = 'statement' ORDER BY batch"
+        ):
+            statement = json.loads(detail)
+            if "hub" in statement:
+                hubs.setdefault(node, {}).update({tuple(row[:3]): tuple(row) for row in statement["hub"]})
+            else:
+                gateways[node] = statement
+        for gateway, statement in gateways.items():
+            check_gateway(gateway, statement, held, openings.get(gateway, []), self.report)
+        for hub, rows in hubs.items():
+            check_hub(hub, rows.values(), held, self.report)
+
+    def _held(self) -> dict[Chain, Held]:
+        held: dict[Chain, Held] = {}
+        rows = self._rows(
+            "SELECT gateway, stream, epoch, seq, kind = 'data', samples, status = 'tombstone' "
+            "FROM ledger ORDER BY gateway, stream, epoch, seq"
+        )
+        for (gateway, stream, epoch), group in groupby(rows, lambda row: row[:3]):
+            samples, tombstones = {0: 0}, {0: 0}
+            total = buried = next_ = 0
+            for _, _, _, seq, is_data, n, is_tombstone in group:
+                total += n if is_data else 0
+                buried += is_tombstone
+                next_ = seq + 1
+                samples[next_], tombstones[next_] = total, buried
+            held[Chain(gateway, Stream[stream.upper()], epoch)] = Held(next_, samples, tombstones)
+        return held
+
+    def _openings(self) -> dict[str, list[Opened]]:
+        openings: dict[str, list[Opened]] = {}
+        for gateway, stream, epoch, detail in self._rows(
+            "SELECT l.gateway, l.stream, l.epoch, e.detail FROM events e JOIN ledger l USING (batch) "
+            "WHERE e.kind = 'open' ORDER BY l.batch"
+        ):
+            fields = json.loads(detail)
+            chain = Chain(gateway, Stream[stream.upper()], epoch)
+            opened = Opened(chain, fields["reason"], fields["follows"], fields["next"])
+            openings.setdefault(gateway, []).append(opened)
+        return openings
+
+    # -- payloads ------------------------------------------------------------------------
+
+    def _windows(self) -> Iterator[list[LedgerRow]]:
+        window: list[LedgerRow] = []
+        rows = 0
+        for row in self._ledger_rows():
+            if window and (rows + row.fields.n > ROWS_PER_WINDOW or len(window) >= BATCHES_PER_WINDOW):
+                yield window
+                window, rows = [], 0
+            window.append(row)
+            rows += row.fields.n
+        if window:
+            yield window
+
+    def _ledger_rows(self) -> Iterator[LedgerRow]:
+        for batch, header, signature, status, received_us, segment, offset in self._rows(
+            "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset "
+            f"FROM ledger WHERE batch <= {self._durable} ORDER BY batch"
+        ):
+            try:
+                fields = Header.parse(header)
+            except PeerError:
+                continue  # a fault already
+            yield LedgerRow(batch, header, signature, Status(status), received_us, segment, offset, fields)
+
+    def _compare(self, window: list[LedgerRow]) -> None:
+        """Hold the payloads of a window of batches against what the tables have of them."""
+        first, last = window[0].batch, window[-1].batch
+        between = f"batch BETWEEN {first} AND {last}"
+        samples = self._engine.arrow(f"SELECT * FROM samples WHERE {between} ORDER BY batch").read_all()
+        bounds = np.searchsorted(
+            samples.column("batch").to_numpy(), [row.batch for row in window] + [last + 1]
+        )
+        records = self._records(between)
+        decoder = Decoder(self._series())
+        for row, low, high in zip(window, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            self._tick()
+            payload = self._payload(row)
+            if payload is None:
+                continue
+            cycle = decoder.expected(row, payload, self.report)
+            if cycle is None:
+                continue
+            if row.fields.kind is Kind.DATA:
+                found = samples.slice(low, high - low)
+                compare(row, cycle.samples, found, self._name_of, self.report)
+            else:
+                self._compare_records(row, cycle, records.get(row.batch, []))
+
+    def _payload(self, row: LedgerRow) -> bytes | None:
+        if not row.segment:
+            return None
+        payload = self._archive.read(Reference(row.segment, row.offset), row.fields.payload_bytes)
+        if payload is None:
+            self.report.count("payloads no longer archived")
+            days = self._config.retention_days
+            if days is None or now_ms() - row.received_us // 1000 < days * 86_400_000:
+                place = batch_place(row.fields.chain, row.fields.seq, row.batch)
+                text = f"segment {row.segment} has no {row.fields.payload_bytes} bytes at {row.offset}"
+                self.report.fault("archive", place, f"{text}, and its retention is not over")
+        return payload
+
+    def _records(self, between: str) -> dict[int, list[Any]]:
+        """Rows of gaps and events by batch, in a form that compares."""
+        records: dict[int, list[Any]] = {}
+        for batch, *row in self._rows(
+            "SELECT batch, gateway, cause, epoch_us(t_from), epoch_us(t_to), points, samples, epoch, "
+            f"seq_from, seq_to, detail FROM gaps WHERE {between} AND declared_by = '{DeclaredBy.GATEWAY}'"
+        ):
+            records.setdefault(batch, []).append(row)
+        for batch, detail in self._rows(f"SELECT batch, detail FROM events WHERE {between}"):
+            records.setdefault(batch, []).append([detail])
+        return records
+
+    def _compare_records(self, row: LedgerRow, cycle: Cycle, found: list[Any]) -> None:
+        gaps = [
+            [record[name] for name in _GAP_COLUMNS]
+            for record in gap_records(gap for gap in cycle.gaps if gap.declared_by is DeclaredBy.GATEWAY)
+        ]
+        wanted = [*gaps, *([event.detail] for event in cycle.events)]
+        if sorted(map(repr, wanted)) != sorted(map(repr, found)):
+            place = batch_place(row.fields.chain, row.fields.seq, row.batch)
+            table = "gaps" if row.fields.kind is Kind.GAP else "events"
+            text = (
+                f"its payload makes {len(wanted)} rows of {table}, the lake's {len(found)} differ from them"
+            )
+            self.report.fault("rows", place, text)
+
+    # -- leaves --------------------------------------------------------------------------
+
+    def _series(self) -> list[SeriesRow]:
+        table: pa.Table = self._engine.arrow("SELECT * FROM series_history").read_all()
+        rows = series_rows(table)
+        self._names = {row.series: f"{row.gateway}/{row.name}" for row in rows}
+        return rows
+
+    def _name_of(self, series: int) -> str:
+        return self._names.get(series, f"series {series}")
+
+    def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        return self._engine.rows(sql)[1]
+
+    def _one(self, sql: str) -> int:
+        return int(next(self._rows(sql))[0])
+
+    def _tick(self) -> None:
+        self._done += 1
+        if self._done % 500 == 0 or self._done == self._total:
+            self._progress(self._done, self._total)
+
+
+_MARKS = pa.schema(
+    [("gateway", pa.string()), ("stream", pa.string()), ("epoch", pa.int64()), ("seq", pa.int64())]
+)
+
+_GAP_COLUMNS = (
+    "gateway", "cause", "t_from", "t_to", "points", "samples", "epoch", "seq_from", "seq_to", "detail",
+)  # fmt: skip
+
+
+def _chain_of(entry: Entry) -> Chain:
+    columns = entry.columns
+    return Chain(columns["gateway"], Stream[columns["stream"].upper()], columns["epoch"])
+
+
+def _key(chain: Chain) -> tuple[str, str, int]:
+    return chain.gateway, chain.stream.name.lower(), chain.epoch
+
+
+def _text(value: str) -> str:
+    """A text as an SQL literal."""
+    escaped = value.replace("'", "''")
+    return f"'{escaped}'"
