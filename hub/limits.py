@@ -33,6 +33,12 @@ RECENT_BYTES_MAX = 64 << 20
 NEWS_MAX = 65_536
 """Events from upstreams that wait while the store fails; headquarters repeats what is lost."""
 
+LANDING_FILES_PER_LOOK = 4
+"""Files of a one-way isolator taken in at a time: links are not kept waiting for longer."""
+
+LANDING_MISSING_MAX = 10_000
+"""Missing file numbers remembered of each sender."""
+
 assert GROUP_BATCHES_MAX <= limits.CREDIT_BATCHES_MAX
 assert GROUP_BYTES_MAX <= limits.CREDIT_BYTES_MAX
 assert limits.PAYLOAD_BYTES_MAX <= GROUP_BYTES_MAX

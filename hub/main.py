@@ -18,10 +18,11 @@ from queue import SimpleQueue
 
 import zmq
 
-from hub import schema
+from hub import limits, schema
 from hub.admission import Room
-from hub.config import CONFIG, HubConfig, load
+from hub.config import CONFIG, HubConfig, LandingConfig, load
 from hub.ingest import Ingest, News
+from hub.landing import Landing
 from hub.ledger import forget_finished
 from hub.outbox import Recent
 from hub.relay import Relay, drain
@@ -33,6 +34,7 @@ from protocols.daemon import EventLog, Stop, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey
 from protocols.link import ReceiverLink
+from protocols.session.receiver import KeyBook
 
 STEP_S = 0.02
 """Longest wait for a message from a gateway: how late a receipt may be passed down."""
@@ -167,6 +169,8 @@ class Hub:
                 for upstream in config.upstreams
             ]
 
+        self._landings = [self._land(landing, identity) for landing in config.landings]
+
     def run(self) -> None:
         """Serve until asked to stop, then state the ledger and close."""
         self._log.info("hub-started", hub=self._config.id, address=self._link.address, pid=os.getpid())
@@ -202,6 +206,23 @@ class Hub:
             place = str(self._config.home / CONFIG)
             raise InputError([Problem(place, "[hub] bind", self._config.bind, expected)]) from error
 
+    def _land(self, landing: LandingConfig, identity: Identity) -> LandingWatch:
+        watched = Landing(
+            landing.directory,
+            landing.done,
+            identity.id,
+            identity.signing,
+            self._store,
+            KeyBook(self._verifier, self._owner),
+            before_append=self._commit_all,
+            after_append=self._ingest.receiver.reload,
+        )
+        return LandingWatch(watched, landing.poll_s)
+
+    def _commit_all(self) -> None:
+        while self._ingest.commit(time.monotonic()):
+            pass
+
     def _serve(self) -> None:
         tick_at = state_at = 0.0
         while not self._stop.asked:
@@ -210,6 +231,9 @@ class Hub:
             self._ingest.commit(now)
             self._ingest.hear(drain(self._news, NEWS_PER_TURN), now, _now_us())
             self._store.trim()
+            if not self._room.why:
+                for watch in self._landings:
+                    watch.turn(now)
             self._link.flush()
             if now >= tick_at:
                 tick_at = self._tick(now)
@@ -221,9 +245,8 @@ class Hub:
 
     def _finish(self) -> None:
         """Store what was verified, state the ledger, and give the upstreams a moment to take it."""
+        self._commit_all()
         now = time.monotonic()
-        while self._ingest.commit(now):
-            pass
         self._ingest.state(now, _now_us(), everything=True)
         self._link.flush()
         give_up_at = now + FINISH_S
@@ -265,12 +288,16 @@ class Hub:
         try:
             if self._allow.changed():
                 self._link.set_allow(self._allow.list)
+                for watch in self._landings:
+                    watch.landing.retry()
                 self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
         except InputError as error:
             self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
 
     def _report(self) -> None:
         findings = self._ingest.findings()
+        for watch in self._landings:
+            findings += watch.landing.findings()
         for finding in findings[:FINDINGS_PER_TICK]:
             self._log.warning(finding.event, **finding.fields)
         if len(findings) > FINDINGS_PER_TICK:
@@ -292,6 +319,7 @@ class Hub:
             "duplicates": self._ingest.receiver.duplicates,
             "allowed": len(self._allow.list.identities),
             "refused_keys": self._link.refused_keys,
+            "landings": [watch.describe() for watch in self._landings],
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }
 
@@ -302,6 +330,35 @@ class Hub:
 
     def _verifier(self, key_id: bytes) -> Verifier | None:
         return self._allow.list.verifier(key_id)
+
+    def _owner(self, key_id: bytes) -> str | None:
+        identity = self._allow.list.by_key_id(key_id)
+        return None if identity is None else identity.id
+
+
+class LandingWatch:
+    """Looks at a landing directory now and then; at once again while there is more in it."""
+
+    def __init__(self, landing: Landing, poll_s: float) -> None:
+        self.landing = landing
+        self._poll_s = poll_s
+        self._look_at = 0.0
+
+    def turn(self, now: float) -> None:
+        """Look if it is time."""
+        if now >= self._look_at and self.landing.look() < limits.LANDING_FILES_PER_LOOK:
+            self._look_at = now + self._poll_s
+
+    def describe(self) -> dict[str, object]:
+        """What the status says of it."""
+        landing = self.landing
+        return {
+            "directory": str(landing.directory),
+            "stored": landing.stored,
+            "repeats": landing.repeats,
+            "files_waiting": landing.waiting,
+            "files_missing": landing.missing(),
+        }
 
 
 def _now_us() -> int:
