@@ -178,9 +178,8 @@ class TestExporter:
 
     def test_large_payloads_take_files_of_their_own(self) -> None:
         chain = ChainOfBatches().grow([bytes(12 << 20)] * 3)
-        out = Exporter(
-            "gw", MemoryOutbox(chain), first_number=0, repeat_after_s=(), bytes_max=(16 << 20) + 4096
-        )
+        most = (16 << 20) + 4096
+        out = Exporter("gw", MemoryOutbox(chain), first_number=0, repeat_after_s=(), bytes_max=most)
         for seq in range(3):
             file = out.next_file(0.0, 0)
             assert sent(file) == [seq] and file is not None and len(file.data) <= most
