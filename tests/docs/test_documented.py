@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -14,12 +15,14 @@ import pytest
 
 from protocols.field import registry
 from protocols.field.settings import Setting
+from protocols.session.receiver import Finding
 from scripts import cli_docs, settings_docs
-from tests.docs.tracked import ROOT, documents, text_of, tracked_files
+from tests.docs.tracked import ROOT, documents, python_files, text_of, tracked_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EVERYTHING = "\n".join(text_of(path) for path in documents())
 
+LEVELS = ("debug", "info", "warning", "error")
 WITHOUT_HOME = {"catchment-edge drivers"}
 """Commands that tell of the program and not of a node."""
 
@@ -75,6 +78,14 @@ def test_every_driver_is_registered_and_documented() -> None:
     for name in registry.names():
         assert registry.driver_type(name).settings
         assert f"`{name}`" in EVERYTHING, f"expected driver `{name}` in a file under docs/"
+
+
+def test_every_log_event_is_documented_and_every_documented_one_is_logged() -> None:
+    documented = set(
+        re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "events.md").read_text(), re.MULTILINE)
+    )
+    logged = set(_events())
+    assert documented == logged
 
 
 def test_every_document_is_reached_from_the_index() -> None:
@@ -134,6 +145,19 @@ def all_settings() -> Iterator[tuple[str, Setting]]:
                 yield from ((module_name, each) for each in value if isinstance(each, Setting))
     for driver in registry.names():
         yield from ((driver, each) for each in registry.driver_type(driver).settings)
+
+
+def _events() -> Iterator[str]:
+    """Names given to a log, a finding or a driver's event, wherever they are literal."""
+    for path in python_files("protocols", "edge_runtime", "hub", "headquarters"):
+        for node in ast.walk(ast.parse(text_of(path))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                owner = ast.unparse(node.func)
+                finds = name == "DriverEvent" or (name == "_note" and "hub" in path.parts)
+                if finds or (name in LEVELS and "log" in owner):
+                    yield str(node.args[0].value)
+    yield from (finding.value for finding in Finding)
 
 
 def _modules(*rooms: str) -> Iterator[str]:
