@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,13 +42,18 @@ def print_json(document: object) -> None:
 
 def print_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
     """Print rows in columns, the heading first; columns in `right` are aligned to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = []
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            blank = " " * (width - _width(cell))
+            cells.append(blank + cell if column in right else cell + blank)
         click.echo("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal; Chinese characters take two (Unicode Standard Annex 11)."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def print_problems(problems: Sequence[Problem], label: str) -> None:

@@ -55,7 +55,7 @@ class DeviceConfig:
 
     name: str
     driver: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)  # there may be a password among them
 
 
 class QuotaPolicy(StrEnum):

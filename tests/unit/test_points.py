@@ -13,7 +13,7 @@ from protocols.errors import InputError
 from protocols.field.base import FieldType
 from protocols.pointrow import Surroundings
 from protocols.points import DeadbandUnit, Point, Report, to_definition
-from protocols.pointtable import COLUMNS, NAMES, PointTable, read_points, write_rows
+from protocols.pointtable import PointTable, read_points, write_rows
 from protocols.samples import ValueType
 from protocols.tablefile import parse_csv, read_table, write_csv, write_xlsx
 
@@ -215,11 +215,3 @@ def test_the_definition_says_how_large_an_error_may_be() -> None:
     assert definition.resolution == pytest.approx(0.02 / 100 * 25.25)
     assert (definition.type, definition.scan_period_ms, definition.unit) == (ValueType.F64, 1000, "MPa")
     assert to_definition(PLAIN, 1000).resolution == 0.0
-
-
-def test_every_column_is_documented_and_written() -> None:
-    documented = (Path(__file__).parents[2] / "docs/gateway.md").read_text(encoding="utf-8")
-    for column in COLUMNS:
-        required = "yes" if column.required else ""
-        assert f"| `{column.name}` | {required} | {column.help} |" in documented
-    assert write_rows([])[0] == list(NAMES)
