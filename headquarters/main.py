@@ -10,8 +10,9 @@ from typing import Any
 
 from headquarters.config import HeadquartersConfig, load
 from headquarters.custody import Confirmed
+from headquarters.intake import Intake
+from headquarters.keeper import LakeKeeper, UpkeepThread
 from headquarters.latest import LatestServer
-from headquarters.service import Intake, LakeKeeper, UpkeepThread
 from headquarters.trust import TrustFile
 from protocols.daemon import EventLog, Stop, write_status
 from protocols.errors import InputError, Problem, StoreError

@@ -1,9 +1,9 @@
-"""Headquarters at work: one thread on the link, one that commits, one that keeps the lake.
+"""Between the receiver and the lake: what the link thread does for each commit.
 
-The link thread takes what was verified, decodes it into the rows of the next cycle and
-hands it over; the commit thread makes it durable. At most one cycle is being written and
-one waits, so a slow disk shows as credit not granted, never as memory. Only the link
-thread touches the receiver.
+It takes what was verified, decodes it into the rows of the next cycle and hands it over;
+the commit thread makes it durable. At most one cycle is being written and one waits, so
+a slow disk shows as credit not granted, never as memory. Only the link thread touches
+the receiver.
 
 When a commit fails, the lake is opened anew from the disk, the receiver forgets what was
 staged, and senders send it again: nothing was acknowledged.
@@ -12,172 +12,73 @@ staged, and senders send it again: nothing was acknowledged.
 from __future__ import annotations
 
 import queue
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from headquarters.config import HeadquartersConfig
 from headquarters.custody import Confirmed, Position, receipts
-from headquarters.ingest.cycle import Cycle, Ingest
-from headquarters.ingest.marks import LakeMarks
-from headquarters.lake.archive import SegmentArchive
-from headquarters.lake.tables import Lake
-from headquarters.lake.upkeep import Stopped, Upkeep
+from headquarters.keeper import LakeKeeper, Writer, Written, now_us
 from headquarters.latest import Directory, LatestValues
 from headquarters.status import Durations, Latency
-from protocols import crash, limits
+from protocols import crash
 from protocols.batch import Chain, Signer, header_hash
-from protocols.daemon import EventLog, Stop
+from protocols.daemon import EventLog
 from protocols.errors import InputError, StoreError
 from protocols.records import Mark
-from protocols.session import Receiver
+from protocols.session import Accepted, Receiver
 
-BATCHES_PER_CYCLE = 4096
-BYTES_PER_CYCLE = 4 * limits.CREDIT_BYTES_MAX
-"""What one cycle may take from the receiver."""
+BATCHES_PER_TAKE = 64
+BYTES_PER_TAKE = 8 << 20
+"""Taken from the receiver at a time, until a commit has rows enough."""
+
+QUIET_S = 0.03
+"""A burst of batches is over when none came for so long."""
+
+EARLY = 0.75
+"""Part of the commit interval after which the end of a burst is reason enough to commit."""
 
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0
 """Pause before the lake is opened again after a failure, doubled each time."""
 
-UPKEEP_IDLE_S = 0.2
-"""Pause of the lake's housekeeping when there was nothing to do."""
 
+class Pace:
+    """When to commit: about once an interval, just behind the batches and not between them.
 
-@dataclass(slots=True)
-class Written:
-    """What became of a cycle: durable, or the error that it met."""
-
-    cycle: Cycle
-    seconds: float
-    durable_us: int
-    error: StoreError | None = None
-
-
-class LakeKeeper:
-    """The open lake with its ingest core, replaced as a whole after a failure.
+    Gateways cut their batches at whole seconds, so batches come in bursts. A commit waits
+    until a burst is over, and falls behind the next one by itself. Where batches come all
+    the time, the interval decides.
 
     Args:
-        config: Where everything lies.
-        site_of: The site of a gateway.
-        log: For what is noticed.
-
-    Raises:
-        StoreError: The lake cannot be opened.
+        interval_s: Time between commits.
     """
 
-    def __init__(self, config: HeadquartersConfig, site_of: Callable[[str], str], log: EventLog) -> None:
-        self._config = config
-        self._site_of = site_of
-        self._log = log
-        self.lock = threading.Lock()
-        """Held by whoever may not see the lake replaced."""
-        self.open()
-        self.marks = LakeMarks(self.lake)
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._staged = 0
+        self._first_at = self._last_at = 0.0
+        self._committed_at = -interval_s
 
-    def open(self) -> None:
-        """Open the lake from the disk and finish what a crash left in some tables only.
+    def due(self, staged: int, now: float) -> bool:
+        """Whether to commit now.
 
-        Raises:
-            StoreError: It cannot be read or finished.
+        Args:
+            staged: Batches that wait.
+            now: Seconds on the monotonic clock.
         """
-        self.lake = Lake(self._config.lake)
-        clock_ms = self.lake.samples.clock_ms
-        self.archive = SegmentArchive(self._config.archive, self._config.quarantine, clock_ms)
-        self.ingest = Ingest(self.lake, self.archive, self._site_of, self._config.buckets)
-        finished = self.ingest.recover(now_us())
-        if finished:
-            self._log.warning("crash-repaired", batches=finished)
+        if staged > self._staged:
+            self._first_at = self._first_at if self._staged else now
+            self._last_at = now
+        self._staged = staged
+        if not staged:
+            return False
+        since = now - self._committed_at
+        if now - self._last_at >= min(QUIET_S, self._interval_s / 4):
+            return since >= EARLY * self._interval_s
+        return since >= self._interval_s and now - self._first_at >= self._interval_s / 10
 
-    def reopen(self) -> None:
-        """Open it again, marks included.
-
-        Raises:
-            StoreError: It cannot be read or finished.
-        """
-        self.archive.close()
-        self.open()
-        self.marks.replace(self.lake)
-
-
-class Writer(threading.Thread):
-    """Commits cycles one after the other."""
-
-    def __init__(self, keeper: LakeKeeper) -> None:
-        super().__init__(name="commit", daemon=True)
-        self._keeper = keeper
-        self._cycles: queue.Queue[Cycle | None] = queue.Queue()
-        self.written: queue.Queue[Written] = queue.Queue()
-
-    def submit(self, cycle: Cycle) -> None:
-        """Commit a cycle after those before it."""
-        self._cycles.put(cycle)
-
-    def finish(self) -> None:
-        """Commit what was submitted and end."""
-        self._cycles.put(None)
-        self.join()
-
-    def run(self) -> None:
-        """Commit until `finish`; after a failure everything submitted before it fails alike."""
-        failed: StoreError | None = None
-        while (cycle := self._cycles.get()) is not None:
-            began = time.perf_counter()
-            if failed is None:
-                try:
-                    self._keeper.ingest.commit(cycle)
-                except StoreError as error:
-                    failed = error
-                except OSError as error:
-                    failed = StoreError(f"expected to write the lake: {error}")
-            self.written.put(Written(cycle, time.perf_counter() - began, now_us(), failed))
-
-
-class UpkeepThread(threading.Thread):
-    """Keeps the lake in order until asked to stop."""
-
-    def __init__(self, keeper: LakeKeeper, config: HeadquartersConfig, stop: Stop, log: EventLog) -> None:
-        super().__init__(name="upkeep", daemon=True)
-        self._keeper = keeper
-        self._config = config
-        self._stop_asked = stop
-        self._log = log
-        self._upkeep = self._begin()
-
-    def describe(self) -> dict[str, object]:
-        """What was done so far."""
-        upkeep = self._upkeep
-        return {
-            "merges": upkeep.merges,
-            "rewrites": upkeep.rewrites,
-            "checkpoints": upkeep.checkpoints,
-            "dirty_hours": len(upkeep.rollups.dirty),
-        }
-
-    def run(self) -> None:
-        """Step until a stop."""
-        while not self._stop_asked.asked:
-            try:
-                with self._keeper.lock:
-                    if self._upkeep.lake is not self._keeper.lake:
-                        self._upkeep = self._begin()
-                    worked = self._upkeep.step()
-                if not worked:
-                    self._stop_asked.wait(UPKEEP_IDLE_S)
-            except Stopped:
-                return
-            except (StoreError, OSError) as error:
-                self._log.error("upkeep-failed", error=str(error))
-                self._stop_asked.wait(RETRY_MAX_S)
-
-    def _begin(self) -> Upkeep:
-        return Upkeep(
-            self._keeper.lake,
-            self._keeper.archive,
-            self._config.retention_days,
-            int(self._config.rollup_interval_s * 1000),
-            lambda: self._stop_asked.asked,
-        )
+    def committed(self, now: float) -> None:
+        """Everything that waited was taken."""
+        self._committed_at = now
+        self._staged = 0
 
 
 class Intake:
@@ -209,7 +110,9 @@ class Intake:
         self._log = log
         self._writer = Writer(keeper)
         self._under_way = 0
-        self._submitted_at = 0.0
+        self._pending: list[Accepted] = []
+        self._pending_rows = 0
+        self._pace = Pace(config.commit_interval_s)
         self._reopen_at: float | None = None
         self._retry_s = RETRY_MIN_S
         self.values = LatestValues()
@@ -232,8 +135,9 @@ class Intake:
             self._try_reopen(now)
             return
         self._give_receipts(self._keeper.marks.asked())
-        due = now - self._submitted_at >= self._config.commit_interval_s
-        if self._receiver.staged and self._under_way < 2 and (due or self._many_staged()):
+        self._take()
+        due = self._pace.due(len(self._pending), now) or self._pending_rows >= self._config.commit_rows_max
+        if due and self._under_way < 2:
             self._submit(now)
 
     def confirm(self) -> None:
@@ -253,7 +157,8 @@ class Intake:
 
     def finish(self, now: float) -> None:
         """Commit what was verified, then acknowledge it."""
-        while self._receiver.staged and self._reopen_at is None:
+        while self._reopen_at is None and (self._pending or self._receiver.staged):
+            self._take()
             if self._under_way < 2:
                 self._submit(now)
             self._collect(now, wait=True)
@@ -262,16 +167,19 @@ class Intake:
 
     # -- leaves --------------------------------------------------------------------------
 
-    def _many_staged(self) -> bool:
-        return self._receiver.staged >= BATCHES_PER_CYCLE // 4
+    def _take(self) -> None:
+        while self._receiver.staged and self._pending_rows < self._config.commit_rows_max:
+            taken = self._receiver.take(BATCHES_PER_TAKE, BYTES_PER_TAKE)
+            self._pending += taken
+            self._pending_rows += sum(accepted.header.n for accepted in taken)
 
     def _submit(self, now: float) -> None:
-        accepted = self._receiver.take(BATCHES_PER_CYCLE, BYTES_PER_CYCLE)
-        cycle = self._keeper.ingest.prepare(accepted, now_us())
+        cycle = self._keeper.ingest.prepare(self._pending, now_us())
+        self._pending, self._pending_rows = [], 0
         self.values.update(cycle.samples)
         self.directory.update(cycle.series)
         self._under_way += 1
-        self._submitted_at = now
+        self._pace.committed(now)
         self._writer.submit(cycle)
 
     def _collect(self, now: float, wait: bool = False) -> None:
@@ -310,6 +218,7 @@ class Intake:
     def _fail(self, error: StoreError, now: float) -> None:
         self._log.error("commit-failed", error=str(error), retry_s=self._retry_s)
         self.counters["failures"] += 1
+        self._pending, self._pending_rows = [], 0
         self._receiver.pause(True)
         self._reopen_at = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
@@ -363,8 +272,3 @@ class Intake:
         for receipt, signed in receipts(sound, Mark.BACKED_UP, self._signer, now_us()):
             self._receiver.custody(receipt, signed)
         self._log.info("backed-up", chains=len(sound))
-
-
-def now_us() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
