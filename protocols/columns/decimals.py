@@ -77,7 +77,10 @@ EXCEPTIONS_PER_DIGIT = 20
 """An exception costs about 9 bytes, a decimal digit more 3.3 bits in every row."""
 
 OTHER_RULE_DIGITS = 3
-"""What another rule is taken to cost: another rule means that this one does not fit."""
+"""What another decimal rule is taken to cost: if one fits, the old one does not."""
+
+BITS_DIGITS = 12
+"""What the floats' own bits cost more than a decimal: 5 bytes in every row."""
 
 
 def is_code(codes: Codes, dtype: np.dtype[Any]) -> bool:
@@ -104,9 +107,8 @@ def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Int64s]:
             # A counterexample becomes a probe: it rules out at least the code that failed.
             owners = groups.groups_of(exceptions)
             probes = np.vstack((probes, np.full(len(groups), np.nan, values.dtype)))
-            probes[-1, owners] = np.where(
-                _telling(values[exceptions]), values[exceptions], probes[-1, owners]
-            )
+            telling = _telling(values[exceptions])
+            probes[-1, owners[telling]] = values[exceptions[telling]]
             better = _better(probes, codes, np.bincount(owners, minlength=len(groups)), groups)
             settled |= better == codes
             if settled.all():
@@ -128,6 +130,7 @@ def _better(probes: Floats, codes: Codes, failures: Int64s, groups: Groups) -> C
     fitting[told] = _fitting(probes[:, failed[told]])
     same_rule = fitting // _CODE_UNIT == codes[failed] // _CODE_UNIT
     digits = np.where(same_rule, fitting.astype(np.int64) - codes[failed], OTHER_RULE_DIGITS)
+    digits[fitting == CANDIDATES[probes.dtype][-1][0]] = BITS_DIGITS
     worth = failures[failed] * EXCEPTIONS_PER_DIGIT > groups.counts[failed] * digits
     better = codes.copy()
     better[failed[worth]] = fitting[worth]
