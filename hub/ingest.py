@@ -168,7 +168,7 @@ class Ingest:
         ):
             if custody is Custody.CONFLICT:
                 self._note("receipt-conflict", chain=receipt.chain, next=receipt.next)
-            elif custody is not Custody.STALE:
+            if custody is not Custody.STALE:
                 self.receiver.custody(receipt, signed)
 
     def _refused(self, upstream: str, event: Refused, now: float, now_us: int) -> None:

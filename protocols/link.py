@@ -136,7 +136,7 @@ class SenderLink:
         events: list[SenderEvent] = []
         generation = self._outbox.generation
         if self.sender.open and generation != self._offered:
-            self.sender.offer(self._outbox.offers(), now)
+            events += self.sender.offer(self._outbox.offers(), now)
             self._offered = generation
         self._flush()
         wanted = self.sender.wanted()
@@ -178,6 +178,7 @@ class ReceiverLink:
         allow: Who may connect and whose signatures count; may be replaced by `set_allow`.
         marks: What is durable here.
         any_start: See `Receiver`.
+        custodian: See `Receiver`.
         clock: Monotonic seconds.
 
     Raises:
@@ -192,6 +193,7 @@ class ReceiverLink:
         marks: Marks,
         *,
         any_start: bool,
+        custodian: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allow = allow
@@ -218,7 +220,9 @@ class ReceiverLink:
         self._poller.register(self._zap, zmq.POLLIN)
         self._poller.register(self._router, zmq.POLLIN)
         keys = KeyBook(self._verifier, self._owner)
-        self.receiver = Receiver(identity.id, identity.signing, marks, keys, any_start=any_start)
+        self.receiver = Receiver(
+            identity.id, identity.signing, marks, keys, any_start=any_start, custodian=custodian
+        )
         self.refused_keys = 0
         """Connections refused because their key is on no list."""
 

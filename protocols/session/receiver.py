@@ -120,6 +120,8 @@ class Receiver:
         keys: Whom signatures may belong to.
         any_start: True at a hub, which takes a chain it never saw from where it is
             offered; headquarters must have every chain from its first batch.
+        custodian: At headquarters the wall clock in microseconds: a sender that offers less
+            of a chain than is durable here gets a receipt for just that, if the heads agree.
         credit_batches: Unacknowledged batches granted to a session.
         budget_bytes: Unacknowledged bytes granted to all sessions together.
     """
@@ -132,6 +134,7 @@ class Receiver:
         keys: KeyBook,
         *,
         any_start: bool,
+        custodian: Callable[[], int] | None = None,
         credit_batches: int = 512,
         budget_bytes: int = 256 << 20,
     ) -> None:
@@ -141,6 +144,7 @@ class Receiver:
         self._marks = marks
         self._keys = keys
         self._any_start = any_start
+        self._custodian = custodian
         self._credit_batches = credit_batches
         self._budget_bytes = budget_bytes
         self._paused = False
@@ -331,7 +335,8 @@ class Receiver:
 
     def _on_offers(self, session: _Session, frames: Frames, now: float) -> None:
         answers = []
-        for offer in messages.parse_offers(frames):
+        offers = messages.parse_offers(frames)
+        for offer in offers:
             self._check_right(session, offer.chain)
             if len(session.chains) >= limits.CHAINS_PER_SESSION_MAX:
                 raise IntegrityError(
@@ -352,6 +357,17 @@ class Receiver:
                 signed = self._receipts.get((mark.chain, custody))
                 if signed is not None:
                     self._out.append((session.peer, messages.receipt(signed)))
+        for offer in offers:
+            self._confirm(session, offer)
+
+    def _confirm(self, session: _Session, offer: Offer) -> None:
+        """Sign for exactly what a sender holds, when a receipt for all we hold would tell it nothing."""
+        durable = self._marks.mark(offer.chain)
+        if self._custodian is None or durable is None or not offer.oldest < offer.next < durable[0]:
+            return
+        if self._marks.header_hash(offer.chain, offer.next - 1) == offer.head:
+            receipt = Receipt(offer.chain, offer.next, offer.head, Custody.HEADQUARTERS, self._custodian())
+            self._out.append((session.peer, messages.receipt(sign_record(receipt, self._signer))))
 
     def _answer_offer(self, session: _Session, offer: Offer, now: float) -> Mark:
         position = self._position(offer.chain)

@@ -122,7 +122,8 @@ class _ChainState:
 
     `since` is when the receiver last moved it. `head` is the receiver's last header hash, to be compared once, with the batch that
     follows it; empty when it was compared or is not known. `low`, `high` bound the
-    bisection: headers below `low` are equal, the one at `high` is not. A chain is `stopped`
+    bisection: headers below `low` are equal, the one at `high` is not; `probe` is where to
+    ask first. A chain is `stopped`
     after a fork or a refusal until its owner has cut it back, and `waiting` while the
     receiver wants what we no longer hold.
     """
@@ -137,6 +138,7 @@ class _ChainState:
     head: bytes = b""
     low: int = -1
     high: int = -1
+    probe: int = -1
     asked: int = -1
     flight: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -226,10 +228,11 @@ class Sender:
             self._spoke = now
         return []
 
-    def offer(self, offers: Iterable[Offer], now: float) -> None:
+    def offer(self, offers: Iterable[Offer], now: float) -> list[SenderEvent]:
         """Tell what the outbox holds; only what is new or changed is sent on."""
         if not self.open:
-            return
+            return []
+        events: list[SenderEvent] = []
         news = []
         for offer in offers:
             state = self._chains.get(offer.chain)
@@ -243,11 +246,14 @@ class Sender:
             elif state.offer != offer:
                 if offer.oldest > state.offer.oldest:
                     state.since = now
-                state.offer = offer
+                grown, state.offer = offer.next > state.offer.next, offer
+                if grown and state.answered and offer.next <= state.sent and not state.bisecting:
+                    events += self._suspect(offer.chain, state, offer.next)
                 self._schedule(offer.chain, state)
         if news:
             self._out.extend(messages.offers(news))
             self._spoke = now
+        return events
 
     def wanted(self) -> Wanted | None:
         """What to read next, or `None` when there is nothing to send or no credit for it."""
@@ -265,7 +271,7 @@ class Sender:
                     del ready[chain]
                     continue
                 if state.bisecting:
-                    return Wanted(chain, (state.low + state.high) // 2, 1, 1)
+                    return Wanted(chain, state.probe if state.probe >= 0 else (state.low + state.high) // 2, 1, 1)
                 count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
                 return Wanted(chain, state.sent, count, max(1, min(room_bytes, READ_BYTES_MAX)))
         return None
@@ -280,7 +286,7 @@ class Sender:
             ready.pop(wanted.chain, None)
             return []
         if state.bisecting:
-            state.asked = wanted.seq
+            state.asked, state.probe = wanted.seq, -1
             self._out.append(messages.query(wanted.chain, wanted.seq, header_hash(batches[0].header)))
             return []
         if wanted.seq != state.sent:
@@ -429,8 +435,8 @@ class Sender:
     def _go_on(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
         """The receiver wants `next_`, after a header with hash `head` (empty: not known)."""
         offer = state.offer
-        if next_ > offer.next and self._owns_chains:
-            return self._suspect(chain, state, offer.next)
+        if next_ > offer.next:
+            return self._overtaken(chain, state, next_, head)
         if next_ < offer.oldest:
             state.waiting = True
             return [Behind(chain, next_, offer.oldest)]
@@ -441,6 +447,13 @@ class Sender:
         state.head = head if 0 < next_ < offer.next else b""
         self._schedule(chain, state)
         return []
+
+    def _overtaken(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
+        """The receiver is ahead of us: fine at a hub if another one delivered the same, else a fork."""
+        state.sent, state.head = next_, head
+        if not self._owns_chains and state.offer.oldest == state.offer.next:
+            return []
+        return self._suspect(chain, state, state.offer.next)
 
     def _ask(self, state: _ChainState, now: float) -> None:
         """Offer a chain again, because what the receiver said of it does not hold any more."""
@@ -458,13 +471,16 @@ class Sender:
         """Headers differ somewhere below `end`, or the receiver has more than we: find out where."""
         self._forget_flight(state, 0)
         state.low, state.high, state.asked = state.offer.oldest, end, -1
+        state.probe = end - 1 if end > state.offer.oldest else -1
         return self._bisect(chain, state)
 
     def _bisect(self, chain: Chain, state: _ChainState) -> list[SenderEvent]:
         if state.low < state.high:
             self._schedule(chain, state)
             return []
-        seq, state.low, state.high = state.high, -1, -1
+        seq, state.low, state.high, state.probe = state.high, -1, -1, -1
+        if seq == state.offer.next < state.sent and not self._owns_chains:
+            return []  # all we hold is equal: another hub has delivered that and more
         self._stop(chain, state)
         return [Forked(chain, seq)]
 

@@ -126,7 +126,7 @@ class Uplink:
                 return
             if self.sender.open and self._offered != self._outbox.generation:
                 self._offered = self._outbox.generation
-                self.sender.offer(self._outbox.offers(), now)
+                self._dispatch(self.sender.offer(self._outbox.offers(), now))
             wanted = self.sender.wanted()
             if wanted is not None:
                 self._dispatch(self.sender.supply(wanted, self._outbox.read(*wanted), now))
@@ -394,7 +394,9 @@ class Headquarters(ReceivingNode):
         self.ingest = Ingest(self.tables, self.archive, lambda gateway: "site")
         self.ingest.recover(self.kernel.wall_us)
         self.marks = LakeMarks(self.tables)
-        self.receiver = Receiver("hq", self.key, self.marks, self.group.key_book(), any_start=False)
+        self.receiver = Receiver(
+            "hq", self.key, self.marks, self.group.key_book(), any_start=False, custodian=lambda: self.kernel.wall_us
+        )
         self.every(0.5, self._commit)
         self.every(2.0, self._give_receipts_again)
 
