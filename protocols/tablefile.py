@@ -14,7 +14,6 @@ import datetime
 import io
 import math
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,6 +172,8 @@ def _read_xlsx(path: Path, file: str) -> TableText:
 
 def _check_zip(path: Path, file: str) -> None:
     """A workbook is a zip file: refuse what is none, and what would fill the memory when unpacked."""
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
