@@ -75,7 +75,6 @@ class LakeKeeper:
         Raises:
             StoreError: It cannot be read or finished.
         """
-        self.archive.close()
         self.open()
         self.marks.replace(self.lake)
 

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
-from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +37,6 @@ class SegmentArchive:
         self._folder = folder
         self._quarantine = quarantine
         self._clock_ms = clock_ms
-        self._segment: FileIO | None = None
-        self._date = ""
         self._name = ""
         self._offset = 0
 
@@ -52,16 +49,19 @@ class SegmentArchive:
         if not payloads:
             return []
         try:
-            segment = self._current()
+            self._choose()
             references = []
+            at = self._offset
             for payload in payloads:
-                references.append(Reference(self._name, self._offset))
-                self._offset += len(payload)
-            segment.write(b"".join(payloads))
-            os.fdatasync(segment.fileno())
+                references.append(Reference(self._name, at))
+                at += len(payload)
+            with (self._folder / self._name).open("ab", buffering=0) as segment:
+                segment.write(b"".join(payloads))
+                os.fdatasync(segment.fileno())
         except OSError as error:
-            self.close()
+            self._name = ""  # what it holds is not known now: the next payload begins another
             raise StoreError(f"expected to write the archive in {self._folder}: {error.strerror}") from error
+        self._offset = at
         return references
 
     def read(self, reference: Reference, size: int) -> bytes | None:
@@ -90,22 +90,14 @@ class SegmentArchive:
             shutil.rmtree(self._folder / date)
         return expired
 
-    def close(self) -> None:
-        """Close the open segment; the next payload begins another."""
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-
-    def _current(self) -> FileIO:
-        """The segment to append to; a new one after a start, a full one, or midnight."""
+    def _choose(self) -> None:
+        """Go on in the same segment, but for a start, a full one, and midnight."""
         date = str(np.datetime64(self._clock_ms(), "ms").astype("datetime64[D]"))
-        if self._segment is not None and (date != self._date or self._offset >= SEGMENT_BYTES_MAX):
-            self.close()
-        if self._segment is None:
-            folder = self._folder / date
-            disk.make_folder(folder)
-            self._date, self._offset = date, 0
-            self._name = f"{date}/{self._clock_ms()}-{secrets.token_hex(4)}.segment"
-            self._segment = FileIO(self._folder / self._name, "xb")
-            disk.sync(folder)
-        return self._segment
+        if self._name.startswith(date) and self._offset < SEGMENT_BYTES_MAX:
+            return
+        folder = self._folder / date
+        disk.make_folder(folder)
+        self._name = f"{date}/{self._clock_ms()}-{secrets.token_hex(4)}.segment"
+        self._offset = 0
+        (self._folder / self._name).touch(exist_ok=False)
+        disk.sync(folder)

@@ -101,20 +101,28 @@ class DeltaLog:
         folder: The table.
         schema: Its columns, partition columns included.
         partitions: Names of the partition columns.
+        ranges: Columns whose lowest and highest values are logged.
         retention_ms: How long removed files and old log files stay for readers of older versions.
 
     Raises:
         StoreDamagedError: The log that is there cannot be read.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, partitions: Sequence[str], retention_ms: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        partitions: Sequence[str],
+        ranges: Sequence[str],
+        retention_ms: int,
+    ) -> None:
         self.folder = folder
         self.schema = schema
         self._retention_ms = retention_ms
         self._lock = threading.Lock()
         self._log = folder / LOG
         if not (self._log / _commit_name(0)).exists() and not (self._log / "_last_checkpoint").exists():
-            self._create(partitions)
+            self._create(partitions, ranges)
         self._state = replay(self._log)
         self._checkpointed = self._state.version
 
@@ -255,7 +263,7 @@ class DeltaLog:
             if old and path.stat().st_mtime * 1000 + self._retention_ms < now_ms:
                 path.unlink()
 
-    def _create(self, partitions: Sequence[str]) -> None:
+    def _create(self, partitions: Sequence[str], ranges: Sequence[str]) -> None:
         disk.make_folder(self.folder)
         retention = f"interval {max(1, self._retention_ms // 60_000)} minutes"
         DeltaTable.create(
@@ -266,6 +274,8 @@ class DeltaLog:
                 "delta.logRetentionDuration": retention,
                 "delta.deletedFileRetentionDuration": retention,
                 "delta.enableExpiredLogCleanup": "false",
+                # Without this, delta-rs takes columns without ranges for columns without rows.
+                "delta.dataSkippingStatsColumns": ",".join(ranges),
             },
         )
         disk.sync(self._log / _commit_name(0))

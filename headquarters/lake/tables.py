@@ -49,7 +49,7 @@ class LakeTable:
         self.table = table
         self.folder = lake / table.name
         self.clock_ms = clock_ms
-        self.log = DeltaLog(self.folder, table.schema, table.partitions.names, retention_ms)
+        self.log = DeltaLog(self.folder, table.schema, table.partitions.names, table.ranges, retention_ms)
 
     def mark(self, chain: Chain) -> int | None:
         """The last sequence held of a chain."""
