@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from dataclasses import dataclass, field
@@ -215,7 +216,7 @@ def test_no_point_is_silent_for_longer_than_its_bound(samples: list[Sample], mod
 @given(histories(), modes)
 def test_every_change_of_quality_is_kept(samples: list[Sample], mode: Report) -> None:
     kept = {s.time for s in run(Processor([point(mode)]), samples)}
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in itertools.pairwise(samples):
         if before.quality != after.quality:
             assert after.time in kept
 
