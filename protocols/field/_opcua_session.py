@@ -146,10 +146,7 @@ class Session:
     async def close(self) -> None:
         """Log out if the server still listens; never raises, never waits long."""
         self.give_up("closed")
-        if self._publisher is not None:
-            self._publisher.cancel()
-            await asyncio.gather(self._publisher, return_exceptions=True)
-            self._publisher = None
+        await self._end_publishing()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 await self.client.disconnect()
@@ -278,9 +275,17 @@ class Session:
         return [(_code(result.StatusCode), int(result.RevisedQueueSize)) for result in response.Results]
 
     async def unsubscribe(self, subscription: int) -> None:
-        """End a subscription."""
+        """End a subscription; with the last one, the Publish requests that would have nothing to say."""
         self._listeners.pop(subscription, None)
+        if not self._listeners:
+            await self._end_publishing()
         await self._rpc.delete_subscriptions([subscription])
+
+    async def _end_publishing(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.cancel()
+            await asyncio.gather(publisher, return_exceptions=True)
 
     async def _publish(self) -> None:
         """Keep Publish requests at the server and hand out what they bring, in order."""

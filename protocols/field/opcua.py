@@ -226,7 +226,7 @@ class OpcUaDriver:
         Raises:
             DeviceError: It failed; the driver goes on trying.
         """
-        if self._status.state is DriverState.CLOSED:
+        if self._is_closed():
             raise DeviceError(f"{self._endpoint}: the driver is closed")
         if self._first is None:
             self._status.state = DriverState.CONNECTING
@@ -246,7 +246,8 @@ class OpcUaDriver:
         backoff = Backoff(
             settings.number("reconnect_first_s"), settings.number("reconnect_longest_s"), self._context.random
         )
-        while True:
+        # The flag counts, too: inside the library a cancellation may be swallowed.
+        while not self._is_closed():
             try:
                 session = await self._open()
             except Exception as error:  # the library raises anything for a server that is none
@@ -256,6 +257,9 @@ class OpcUaDriver:
                 backoff.reset()
                 await self._serve(session)
             await asyncio.sleep(backoff.next_s())
+
+    def _is_closed(self) -> bool:
+        return self._status.state is DriverState.CLOSED
 
     def _attempted(self) -> None:
         if self._first is not None and not self._first.done():
@@ -272,6 +276,9 @@ class OpcUaDriver:
     async def _serve(self, session: Session) -> None:
         """Use a session until it is lost."""
         status = self._status
+        if self._is_closed():
+            await session.close()
+            return
         self._session = session
         status.state = DriverState.CONNECTED
         status.connects += 1
@@ -289,6 +296,8 @@ class OpcUaDriver:
             for subscription in self._subscriptions:
                 subscription.stop(why)
             await session.close()
+        if self._is_closed():
+            return
         status.disconnects += 1
         status.last_error = why
         status.state = DriverState.LOST
@@ -319,12 +328,14 @@ class OpcUaDriver:
 
     async def close(self) -> None:
         """End subscriptions and session."""
-        if self._status.state is DriverState.CLOSED:
+        if self._is_closed():
             return
         self._status.state = DriverState.CLOSED
         self._status.connected_since_us = None
         for subscription in list(self._subscriptions):
             await subscription.close()
+        if self._session is not None:
+            self._session.give_up("closed")
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -349,7 +360,7 @@ class OpcUaDriver:
         session, values = self._session, list[wire.Values]()
         if session is None:
             self._status.refused_fast += group.requests
-            if self._keeper is None or self._status.state is DriverState.CLOSED:
+            if self._keeper is None or self._is_closed():
                 missing[:] = BAD_NOT_CONNECTED
         elif self._breaker.allows(self._context.monotonic()):
             values = await self._values(session, group, missing)
