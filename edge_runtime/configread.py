@@ -37,7 +37,7 @@ from protocols.points import Point, to_definition
 from protocols.pointtable import PointTable, read_points
 from protocols.records import pack_definitions
 from protocols.tablefile import read_table
-from protocols.tomlfile import Path_, Table, TomlFile
+from protocols.tomlfile import KeyPath, Table, TomlFile
 
 CONFIG_MISSING = "the configuration; make one with: catchment-edge init --home DIR --id NAME"
 POINTS_MISSING = "the point table; write one, or use: catchment-edge points import FILE"
@@ -212,7 +212,7 @@ class _Reader:
         classes: dict[str, ScanClass] = {}
         for name, table in self._named_tables("scan"):
             self.scan_names.append(name)
-            path: Path_ = ("scan", name)
+            path: KeyPath = ("scan", name)
             values = self._file.settings(path, table, settings.SCAN)
             period_ms = self._whole_ms((*path, "period_s"), values["period_s"])
             phase_ms = self._whole_ms((*path, "phase_s"), values["phase_s"])
@@ -222,7 +222,7 @@ class _Reader:
             classes[name] = ScanClass(name, period_ms * 1000, phase_ms * 1000)
         return classes
 
-    def _whole_ms(self, path: Path_, value: SettingValue) -> int:
+    def _whole_ms(self, path: KeyPath, value: SettingValue) -> int:
         """Seconds as whole milliseconds; 0 for a value that was already refused."""
         if not isinstance(value, float):
             return 0
@@ -235,7 +235,7 @@ class _Reader:
         devices: dict[str, DeviceConfig] = {}
         for name, table in self._named_tables("device"):
             self.addresses[name] = None
-            path: Path_ = ("device", name)
+            path: KeyPath = ("device", name)
             driver = table.get("driver")
             kind = self._driver(path, driver)
             if kind is None:
@@ -246,7 +246,7 @@ class _Reader:
             devices[name] = DeviceConfig(name, str(driver), own)
         return devices
 
-    def _driver(self, path: Path_, driver: object) -> DriverType | None:
+    def _driver(self, path: KeyPath, driver: object) -> DriverType | None:
         if not isinstance(driver, str):
             shown = "" if driver is None else driver
             self._file.problem((*path, "driver"), shown, "one of " + ", ".join(registry.names()))
@@ -264,7 +264,7 @@ class _Reader:
         found: list[UpstreamConfig] = []
         seen: dict[str, int] = {}
         for index, table in enumerate(self._file.tables("upstream")):
-            path: Path_ = ("upstream", index)
+            path: KeyPath = ("upstream", index)
             values = self._file.settings(path, table, settings.UPSTREAM)
             self._check_node(path, values)
             address, link = values["address"], values["link"]
@@ -283,7 +283,7 @@ class _Reader:
                 found.append(UpstreamConfig(str(values["id"]), str(address), str(link).encode(), signing))
         return tuple(found)
 
-    def _check_node(self, path: Path_, values: Mapping[str, SettingValue]) -> None:
+    def _check_node(self, path: KeyPath, values: Mapping[str, SettingValue]) -> None:
         id_, signing = values["id"], values["signing"]
         if isinstance(id_, str) and not is_name(id_):
             self._file.problem((*path, "id"), id_, "the id in its identity.toml, such as 'hub-east'")

@@ -14,6 +14,9 @@ STATUS = Path("data/status.json")
 FRESH_S = 5.0
 """The gateway rewrites its status every second; five missed times, and it is not running."""
 
+_DATES_FROM_US = 10**15
+"""Microseconds from here on (September 2001) are a date and not a duration."""
+
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
@@ -87,17 +90,26 @@ def _outline(value: Mapping[str, Any], indent: str) -> Iterator[str]:
         elif isinstance(entry, list) and entry and all(isinstance(item, Mapping) for item in entry):
             yield f"{indent}{key}"
             for item in entry:
-                line = ", ".join(f"{name} {_plain(part)}" for name, part in item.items())
-                yield f"{indent}  {line}"
+                yield f"{indent}  {_summary(item)}"
         else:
-            yield f"{indent}{str(key).ljust(width)}  {_plain(entry)}"
+            yield f"{indent}{str(key).ljust(width)}  {_plain(str(key), entry)}"
 
 
-def _plain(value: object) -> str:
+def _summary(item: Mapping[str, Any]) -> str:
+    """One line; counters at zero and empty texts say nothing and are left out."""
+    return ", ".join(
+        f"{name} {_plain(name, part)}" for name, part in item.items() if part not in (0, "", None)
+    )
+
+
+def _plain(name: str, value: object) -> str:
+    """A value as people read it; the unit is at the end of its name."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
-    if value is None or value in ({}, []):
+        if name.endswith("_us") and value >= _DATES_FROM_US:
+            return iso_time(value / 1e6)
+        return str(value) if name == "pid" else f"{value:,}"
+    if value is None or value in ("", {}, []):
         return "-"
     return str(value)

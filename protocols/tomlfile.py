@@ -22,7 +22,7 @@ from protocols.errors import InputError, Problem
 from protocols.field.settings import Setting, SettingValue, validate
 from protocols.textfile import read_text
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 Table = Mapping[str, Any]
 
 VALUE_CHARS_MAX = 80
@@ -48,7 +48,7 @@ class TomlFile:
         self._lines = _lines_of(text)
         self._refuse_huge((), self.document)
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: KeyPath) -> str:
         """Where something is: `"line 7, [device.plc1] port"`."""
         line = None
         for end in range(len(path), 0, -1):
@@ -58,11 +58,11 @@ class TomlFile:
         named = _named(path)
         return f"line {line}, {named}" if line is not None else named
 
-    def problem(self, path: Path_, value: object, expected: str) -> None:
+    def problem(self, path: KeyPath, value: object, expected: str) -> None:
         """Note a fault."""
         self.problems.append(Problem(self.file, self.place(path), shown(value), expected))
 
-    def table(self, path: Path_, parent: Table, required: bool = False) -> Table:
+    def table(self, path: KeyPath, parent: Table, required: bool = False) -> Table:
         """The table at the last name of `path` in its parent; empty when it is absent or wrong."""
         name = path[-1]
         assert isinstance(name, str)
@@ -89,14 +89,14 @@ class TomlFile:
             self.problem((name,), value, f"tables written as [[{name}]]")
         return [entry for entry in value if isinstance(entry, dict)]
 
-    def known(self, path: Path_, table: Table, names: Collection[str]) -> None:
+    def known(self, path: KeyPath, table: Table, names: Collection[str]) -> None:
         """Note every key that is none of `names`, with the nearest of them."""
         for key in table:
             if key not in names:
                 what = "a known setting" if path else "a known table or setting"
                 self.problem((*path, key), table[key], f"{what}; {suggest(key, names)}")
 
-    def settings(self, path: Path_, table: Table, schema: Sequence[Setting]) -> dict[str, SettingValue]:
+    def settings(self, path: KeyPath, table: Table, schema: Sequence[Setting]) -> dict[str, SettingValue]:
         """The settings of a table, complete; what is wrong is noted and replaced by its default."""
         self.note(path, table, validate(schema, table, self.file, "")[1])
         complete: dict[str, SettingValue] = {}
@@ -105,7 +105,7 @@ class TomlFile:
             complete[setting.name] = value if right else setting.default
         return complete
 
-    def note(self, path: Path_, table: Table, problems: Sequence[Problem]) -> None:
+    def note(self, path: KeyPath, table: Table, problems: Sequence[Problem]) -> None:
         """Note problems that `settings.validate` found in a table, with their lines."""
         for problem in problems:
             key = problem.place.strip()
@@ -114,7 +114,7 @@ class TomlFile:
             value = "(secret)" if secret else shown(table.get(key, ""))
             self.problems.append(Problem(self.file, self.place((*path, key)), value, problem.expected))
 
-    def _refuse_huge(self, path: Path_, value: object) -> None:
+    def _refuse_huge(self, path: KeyPath, value: object) -> None:
         """Note whole numbers that TOML does not promise (64 bits) and put 0 in their place."""
         if isinstance(value, (dict, list)):
             entries = list(value.items() if isinstance(value, dict) else enumerate(value))
@@ -223,7 +223,7 @@ def _remedy(source: str, reason: str) -> str:
     return 'write key = value lines under [table] headings, texts in "quotes"'
 
 
-def _named(path: Path_) -> str:
+def _named(path: KeyPath) -> str:
     """Write a path as an operator would.
 
     >>> _named(("device", "plc1", "port")), _named(("upstream", 0, "link"))
@@ -244,12 +244,12 @@ _SKIP = re.compile(
 )
 
 
-def _lines_of(text: str) -> dict[Path_, int]:
+def _lines_of(text: str) -> dict[KeyPath, int]:
     """The line of every table and key outside inline tables. The text must be TOML."""
     text = text.replace("\r\n", "\n")
-    found: dict[Path_, int] = {}
-    counts: dict[Path_, int] = {}
-    table: Path_ = ()
+    found: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    table: KeyPath = ()
     position, line = 0, 1
     while position < len(text):
         start = position
@@ -281,7 +281,7 @@ def _line_end(text: str, position: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _key_at(text: str, position: int) -> tuple[Path_, int]:
+def _key_at(text: str, position: int) -> tuple[KeyPath, int]:
     names: list[str | int] = []
     while (match := _KEY.match(text, position)) is not None:
         names.append(next(group for group in match.groups() if group is not None))
@@ -292,9 +292,9 @@ def _key_at(text: str, position: int) -> tuple[Path_, int]:
     return tuple(names), position
 
 
-def _resolve(names: Path_, counts: Mapping[Path_, int]) -> Path_:
+def _resolve(names: KeyPath, counts: Mapping[KeyPath, int]) -> KeyPath:
     """Table names with the index of the last entry wherever they pass through a `[[table]]`."""
-    path: Path_ = ()
+    path: KeyPath = ()
     for index, name in enumerate(names):
         path = (*path, name)
         if path in counts and index < len(names) - 1:

@@ -383,6 +383,26 @@ def test_status_says_since_when_the_gateway_is_not_running(
     assert json.loads(capsys.readouterr().out)["running"] is False
 
 
+def test_a_status_is_laid_out_for_people() -> None:
+    status = {
+        "state": "running", "pid": 12345, "site": "", "points": 1000,
+        "devices": [{"device": "plc1", "connected_since_us": 1_700_000_000_000_000, "timeouts": 0, "requests": 4096}],
+        "ledger": {"dropped": {}, "balanced": True},
+    }  # fmt: skip
+    assert list(StatusView(Path(), status, 100.0, 100.5).lines()) == [
+        "running; status of 0.5 s ago",
+        "  state    running",
+        "  pid      12345",
+        "  site     -",
+        "  points   1,000",
+        "  devices",
+        "    device plc1, connected_since_us 2023-11-14T22:13:20.000Z, requests 4,096",
+        "  ledger",
+        "    dropped   -",
+        "    balanced  yes",
+    ]
+
+
 def test_a_gateway_that_said_it_stopped_is_not_running() -> None:
     assert not StatusView(Path(), {"state": "stopped"}, 100.0, 100.5).running
     assert StatusView(Path(), {"state": "running"}, 100.0, 104.9).running
