@@ -263,13 +263,15 @@ class ReceiverLink:
         self.close()
 
     def _receive(self) -> None:
+        receive = self._router.recv
         for _ in range(MESSAGES_PER_STEP):
             try:
-                parts = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+                peer = receive(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            link = str(parts[-1].get("User-Id"))  # what `_authenticate` answered for this connection
-            peer, *frames = [part.bytes for part in parts]
+            kind = receive(copy=False)  # one frame object a message: it alone knows whose key was proved
+            link = str(kind.get("User-Id"))  # what `_authenticate` answered for this connection
+            frames = [kind.bytes, *(self._router.recv_multipart() if kind.more else ())]
             identity = self._allow.by_link(link.encode())
             if identity is not None:
                 self.receiver.receive(peer, identity.id, identity.role, frames, self._clock())
