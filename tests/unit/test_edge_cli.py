@@ -386,7 +386,9 @@ def test_status_says_since_when_the_gateway_is_not_running(
 def test_a_status_is_laid_out_for_people() -> None:
     status = {
         "state": "running", "pid": 12345, "site": "", "points": 1000,
-        "devices": [{"device": "plc1", "connected_since_us": 1_700_000_000_000_000, "timeouts": 0, "requests": 4096}],
+        "devices": [
+            {"device": "plc1", "connected_since_us": 1_700_000_000_000_000, "timeouts": 0, "requests": 4096}
+        ],
         "ledger": {"dropped": {}, "balanced": True},
     }  # fmt: skip
     assert list(StatusView(Path(), status, 100.0, 100.5).lines()) == [
