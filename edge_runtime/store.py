@@ -43,7 +43,7 @@ _PRAGMAS = (
     f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}",
     "pragma journal_size_limit = 33554432",
     "pragma secure_delete = off",  # Debian compiles it in; zeroing freed pages doubles what a trim writes
-    "pragma cache_size = -2000",
+    "pragma cache_size = -400",
     "pragma busy_timeout = 10000",
 )
 
