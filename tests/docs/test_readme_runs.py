@@ -1,0 +1,57 @@
+"""What the README tells to type works, in small."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from tests.docs.tracked import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMISED = {
+    "samples_collected", "lake_rows", "lost", "duplicated", "gaps", "bytes_per_sample", "values_per_s",
+    "p99_lake_latency_s", "lake_path",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", [[], ["--two-level"]], ids=["three levels", "two levels"])
+def test_the_demo_loses_and_doubles_nothing(way: list[str], tmp_path: Path) -> None:
+    arguments = ["--duration", "6", "--points", "60", "--json", "--keep", str(tmp_path / "kept"), *way]
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.demo", *arguments],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told.keys() >= PROMISED
+    assert (told["lost"], told["duplicated"]) == (0, 0)
+    assert told["lake_rows"] == told["samples_collected"] > 60 * 4
+    assert DeltaTable(told["lake_path"]).version() > 0
+
+
+def test_the_demo_takes_the_options_that_the_readme_names() -> None:
+    help_text = _output([sys.executable, "-m", "scripts.demo", "--help"])
+    named = re.findall(r"`(--[a-z-]+)", README)
+    assert named
+    assert not [option for option in named if option not in help_text]
+
+
+@pytest.mark.parametrize(
+    "program", sorted(set(re.findall(r"^(catchment-\w+) --help$", README, re.MULTILINE)))
+)
+def test_a_program_of_the_readme_tells_its_commands(program: str) -> None:
+    assert "run" in _output([str(Path(sys.executable).parent / program), "--help"])
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
