@@ -17,6 +17,9 @@ SITE = "demo-plant"
 DEVICE = "plant"
 SCAN_CLASS = "normal"
 
+PUBLISHING_SHARE = 0.2
+"""The plant changes half a period before a scan instant: sent five times a period, it is there in time."""
+
 _GATEWAY = """\
 [gateway]
 id = "{id}"
@@ -94,7 +97,8 @@ def _gateway_toml(settings: Settings, name: str, protocol: Protocol, plant: dict
     if protocol is Protocol.MODBUS:
         driver = f'driver = "modbus-tcp"\nhost = "{plant["host"]}"\nport = {plant["port"]}'
     else:
-        driver = f'driver = "opcua"\nendpoint = "{plant["endpoint"]}"'
+        publishing_ms = max(10, round(settings.period_s * 1000 * PUBLISHING_SHARE))
+        driver = f'driver = "opcua"\nendpoint = "{plant["endpoint"]}"\npublishing_ms = {publishing_ms}'
     return _GATEWAY.format(
         id=name,
         site=SITE,

@@ -1,6 +1,6 @@
 """The live view: a table that redraws itself, or a line now and then where there is no terminal.
 
->>> print(*table(12.0, {"gw-a": GATEWAY_EXAMPLE, "hub": {}}), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+>>> print(*table(12.0, readings({"gw-a": GATEWAY_EXAMPLE, "hub": {}})), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
    12.0 s    values/s  backlog  lag s  B/sample  ledger
   gw-a          500.0        2    1.5      2.20  collected 6,000 = in batches 5,500 + journalled 500
   hub               -        -      -         -  down
@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 LINE_EVERY_S = 5.0
@@ -36,6 +37,7 @@ class Reading(NamedTuple):
         lag_s: Age of the oldest of them; at headquarters, from sample to durable lake (p99).
         bytes_per_sample: What crosses the link.
         ledger: Its account, in words.
+        rows: Rows committed to the lake, for headquarters: its rate is ours to find.
     """
 
     node: str
@@ -44,6 +46,27 @@ class Reading(NamedTuple):
     lag_s: float | None = None
     bytes_per_sample: float | None = None
     ledger: str = "down"
+    rows: int | None = None
+
+
+class Rate:
+    """The mean rate of a counter over the last few seconds.
+
+    >>> rate = Rate()
+    >>> [rate.update(count, now) for now, count in ((0.0, 0), (1.0, 500), (2.0, 1500))]
+    [None, 500.0, 750.0]
+    """
+
+    def __init__(self, over: int = 10) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=over + 1)
+
+    def update(self, count: int, now_s: float) -> float | None:
+        """Count at `now_s`; a counter that went back began anew."""
+        if self._seen and count < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now_s, count))
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (last_s - first_s) if last_s > first_s else None
 
 
 class View:
@@ -58,19 +81,26 @@ class View:
         self._live = output.isatty()
         self._drawn = 0
         self._next_line_s = 0.0
+        self._rows = Rate()
 
     def show(self, elapsed_s: float, statuses: Statuses, news: str = "") -> None:
         """Draw the state after `elapsed_s` seconds; `news` is said at once, once."""
+        found = [self._with_rate(each, elapsed_s) for each in readings(statuses)]
         if self._live:
-            self._redraw(table(elapsed_s, statuses), news)
+            self._redraw(table(elapsed_s, found), news)
         elif news or elapsed_s >= self._next_line_s:
             self._next_line_s = elapsed_s + LINE_EVERY_S
-            self._write([line(elapsed_s, statuses) + (f"  {news}" if news else "")])
+            self._write([line(elapsed_s, found) + (f"  {news}" if news else "")])
 
     def say(self, text: str) -> None:
         """Write lines below what was drawn."""
         self._drawn = 0
         self._write([text])
+
+    def _with_rate(self, reading: Reading, elapsed_s: float) -> Reading:
+        if reading.rows is None:
+            return reading
+        return reading._replace(values_per_s=self._rows.update(reading.rows, elapsed_s))
 
     def _redraw(self, lines: Sequence[str], news: str) -> None:
         up = _UP.format(self._drawn) if self._drawn else ""
@@ -96,10 +126,10 @@ def readings(statuses: Statuses) -> Iterator[Reading]:
             yield _headquarters(node, status)
 
 
-def table(elapsed_s: float, statuses: Statuses) -> list[str]:
+def table(elapsed_s: float, found: Iterable[Reading]) -> list[str]:
     """The live table: a heading, and a line for each node."""
     lines = [f"{elapsed_s:7.1f} s    values/s  backlog  lag s  B/sample  ledger"]
-    for each in readings(statuses):
+    for each in found:
         numbers = (
             _number(each.values_per_s, 10, ",.1f"),
             _number(each.backlog, 7, ",d"),
@@ -110,10 +140,10 @@ def table(elapsed_s: float, statuses: Statuses) -> list[str]:
     return lines
 
 
-def line(elapsed_s: float, statuses: Statuses) -> str:
+def line(elapsed_s: float, found: Iterable[Reading]) -> str:
     """The same in one line, for logs."""
     parts = []
-    for each in readings(statuses):
+    for each in found:
         rate, backlog = _number(each.values_per_s, 0, ",.0f"), _number(each.backlog, 0, ",d")
         parts.append(f"{each.node} {rate}/s backlog {backlog} lag {_number(each.lag_s, 0, '.1f')} s")
     return f"{elapsed_s:7.1f} s  " + " | ".join(parts)
@@ -140,9 +170,9 @@ def _hub(node: str, status: Mapping[str, Any]) -> Reading:
 
 
 def _headquarters(node: str, status: Mapping[str, Any]) -> Reading:
-    rows = next((t["rows"] for name, t in status["tables"].items() if name == "samples"), 0)
+    rows = status["tables"]["samples"]["rows"]
     words = f"in the lake {rows:,} in {status['commits']:,} commits"
-    return Reading(node, lag_s=status["lake_latency_p99_s"], ledger=words)
+    return Reading(node, lag_s=status["lake_latency_p99_s"], ledger=words, rows=rows)
 
 
 def _number(value: float | None, width: int, style: str) -> str:
