@@ -120,12 +120,12 @@ class _State(Enum):
 class _ChainState:
     """One chain as this session sees it.
 
-    `since` is when the receiver last moved it. `head` is the receiver's last header hash, to be compared once, with the batch that
-    follows it; empty when it was compared or is not known. `low`, `high` bound the
-    bisection: headers below `low` are equal, the one at `high` is not; `probe` is where to
-    ask first. A chain is `stopped`
-    after a fork or a refusal until its owner has cut it back, and `waiting` while the
-    receiver wants what we no longer hold.
+    `since` is when the receiver last moved it. `head` is the receiver's last header hash,
+    to be compared once, with the batch that follows it; empty when it was compared or is not
+    known. `low`, `high` bound the bisection: headers below `low` are equal, the one at `high`
+    is not; `probe` is where to ask first. A chain is `stopped` after a fork or a refusal
+    until its owner has cut it back, and `waiting` while the receiver wants what we no longer
+    hold.
     """
 
     offer: Offer
@@ -271,7 +271,9 @@ class Sender:
                     del ready[chain]
                     continue
                 if state.bisecting:
-                    return Wanted(chain, state.probe if state.probe >= 0 else (state.low + state.high) // 2, 1, 1)
+                    return Wanted(
+                        chain, state.probe if state.probe >= 0 else (state.low + state.high) // 2, 1, 1
+                    )
                 count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
                 return Wanted(chain, state.sent, count, max(1, min(room_bytes, READ_BYTES_MAX)))
         return None
