@@ -39,9 +39,7 @@ def inflate(payload: bytes, bytes_max: int) -> bytes:
     if frame.content_size > bytes_max:
         raise LimitError(f"expected at most {bytes_max} bytes of content, frame claims {frame.content_size}")
     if frame.window_size > max(bytes_max, WINDOW_MIN):
-        raise LimitError(
-            f"expected a window within {bytes_max} bytes, frame asks for {frame.window_size}"
-        )
+        raise LimitError(f"expected a window within {bytes_max} bytes, frame asks for {frame.window_size}")
     try:
         # One for each call: a decompressor must not be shared by threads, and costs 10 us.
         return zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
