@@ -395,7 +395,12 @@ class Headquarters(ReceivingNode):
         self.ingest.recover(self.kernel.wall_us)
         self.marks = LakeMarks(self.tables)
         self.receiver = Receiver(
-            "hq", self.key, self.marks, self.group.key_book(), any_start=False, custodian=lambda: self.kernel.wall_us
+            "hq",
+            self.key,
+            self.marks,
+            self.group.key_book(),
+            any_start=False,
+            custodian=lambda: self.kernel.wall_us,
         )
         self.every(0.5, self._commit)
         self.every(2.0, self._give_receipts_again)
