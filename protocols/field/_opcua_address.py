@@ -4,8 +4,8 @@ Node id, in the notation of Part 6, 5.3.1.10: `ns=2;s=Boiler.T1`, `i=2258`, `ns=
 `ns=3;b=<base64>`, or `nsu=urn:plant;s=Boiler.T1` where the index may change.
 
 Path from the Objects folder, in the notation of Part 4, A.2, hierarchical references only:
-`/2:Boiler/2:T1`. A name without an index is of namespace 0; `&` keeps the character
-after it from ending a name.
+`/2:Boiler/2:T1`. A name without an index is of namespace 0; `&` before a `/`, `:` or `&`
+makes it part of a name.
 
 >>> parse("ns=2;s=Boiler.T1")
 NodeName(namespace=2, uri='', kind='s', identifier='Boiler.T1')
@@ -45,7 +45,7 @@ class BrowsePath(NamedTuple):
 
 
 _NODE = re.compile(r"(?:ns=(?P<ns>[0-9]{1,5});|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<id>.+)", re.DOTALL)
-_STEP = re.compile(r"(?:(?P<ns>[0-9]{1,5}):)?(?P<name>.+)", re.DOTALL)
+_STEP = re.compile(r"(?:(?P<ns>[0-9]{1,5}):)?(?P<name>(?:[^&:]|&.)+)", re.DOTALL)
 _SPLIT = re.compile(r"((?:[^&/]|&.)+)", re.DOTALL)
 _EXPECTED = "a node id such as 'ns=2;s=Boiler.T1', or a path of browse names such as '/2:Boiler/2:T1'"
 

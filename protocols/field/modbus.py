@@ -294,7 +294,7 @@ class ModbusTcp:
         """Settings that are right alone and wrong together: name, and what was expected."""
         wrong = []
         try:
-            b"".decode(settings.text("text_encoding"))
+            "x".encode(settings.text("text_encoding"))
         except (LookupError, UnicodeError):
             wrong.append(("text_encoding", "an encoding that Python knows, such as utf-8 or gbk"))
         if settings.number("reconnect_longest_s") < settings.number("reconnect_first_s"):
