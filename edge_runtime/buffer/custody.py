@@ -322,6 +322,8 @@ def refused(store: Store, chains: Chains, declare: Declare, refusal: Refusal, si
         return Verdict.KEY
     if refusal.reason is RefusalReason.FORK:
         return Verdict.FORKED if forked(store, chains, refusal.chain, refusal.seq) else Verdict.NOT_OURS
+    if refusal.reason is RefusalReason.PAYLOAD and whole and batch.is_tombstone:
+        return Verdict.BURIED  # it was refused before; the refusal is repeated after a restore, say
     with store.transaction():
         if not whole:
             verdict = Verdict.CAST_OUT
@@ -330,7 +332,7 @@ def refused(store: Store, chains: Chains, declare: Declare, refusal: Refusal, si
         elif not chains.signature_holds(batch):
             chains.sign_again(row, refusal.seq, batch)
             return Verdict.REPAIRED
-        elif refusal.reason is RefusalReason.PAYLOAD and not batch.is_tombstone:
+        elif refusal.reason is RefusalReason.PAYLOAD:
             verdict = Verdict.BURIED
         elif _count_refusal(store, refusal) < REFUSALS_MAX:
             return Verdict.SOUND

@@ -15,7 +15,7 @@ from protocols.records import Mark
 from tests.simulation.kernel import Kernel, Trouble
 from tests.simulation.nodes import POINTS, Gateway, Group, Headquarters, Hub
 
-TROUBLED_S = 60.0
+TROUBLED_S = 40.0
 CALM_S = 300.0
 
 DISASTERS = ("none", "hub disk", "old headquarters", "old gateway", "rot", "quota", "two deaths")
@@ -142,16 +142,16 @@ class World:
 
     def _plan_disasters(self) -> None:
         kernel, random = self.kernel, self.kernel.random
-        at = random.uniform(20.0, 50.0)
+        at = random.uniform(12.0, 34.0)
         if self.disaster == "hub disk" and self.hubs:
             kernel.after(at, random.choice(self.hubs).lose_disk)
         elif self.disaster == "old headquarters":
-            kernel.after(at - random.uniform(1, 19), self.headquarters.take_copy)
+            kernel.after(at - random.uniform(1, 11), self.headquarters.take_copy)
             kernel.after(at, self.headquarters.restore_copy)
         elif self.disaster == "old gateway":
             gateway = random.choice(self.gateways)
             image: list[bytes] = []
-            kernel.after(at - random.uniform(1, 19), lambda: image.append(gateway.disk.serialize()))
+            kernel.after(at - random.uniform(1, 11), lambda: image.append(gateway.disk.serialize()))
             kernel.after(at, lambda: gateway.restore_image(image[0]))
         elif self.disaster == "rot" and self.hubs:
             kernel.after(at, random.choice(self.hubs).rot)
