@@ -9,6 +9,7 @@ Rules:
    read; the file must be set aside), never as `sqlite3.Error`.
 
 >>> store = Store(sqlite3.connect(":memory:"))
+>>> store.prepare()
 >>> with store.transaction():
 ...     _ = store.execute("insert into facts values ('colour', 'blue')")
 >>> store.fact("colour")
