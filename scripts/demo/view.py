@@ -1,6 +1,7 @@
 """The live view: a table that redraws itself, or a line now and then where there is no terminal.
 
->>> print(*table(12.0, readings({"gw-a": GATEWAY_EXAMPLE, "hub": {}})), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+>>> found = readings({"gw-a": GATEWAY_EXAMPLE, "hub": {}})
+>>> print(*table(12.0, found), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
    12.0 s    values/s  backlog  lag s  B/sample  ledger
   gw-a          500.0        2    1.5      2.20  collected 6,000 = in batches 5,500 + journalled 500
   hub               -        -      -         -  down
@@ -8,6 +9,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,8 +106,9 @@ class View:
 
     def _redraw(self, lines: Sequence[str], news: str) -> None:
         up = _UP.format(self._drawn) if self._drawn else ""
-        said = [f"{_CLEAR_LINE}{news}"] if news else []
-        self._write([up + "\n".join([*said, *(f"{_CLEAR_LINE}{each}" for each in lines)])])
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps would be two to go up
+        said = [news, *lines] if news else lines
+        self._write([up + "\n".join(f"{_CLEAR_LINE}{each:.{width}}" for each in said)])
         self._drawn = len(lines)
 
     def _write(self, lines: Sequence[str]) -> None:

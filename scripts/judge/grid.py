@@ -77,7 +77,7 @@ def window_of(known: Int64s, period_us: int, since_us: int, until_us: int | None
     """The instants to judge: from the first to the last that anybody knows of.
 
     Args:
-        known: Times of rows and of answers.
+        known: Times of rows, answers and subscriptions.
         period_us: The scan period.
         since_us: What was before is left out.
         until_us: The last instant is the one before this; `None` for the last one known.

@@ -208,6 +208,15 @@ def test_everything_until_a_clean_stop_is_due(tmp_path: Path, protocol: Protocol
     assert judge(path, [tmp_path / "log"], until_us=START_US + 10 * PERIOD_US).lost == 0
 
 
+@both
+def test_a_gateway_that_delivered_nothing_lost_everything(tmp_path: Path, protocol: Protocol) -> None:
+    write_log(tmp_path / "log", protocol, Plant(POINTS, seed=5), TICKS)
+    lake = FakeLake.perfect(tmp_path / "log")
+    lake.rows = []
+    verdict = judge(lake.write(tmp_path / "lake"), [tmp_path / "log"], until_us=START_US + TICKS * PERIOD_US)
+    assert verdict.lost >= POINTS * (TICKS - 1)
+
+
 def test_a_point_that_never_arrived_is_named(tmp_path: Path) -> None:
     write_log(tmp_path / "log", Protocol.MODBUS, Plant(POINTS, seed=5), 2)
     lake = FakeLake.perfect(tmp_path / "log")
