@@ -60,20 +60,26 @@ def _codes(rule: Rule, exponents: range) -> Codes:
 CANDIDATES = {
     np.dtype(np.float64): (
         _codes(Rule.DIVIDE, range(4)),
+        _codes(Rule.MULTIPLY, range(1, 4)),
+        _codes(Rule.DIVIDE_SINGLE, range(4)),
         _codes(Rule.DIVIDE, range(4, 11)),
-        _codes(Rule.MULTIPLY, range(1, 8)),
-        _codes(Rule.DIVIDE_SINGLE, range(8)),
+        _codes(Rule.MULTIPLY, range(4, 8)),
+        _codes(Rule.DIVIDE_SINGLE, range(4, 8)),
         _codes(Rule.SINGLE_BITS, range(1)),
         _codes(Rule.BITS, range(1)),
     ),
-    np.dtype(np.float32): (_codes(Rule.DIVIDE_SINGLE, range(8)), _codes(Rule.SINGLE_BITS, range(1))),
+    np.dtype(np.float32): (
+        _codes(Rule.DIVIDE_SINGLE, range(4)),
+        _codes(Rule.DIVIDE_SINGLE, range(4, 8)),
+        _codes(Rule.SINGLE_BITS, range(1)),
+    ),
 }
 """Codes in the order of preference, those tried at once together; the last fits everything."""
 
 _NARROW_MAX = 2**31
 _PROBES = 4
 
-EXCEPTIONS_PER_DIGIT = 20
+EXCEPTIONS_PER_DIGIT = 25
 """An exception costs about 9 bytes, a decimal digit more 3.3 bits in every row."""
 
 OTHER_RULE_DIGITS = 3

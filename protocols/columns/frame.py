@@ -33,7 +33,7 @@ WIDTHS: dict[int, np.dtype[Any]] = {
     8: np.dtype("<u8"),
 }
 
-CUT_BYTES_MIN = 1024
+CUT_BYTES_MIN = 128
 """Below this a zstd block of its own costs more (tables, 3 bytes) than it saves."""
 
 

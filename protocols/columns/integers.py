@@ -29,8 +29,8 @@ ESCAPE = 255
 SHIFT_MAX = pieces.WIDTH_MAX
 """Raw bits of one remainder: 64 less the symbol's 8."""
 
-SYMBOL_LOG2 = 3
-"""The mean log2 of a symbol that a shift aims at; 2 to 4 measured within 1% of each other."""
+SYMBOL_LOG2 = 2.5
+"""The mean log2 of a symbol that a shift aims at; 2 to 3.5 measured within 1% of each other."""
 
 ORDER_MAX = 2
 
