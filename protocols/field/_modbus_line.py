@@ -161,8 +161,11 @@ class Line:
         self._keepers = []
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
-        for connection in list(self._connections):
+        ending = list(self._connections)
+        for connection in ending:
             connection.abort("closed")
+        if ending:
+            await asyncio.wait([connection.lost for connection in ending])
         self._fail_queue(BAD_NOT_CONNECTED)
 
     async def _keep(self) -> None:
@@ -180,7 +183,7 @@ class Line:
             if self._first is not None and not self._first.done():
                 self._first.set_result(None)
             if connection.transport is not None:
-                await connection.lost
+                await asyncio.wait([connection.lost])
             await asyncio.sleep(backoff.next_s())
 
     @property

@@ -290,7 +290,8 @@ class OpcUaDriver:
         try:
             for subscription in list(self._subscriptions):
                 await self._start(subscription, session)
-            why = await session.lost
+            await asyncio.wait([session.lost])
+            why = session.lost.result()
         finally:
             self._session = None
             for subscription in self._subscriptions:
