@@ -18,6 +18,12 @@ from protocols.errors import StoreDamagedError, StoreError, StoreFullError
 
 VERSION = 1
 
+PAGE_BYTES = 8192
+"""Batches are a few kilobytes: half the pages of the usual size, and half the time at 2 kB a batch."""
+
+LOG_BYTES = 32 << 20
+"""Size of the write-ahead log at which it is copied into the file."""
+
 _TABLES = """
 create table if not exists chains(
     id integer primary key, gateway text not null, stream integer not null, epoch integer not null,
@@ -84,9 +90,10 @@ def connect(path: Path, readonly: bool = False) -> sqlite3.Connection:
         uri = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
         if not readonly:
+            connection.execute(f"pragma page_size = {PAGE_BYTES}")
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
-            connection.execute("pragma wal_autocheckpoint = 4000")
+            connection.execute(f"pragma wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
         connection.execute("pragma cache_size = -16000")
         return connection
 

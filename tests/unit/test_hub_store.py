@@ -386,7 +386,8 @@ class TestDisk:
         assert not schema.ended_cleanly(store.connection)
         store.connection.close()
         page = bytearray(path.read_bytes())
-        page[9 * 4096 : 10 * 4096] = b"\xff" * 4096
+        size = schema.PAGE_BYTES
+        page[9 * size : 10 * size] = b"\xff" * size
         path.write_bytes(page)
         connection = sqlite3.connect(path)
         with pytest.raises(StoreDamagedError):

@@ -1,0 +1,236 @@
+"""Batches a core that a hub takes in, against bare Ed25519 verifies a core.
+
+A real hub process stores what several gateways send over CURVE links: it checks chain, hash
+and signature, commits groups durably and acknowledges. Its CPU time, all threads and the
+kernel's share included, is held against that of a loop that only verifies signatures, which
+is measured before and after, in a process of its own. A hub never decodes: payloads are
+random bytes, as long as 600 and 10,000 samples of a plant are on the wire.
+
+Run: ``python -m benchmarks.hub_batches [--quick] [--json]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+from protocols.batch import (
+    BATCH_DOMAIN,
+    VERSION,
+    ZERO_HASH,
+    Batch,
+    Chain,
+    ClockState,
+    Header,
+    Kind,
+    Stream,
+    header_hash,
+    seal,
+)
+from protocols.daemon import read_status
+from protocols.identity import ALLOW, Identity, SigningKey, VerifyKey, allow
+from protocols.link import SenderLink
+from protocols.session import Offer
+from protocols.session.sender import Stored
+
+GOAL = 0.75
+GATEWAYS = 8
+SIZES = {600: 2_000, 10_000: 11_000}
+"""Samples in a batch, and the bytes that they are on the wire."""
+
+READY_S = 20.0
+
+
+class Row(NamedTuple):
+    """One measurement."""
+
+    name: str
+    value: float
+    unit: str
+    against: str
+    ratio: float
+    goal: float
+    meets: bool
+
+
+class Supply:
+    """A gateway's finished chain, as an outbox."""
+
+    generation = 1
+
+    def __init__(self, identity: Identity, count: int, payload_bytes: int, samples: int) -> None:
+        self.chain = Chain(identity.id, Stream.DATA, 1)
+        self.batches: list[Batch] = []
+        head = ZERO_HASH
+        payload = os.urandom(payload_bytes)
+        for seq in range(count):
+            header = Header(
+                version=VERSION,
+                flags=0,
+                gateway=identity.id,
+                stream=Stream.DATA,
+                epoch=1,
+                seq=seq,
+                kind=Kind.DATA,
+                n=samples,
+                t_min_us=1_790_000_000_000_000 + seq * 10_000_000,
+                t_max_us=1_790_000_009_000_000 + seq * 10_000_000,
+                boot_id=bytes(16),
+                monotonic_us=seq * 10_000_000,
+                clock_state=ClockState.SYNCHRONISED,
+                clock_offset_us=0,
+                table_hash=ZERO_HASH,
+                key_id=bytes(8),
+                previous=head,
+                payload_hash=ZERO_HASH,
+                payload_bytes=0,
+            )
+            batch = seal(header, payload, identity.signing)
+            self.batches.append(batch)
+            head = header_hash(batch.header)
+        self.head = head
+
+    def offers(self) -> list[Offer]:
+        """All of it."""
+        return [Offer(self.chain, 0, len(self.batches), self.head)]
+
+    def read(self, chain: Chain, seq: int, batches_max: int, bytes_max: int) -> list[Batch]:
+        """From memory: the gateway's own disk is not what is measured."""
+        return self.batches[seq : seq + batches_max]
+
+
+def verifies_per_s(seconds: float) -> float:
+    """Bare verifies a second of CPU time, in a process of its own."""
+    code = f"from benchmarks.hub_batches import verify_loop; print(verify_loop({seconds}))"
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+
+
+def verify_loop(seconds: float) -> float:
+    """Verify one signature after the other; returns how many a second of CPU time."""
+    key = SigningKey(bytes(32))
+    verify = VerifyKey(key.public).verify
+    message = os.urandom(270)
+    signature = key.sign(BATCH_DOMAIN, message)
+    count = 0
+    start = time.process_time()
+    while (spent := time.process_time() - start) < seconds:
+        for _ in range(100):
+            assert verify(BATCH_DOMAIN, message, signature)
+        count += 100
+    return count / spent
+
+
+def batches_per_s(samples: int, payload_bytes: int, per_gateway: int) -> tuple[float, float]:
+    """(batches a second of the hub's CPU time, batches a second on the clock)."""
+    identities = [Identity.generate(f"gw-{index}", "gateway") for index in range(GATEWAYS)]
+    supplies = [Supply(identity, per_gateway, payload_bytes, samples) for identity in identities]
+    with tempfile.TemporaryDirectory() as name, running_hub(Path(name), identities) as hub:
+        links = [
+            SenderLink(
+                hub.address,
+                hub.link,
+                identity,
+                supply,
+                headquarters=VerifyKey(identity.public.signing),
+                receiver=VerifyKey(hub.signing),
+            )
+            for identity, supply in zip(identities, supplies, strict=True)
+        ]
+        before, start = cpu_s(hub.pid), time.perf_counter()
+        stored = [0] * GATEWAYS
+        while min(stored) < per_gateway:
+            for index, link in enumerate(links):
+                for event in link.step(0.0005):
+                    if isinstance(event, Stored):
+                        stored[index] = max(stored[index], event.next)
+        wall, cpu = time.perf_counter() - start, cpu_s(hub.pid) - before
+        for link in links:
+            link.close()
+    count = GATEWAYS * per_gateway
+    return count / cpu, count / wall
+
+
+class RunningHub(NamedTuple):
+    """How to reach it."""
+
+    pid: int
+    address: str
+    link: bytes
+    signing: bytes
+
+
+@contextmanager
+def running_hub(home: Path, gateways: Sequence[Identity]) -> Iterator[RunningHub]:
+    """A hub process that allows these gateways."""
+    with zmq.Context() as context, context.socket(zmq.REP) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    address = f"tcp://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "hub.cli"]
+    init = [*command, "init", "--home", str(home), "--id", "hub", "--bind", address]
+    subprocess.run(init, check=True, capture_output=True)
+    for gateway in gateways:
+        allow(home / ALLOW, gateway.public)
+    identity = Identity.load(home)
+    process = subprocess.Popen([*command, "run", "--home", str(home)], stderr=subprocess.DEVNULL)
+    try:
+        give_up_at = time.monotonic() + READY_S
+        while read_status(home / "data" / "status.json") is None:
+            assert process.poll() is None and time.monotonic() < give_up_at, "the hub did not start"
+            time.sleep(0.02)
+        yield RunningHub(process.pid, address, identity.public.link, identity.public.signing)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process, all its threads, user and kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(quick: bool) -> list[Row]:
+    """All rows."""
+    rows = []
+    seconds, per_gateway = (1.0, 400) if quick else (3.0, 2000)
+    for samples, payload_bytes in SIZES.items():
+        before = verifies_per_s(seconds)
+        per_cpu, per_wall = batches_per_s(samples, payload_bytes, per_gateway)
+        verifies = (before + verifies_per_s(seconds)) / 2
+        name, unit = f"hub batches a core, {samples} samples", "batches/CPU-s"
+        against = f"bare Ed25519 verifies a core ({verifies:.0f}/s); {per_wall:.0f} batches/s on the clock"
+        ratio = per_cpu / verifies
+        rows.append(Row(name, round(per_cpu), unit, against, round(ratio, 3), GOAL, ratio >= GOAL))
+    return rows
+
+
+def main() -> None:
+    """Print the rows as a table, or as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 45 s")
+    parser.add_argument("--json", action="store_true", help="one JSON array of rows as the last line")
+    arguments = parser.parse_args()
+    rows = measure(arguments.quick)
+    if arguments.json:
+        print(json.dumps([row._asdict() for row in rows]))
+        return
+    for row in rows:
+        verdict = "meets" if row.meets else "misses"
+        print(
+            f"{row.name}: {row.value:,.0f} {row.unit}, {row.ratio:.2f} of {row.against} ({verdict} {row.goal})"
+        )
+
+
+if __name__ == "__main__":
+    main()
