@@ -104,22 +104,22 @@ def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Int64s]:
     """
     places = ((groups.counts - 1) * np.arange(_PROBES)[:, None]) // (_PROBES - 1)
     probes = values.take(groups.starts + places)
+    settled = np.zeros(len(groups), np.bool_)
     with np.errstate(all="ignore"):
         codes = _fitting(probes)
         numbers, wrong = _apply(values, codes, groups)
         exceptions = np.flatnonzero(wrong)
-        settled = np.zeros(len(groups), np.bool_)
         while len(exceptions):
-            # A counterexample becomes a probe: it rules out at least the code that failed.
             owners = groups.groups_of(exceptions)
-            probes = np.vstack((probes, np.full(len(groups), np.nan, values.dtype)))
-            telling = _telling(values[exceptions])
-            probes[-1, owners[telling]] = values[exceptions[telling]]
-            better = _better(probes, codes, np.bincount(owners, minlength=len(groups)), groups)
-            settled |= better == codes
+            failures = np.bincount(owners, minlength=len(groups))
+            settled |= failures * EXCEPTIONS_PER_DIGIT <= groups.counts  # not worth a digit
             if settled.all():
                 return codes, _bridged(numbers, exceptions, groups), exceptions
-            codes = np.where(settled, codes, better)
+            # A counterexample becomes a probe: it rules out at least the code that failed.
+            probes = np.vstack((probes, _counterexamples(values[exceptions], owners, len(groups))))
+            better = _better(probes, codes, np.flatnonzero(~settled), failures, groups)
+            settled |= better == codes
+            codes = better
             rows, chosen = groups.rows_of(~settled)
             refitted, wrong[rows] = _apply(values[rows], codes[~settled], chosen)
             numbers = numbers.astype(np.promote_types(numbers.dtype, refitted.dtype), copy=False)
@@ -128,15 +128,23 @@ def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Int64s]:
     return codes, numbers, exceptions
 
 
-def _better(probes: Floats, codes: Codes, failures: Int64s, groups: Groups) -> Codes:
-    """For each group a code that fits one probe more, or the old one if that is cheaper."""
-    failed = np.flatnonzero(failures)
-    fitting = np.full(len(failed), CANDIDATES[probes.dtype][-1][0], np.uint8)
+def _counterexamples(exceptions: Floats, owners: Int64s, groups: int) -> Floats:
+    """A telling exception of each group, NaN where it has none."""
+    found = np.full(groups, np.nan, exceptions.dtype)
+    telling = _telling(exceptions)
+    found[owners[telling]] = exceptions[telling]
+    return found
+
+
+def _better(probes: Floats, codes: Codes, failed: Int64s, failures: Int64s, groups: Groups) -> Codes:
+    """For each failed group a code that fits one probe more, or the old one if that is cheaper."""
+    last = CANDIDATES[probes.dtype][-1][0]
+    fitting = np.full(len(failed), last, np.uint8)
     told = _telling(probes[-1, failed])
     fitting[told] = _fitting(probes[:, failed[told]])
     same_rule = fitting // _CODE_UNIT == codes[failed] // _CODE_UNIT
     digits = np.where(same_rule, fitting.astype(np.int64) - codes[failed], OTHER_RULE_DIGITS)
-    digits[fitting == CANDIDATES[probes.dtype][-1][0]] = BITS_DIGITS
+    digits[fitting == last] = BITS_DIGITS
     worth = failures[failed] * EXCEPTIONS_PER_DIGIT > groups.counts[failed] * digits
     better = codes.copy()
     better[failed[worth]] = fitting[worth]

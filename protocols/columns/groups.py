@@ -67,7 +67,7 @@ class Groups:
 
     def spread(self, per_group: Column) -> Column:
         """Each group's item, repeated for each of its rows."""
-        return np.repeat(per_group, self.each or self.counts)
+        return per_group.repeat(self.each or self.counts)
 
     def sums(self, column: Column, dtype: type[np.generic]) -> Column:
         """The sum of each group's rows."""
