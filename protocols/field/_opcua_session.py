@@ -15,11 +15,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from asyncua import Client
 from asyncua import ua as library_ua
-from asyncua.crypto import security_policies
+from asyncua.crypto import security_policies, uacrypto
 from asyncua.ua.ua_binary import struct_from_binary
 
 from protocols.errors import MalformedError
@@ -112,11 +113,12 @@ class Session:
         if certificate is None:
             return
         self.client.application_uri = certificate.uri
+        server = settings.server_certificate
         await self.client.set_security(
             getattr(security_policies, f"SecurityPolicy{settings.policy}"),
-            certificate.certificate,
-            certificate.key,
-            server_certificate=settings.server_certificate or None,
+            _in_its_form(certificate.certificate),
+            _in_its_form(certificate.key),
+            server_certificate=_in_its_form(Path(server)) if server else None,
             mode=ua.MessageSecurityMode[settings.mode],
         )
 
@@ -316,6 +318,12 @@ class Session:
         body = await self._rpc._send_request(request, timeout=0)
         self._status.bytes_received += len(body)
         return bytes(body)
+
+
+def _in_its_form(path: Path) -> uacrypto.CertProperties:
+    """A certificate or key file, told to be PEM or DER by its contents, not by its name."""
+    form = "pem" if path.read_bytes().startswith(b"-----") else "der"
+    return uacrypto.CertProperties(path, form)
 
 
 def _local(target: Any) -> Any:
