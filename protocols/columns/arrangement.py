@@ -15,6 +15,9 @@ import numpy.typing as npt
 from protocols.columns.groups import Column, Groups
 from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s
 
+_LOOK_AHEAD = 4096
+"""Rows in which most first scans end: no need to look at all."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrangement:
@@ -37,10 +40,9 @@ class Arrangement:
     def of(cls, block: SampleBlock) -> Arrangement:
         """Find the arrangement of a block that has rows."""
         point = block.point
-        falls = point[1:] < point[:-1]
-        width = int(falls.argmax()) + 1 if len(falls) else 1
+        width = _first_fall(point[:_LOOK_AHEAD]) or _first_fall(point)
         order: Int64s | None = None
-        if len(falls) and falls[width - 1]:
+        if width:
             if len(point) % width == 0 and _is_table(point.reshape(-1, width)):
                 return cls(block, point[:width], Groups.even(width, len(point) // width), width)
             order = _stable_order(point)
@@ -58,7 +60,9 @@ class Arrangement:
 
     @property
     def line(self) -> Int64s | None:
-        """The stamps, if the rows are a table in which all points share them."""
+        """The stamps that all points share, where that is plain to see: in a table, or for one point."""
+        if len(self.ids) == 1 and self.order is None:
+            return self.block.time
         if not isinstance(self.order, int):
             return None
         scans = self.block.time.reshape(-1, self.order)
@@ -77,6 +81,13 @@ class Arrangement:
         if self.block.source_time is None:
             return np.full(self.groups.rows, NO_SOURCE_TIME, np.int64)
         return self.column(self.block.source_time)
+
+
+def _first_fall(point: UInt32s) -> int:
+    """The first row whose point is below the one before; 0 if there is none."""
+    falls = point[1:] < point[:-1]
+    row = int(falls.argmax()) if len(falls) else 0
+    return row + 1 if len(falls) and falls[row] else 0
 
 
 def _is_table(scans: npt.NDArray[np.uint32]) -> bool:

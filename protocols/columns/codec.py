@@ -13,7 +13,7 @@ from protocols.columns.arrangement import Arrangement
 from protocols.columns.frame import Reader, Writer
 from protocols.columns.groups import Column, Groups
 from protocols.errors import LimitError, MalformedError
-from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
+from protocols.samples import GOOD, NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
 
 VERSION = 1
 
@@ -80,7 +80,7 @@ def _write(out: Writer, parts: list[Arrangement]) -> None:
         out.number(part.block.type, 1)
         out.number(len(part.groups), 4)
     out.number(groups.rows, 4)
-    quality = any(part.block.quality.any() for part in parts)
+    quality = any(part.block.quality.max() != GOOD for part in parts)
     delay, missing = _delays(parts)
     flags = _QUALITY * quality
     flags |= _SOURCE_TIME * (delay is not None) | _SOURCE_TIME_PARTLY * (missing is not None)

@@ -50,9 +50,15 @@ _ORDER_UNIT = 64
 """A group's coding byte is its order times this, plus its shift."""
 
 
-def write(out: Writer, numbers: Column, groups: Groups) -> None:
-    """Append the groups' integers: codings, bases, symbols, escapes, raw bits."""
-    order, shift, base, remainders = _predict(_narrowed(numbers), groups)
+def write(out: Writer, columns: list[Column], groups: Groups) -> None:
+    """Append integers: codings, bases, symbols, escapes, raw bits.
+
+    Args:
+        columns: Integers of any width, the rows of all groups when joined.
+    """
+    narrow = [_narrowed(column) for column in columns]
+    numbers = narrow[0] if len(narrow) == 1 else np.concatenate(narrow)
+    order, shift, base, remainders = _predict(numbers, groups)
     folded = zigzag(remainders)
     if order.any():
         folded = folded.take(_sent(order, groups))

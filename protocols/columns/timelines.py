@@ -95,7 +95,7 @@ def _write_lines(out: Writer, times: Int64s, lines: Groups) -> None:
         out.column(zigzag(ticks))
         out.column(zigzag(step))
     else:
-        integers.write(out, ticks, lines)
+        integers.write(out, [ticks], lines)
 
 
 def _read_lines(source: Reader, lines: Groups) -> Int64s:

@@ -46,7 +46,7 @@ def write(out: Writer, columns: list[tuple[ValueType, Values]], sizes: list[int]
             numbers.append(integer)
         else:
             numbers.append(column)
-    integers.write(out, numbers[0] if len(numbers) == 1 else np.concatenate(numbers), groups)
+    integers.write(out, numbers, groups)
 
 
 def read(source: Reader, types: list[ValueType], sizes: list[int], groups: Groups) -> list[Values]:
