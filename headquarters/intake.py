@@ -187,6 +187,8 @@ class Intake:
             try:
                 written = self._writer.written.get(timeout=1.0 if wait else None, block=wait)
             except queue.Empty:
+                if self._writer.bug is not None:
+                    raise self._writer.bug from None
                 return
             wait = False
             self._under_way -= 1

@@ -87,6 +87,8 @@ class Writer(threading.Thread):
         self._keeper = keeper
         self._cycles: queue.Queue[Cycle | None] = queue.Queue()
         self.written: queue.Queue[Written] = queue.Queue()
+        self.bug: Exception | None = None
+        """What ended this thread, if anything did but `finish`; whoever waits for it must raise it."""
 
     def submit(self, cycle: Cycle) -> None:
         """Commit a cycle after those before it."""
@@ -99,6 +101,12 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Commit until `finish`; after a failure everything submitted before it fails alike."""
+        try:
+            self._commit_all()
+        except Exception as error:
+            self.bug = error
+
+    def _commit_all(self) -> None:
         failed: StoreError | None = None
         while (cycle := self._cycles.get()) is not None:
             began = time.perf_counter()
