@@ -1,0 +1,49 @@
+"""Records that are not samples: openings, gaps, point definitions, statements, receipts.
+
+Each is a msgpack map in a batch payload (compressed or not, by the header's flag), or
+signed by itself where it travels outside a chain (receipts and refusals). Reading one
+raises only the peer's errors and allocates no more than `limits` allow.
+"""
+
+from protocols.records.chains import Correction, Opening, OpenReason
+from protocols.records.definitions import PointDefinition, pack_definitions, parse_definitions
+from protocols.records.fields import inflate, parse_chain, unpack
+from protocols.records.gaps import Gap, GapCause, pack_gaps, parse_gaps
+from protocols.records.signed import (
+    RECEIPT_DOMAIN,
+    REFUSAL_DOMAIN,
+    Mark,
+    Receipt,
+    Refusal,
+    RefusalReason,
+    open_record,
+    sign_record,
+)
+from protocols.records.statements import HubStatement, Statement, parse_statement
+
+__all__ = [
+    "RECEIPT_DOMAIN",
+    "REFUSAL_DOMAIN",
+    "Correction",
+    "Gap",
+    "GapCause",
+    "HubStatement",
+    "Mark",
+    "OpenReason",
+    "Opening",
+    "PointDefinition",
+    "Receipt",
+    "Refusal",
+    "RefusalReason",
+    "Statement",
+    "inflate",
+    "open_record",
+    "pack_definitions",
+    "pack_gaps",
+    "parse_chain",
+    "parse_definitions",
+    "parse_gaps",
+    "parse_statement",
+    "sign_record",
+    "unpack",
+]
