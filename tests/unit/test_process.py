@@ -114,13 +114,15 @@ def test_source_times_travel_with_their_samples() -> None:
     assert processed.thinned == 1
 
 
-@pytest.mark.parametrize("kind", [FieldType.STRING, FieldType.BOOL, FieldType.INT64])
-def test_texts_booleans_and_integers_are_reported_on_change(kind: FieldType) -> None:
-    values = {
-        FieldType.STRING: ["run", "run", "stop", "run"],
-        FieldType.BOOL: [1, 1, 0, 1],
-        FieldType.INT64: [2**62, 2**62, 2**62 + 1, 2**62],
-    }[kind]
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (FieldType.STRING, ["run", "run", "stop", "run"]),
+        (FieldType.BOOL, [1, 1, 0, 1]),
+        (FieldType.INT64, [2**62, 2**62, 2**62 + 1, 2**62]),
+    ],
+)
+def test_texts_booleans_and_integers_are_reported_on_change(kind: FieldType, values: list[object]) -> None:
     processor = Processor([point(1, kind, report=Report.CHANGE)])
     kept = []
     for second, value in enumerate(values):

@@ -70,7 +70,8 @@ def test_what_an_earlier_process_left_is_known_at_the_start(reached: int, missed
 
 def test_every_instant_is_served_or_missed_exactly_once() -> None:
     schedule = Schedule(S, 100 * MS, 0)
-    now, seen = 0, []
+    now = 0
+    seen: list[int] = []
     for step in [300 * MS, 5 * S, 10 * MS, 990 * MS, 2_100 * MS, 1, S] * 30:
         now += step
         turn = schedule.take(now)
