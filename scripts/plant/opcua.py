@@ -46,6 +46,15 @@ _TYPES = {
 _PYTHON: dict[Kind, Callable[[float], Any]] = {Kind.BOOL: bool, Kind.F32: float, Kind.F64: float}
 
 
+class _Shown(ua.DataValue):  # type: ignore[misc]
+    """A value that is never changed once it is shown, so that asyncua need not copy it for each
+    subscriber: the copy takes 180 us, seven times as long as sending it.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shown:
+        return self
+
+
 class OpcuaServer:
     """Serves points as variables under `Objects/Plant`, a folder a system.
 
@@ -92,7 +101,7 @@ class OpcuaServer:
         for index, (point, attribute) in enumerate(zip(self._points, self._values, strict=True)):
             value = _value(point, index, held, texts)
             variant = ua.Variant(value, _TYPES[point.kind])
-            data = ua.DataValue(variant, ua.StatusCode(int(status[index])), stamp, stamp)
+            data = _Shown(variant, ua.StatusCode(int(status[index])), stamp, stamp)
             if changed[index]:
                 await space.write_attribute_value(_node(point), ua.AttributeIds.Value, data)
             elif status[index] == 0:
