@@ -96,13 +96,9 @@ class CollectTask:
         return len(self._ids)
 
     async def subscribe(self) -> None:
-        """Begin the subscription, where the device has one.
-
-        Raises:
-            DeviceError: The device will not have it.
-        """
+        """Begin the subscription, where the device has one; the device need not be there yet."""
         if self._cache is not None:
-            await self._driver.subscribe(self._field_points, self._cache)
+            await self._driver.subscribe(self._field_points, self._cache, self.schedule.period_us / 1e6)
 
     async def run(self) -> None:
         """Serve instants until told to stop, or cancelled."""
@@ -272,13 +268,10 @@ class Collector:
                 await asyncio.wait_for(driver.close(), DRAIN_S)
 
     async def _connect(self, device: str, driver: Driver) -> None:
+        for task in self.tasks:
+            if task.device == device:
+                await task.subscribe()
         try:
             await driver.connect()
         except DeviceError as error:
             self._log.warning("device-unreachable", device=device, error=str(error))
-        for task in self.tasks:
-            if task.device == device:
-                try:
-                    await task.subscribe()
-                except DeviceError as error:
-                    self._log.error("device-subscription-refused", task=task.name, error=str(error))

@@ -32,6 +32,10 @@ GATEWAY = SigningKey(b"g" * 32)
 HEADQUARTERS = SigningKey(b"h" * 32)
 
 
+class PowerCutError(Exception):
+    """The simulated end of a process."""
+
+
 class TestClock:
     """A clock that goes where it is told."""
 

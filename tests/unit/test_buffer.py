@@ -12,11 +12,7 @@ from protocols import columns, crash
 from protocols.batch import ZERO_HASH, Header, Kind, Stream
 from protocols.identity import SigningKey
 from protocols.records import Gap, GapCause, Opening, OpenReason, Statement
-from tests.unit.edge_buffers import T0, S, World, crash_at, encoded
-
-
-class PowerCutError(Exception):
-    """The simulated end of a process."""
+from tests.unit.edge_buffers import T0, PowerCutError, S, World, crash_at, encoded
 
 
 @pytest.fixture(autouse=True)
