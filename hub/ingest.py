@@ -130,12 +130,17 @@ class Ingest:
             self._note("store-failed", error=str(error), news=len(waiting))
 
     def state(self, now: float, now_us: int, everything: bool = False) -> int:
-        """Store the hub's own statement; returns how many batches it took."""
+        """Store the hub's own statement; returns how many batches it took.
+
+        Raises:
+            StoreError: It was not stored; the next one says all that it would have said.
+        """
         if self._own is None:
             return 0
         batches = self._own.state(now_us, int(now * 1e6), everything)
         if batches:
             self.store.append(batches)
+            self._own.stored()
         return len(batches)
 
     def remind(self) -> None:

@@ -142,11 +142,13 @@ class Hub:
         self._news: SimpleQueue[News] = SimpleQueue()
         self._room = Room(config.quota_bytes, config.reserve_bytes)
         self._rates = Rates()
+        self._tick_at = self._state_at = 0.0
         self._relay_stop = Stop()
         self._connection = schema.connect(config.store)
         self._store = self._open_store()
         recent = Recent()
-        self._store.listen(recent.add)
+        if config.upstreams:
+            self._store.listen(recent.add)
         self._link = self._listen(identity)
         own = OwnChain(self._store, identity, secrets.token_bytes(16), secrets.randbits(16))
         self._ingest = Ingest(self._store, self._link.receiver, self._verifier, own)
@@ -224,24 +226,35 @@ class Hub:
             pass
 
     def _serve(self) -> None:
-        tick_at = state_at = 0.0
         while not self._stop.asked:
             self._link.step(0.0 if self._ingest.receiver.staged else STEP_S)
-            now = time.monotonic()
-            self._ingest.commit(now)
-            self._ingest.hear(drain(self._news, NEWS_PER_TURN), now, _now_us())
-            self._store.trim()
-            if not self._room.why:
-                for watch in self._landings:
-                    watch.turn(now)
-            self._link.flush()
-            if now >= tick_at:
-                tick_at = self._tick(now)
-            if now >= state_at:
-                state_at = now + self._config.statement_s
-                self._ingest.remind()
-                self._ingest.state(now, _now_us())
-                forget_finished(self._store)
+            for relay in self._relays:
+                if relay.failure is not None:
+                    raise relay.failure
+            try:
+                self._turn(time.monotonic())
+            except StoreDamagedError:
+                raise
+            except StoreError as error:  # no room, most likely: what failed is tried again
+                self._ingest.receiver.pause(True)
+                self._log.error("store-failed", error=str(error))
+                self._stop.wait(TICK_S)
+
+    def _turn(self, now: float) -> None:
+        self._ingest.commit(now)
+        self._ingest.hear(drain(self._news, NEWS_PER_TURN), now, _now_us())
+        self._store.trim()
+        if not self._room.why:
+            for watch in self._landings:
+                watch.turn(now)
+        self._link.flush()
+        if now >= self._tick_at:
+            self._tick_at = self._tick(now)
+        if now >= self._state_at:
+            self._state_at = now + self._config.statement_s
+            self._ingest.remind()
+            self._ingest.state(now, _now_us())
+            forget_finished(self._store)
 
     def _finish(self) -> None:
         """Store what was verified, state the ledger, and give the upstreams a moment to take it."""
@@ -272,9 +285,6 @@ class Hub:
         return now + max(TICK_S, 20 * (time.monotonic() - now))
 
     def _look_after(self, now: float) -> None:
-        for relay in self._relays:
-            if relay.failure is not None:
-                raise relay.failure
         self._read_allow_list()
         free = shutil.disk_usage(self._config.data).free
         had = self._room.why

@@ -74,9 +74,10 @@ class UpstreamOutbox:
         self._recent = recent
         self._offers: dict[Chain, Offer] = {}
         self._newest: dict[tuple[str, Stream], Chain] = {}
-        self._news: deque[Chain] = deque(row.chain for row in store.chains)
+        self._news: deque[Chain] = deque()
         self._generation = 0
-        store.listen(self._changed)
+        store.listen(self._changed)  # first, so that nothing between the two is missed
+        self._news.extend(row.chain for row in store.chains)
 
     @property
     def generation(self) -> int:

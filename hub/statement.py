@@ -47,6 +47,7 @@ class OwnChain:
         self._boot_id = boot_id
         self._random16 = random16
         self._stated: dict[Chain, _Row] = {}
+        self._made: tuple[int, list[_Row]] = (0, [])
         epochs = [row.chain.epoch for row in store.chains if self.owns(row.chain)]
         self._epoch = max(epochs, default=0)
         self._reason = None if epochs else OpenReason.FIRST
@@ -60,7 +61,7 @@ class OwnChain:
         self._reason = reason
 
     def state(self, now_us: int, monotonic_us: int, everything: bool = False) -> list[Accepted]:
-        """The next batches of the chain; they count as stated once they are made.
+        """The next batches of the chain; they count as stated once `stored` is called.
 
         Args:
             now_us: Time of day, microseconds since 1970.
@@ -75,16 +76,21 @@ class OwnChain:
             if everything or self._stated.get(row.chain) != stated
         ]
         payloads = [(Kind.STATEMENT, payload) for payload in _payloads(rows, now_us)]
+        epoch = self._epoch
         if self._reason is not None:
-            follows = self._epoch or None
-            self._epoch = max((now_us // 1000) << 16 | self._random16, self._epoch + 1)
-            payloads.insert(0, (Kind.OPEN, Opening(self._reason, follows, None).pack()))
-            self._reason = None
+            epoch = max((now_us // 1000) << 16 | self._random16, self._epoch + 1)
+            payloads.insert(0, (Kind.OPEN, Opening(self._reason, self._epoch or None, None).pack()))
+        self._made = (epoch, rows)
+        return list(self._seal(epoch, payloads, now_us, monotonic_us))
+
+    def stored(self) -> None:
+        """What `state` made last is durable."""
+        self._epoch, rows = self._made
+        self._reason = None
         self._stated.update({Chain(row[0], Stream(row[1]), row[2]): row for row in rows})
-        return list(self._seal(payloads, now_us, monotonic_us))
 
     def _seal(self, payloads: list[tuple[Kind, bytes]], now_us: int, monotonic_us: int) -> Iterator[Accepted]:
-        chain = Chain(self._identity.id, Stream.META, self._epoch)
+        chain = Chain(self._identity.id, Stream.META, epoch)
         seq, head = self._store.mark(chain) or (0, ZERO_HASH)
         for kind, payload in payloads:
             header = Header(

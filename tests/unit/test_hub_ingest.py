@@ -8,7 +8,7 @@ from hub import quarantine
 from hub.admission import Room
 from hub.statement import ROWS_PER_STATEMENT_MAX
 from protocols.batch import Header, Kind, Stream, header_hash
-from protocols.errors import StoreDamagedError
+from protocols.errors import StoreDamagedError, StoreError
 from protocols.identity import VerifyKey
 from protocols.records import (
     HubStatement,
@@ -233,6 +233,15 @@ class TestStatement:
         assert hub.ingest.state(0.0, 1_000_000) == 2
         newest = max(offer.chain.epoch for offer in hub.outbox.offers() if offer.chain.gateway == "hub")
         assert newest == own.chain.epoch + 1
+
+    def test_a_statement_that_could_not_be_stored_is_made_again(self) -> None:
+        hub, chain = HubParts(), data_chain(4)
+        hub.store.append(accept(chain.batches))
+        hub.connection.execute("pragma query_only = on")
+        with pytest.raises(StoreError):
+            hub.ingest.state(0.0, 1_000_000)
+        hub.connection.execute("pragma query_only = off")
+        assert hub.ingest.state(0.0, 2_000_000) == 2
 
     def test_very_many_chains_take_several_statements(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("hub.statement.ROWS_PER_STATEMENT_MAX", 2)
