@@ -60,7 +60,7 @@ class FakeDriver:
 
     async def connect(self) -> None:
         if self.unreachable:
-            await asyncio.sleep(30.0)
+            await asyncio.sleep(20.0)
             raise DeviceError("nobody answers")
 
     def plan(self, points: Sequence[FieldPoint]) -> list[Group]:
