@@ -89,7 +89,9 @@ class OwnChain:
         self._reason = None
         self._stated.update({Chain(row[0], Stream(row[1]), row[2]): row for row in rows})
 
-    def _seal(self, payloads: list[tuple[Kind, bytes]], now_us: int, monotonic_us: int) -> Iterator[Accepted]:
+    def _seal(
+        self, epoch: int, payloads: list[tuple[Kind, bytes]], now_us: int, monotonic_us: int
+    ) -> Iterator[Accepted]:
         chain = Chain(self._identity.id, Stream.META, epoch)
         seq, head = self._store.mark(chain) or (0, ZERO_HASH)
         for kind, payload in payloads:
