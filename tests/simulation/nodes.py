@@ -196,6 +196,7 @@ class Gateway(Node):
         self.made: set[int] = set()
         self.poison: set[int] = set()
         self.producing = True
+        self.image: bytes | None = None
 
     # -- the clock, as the buffer sees it -----------------------------------------------------
 
@@ -240,11 +241,17 @@ class Gateway(Node):
             if reached is not None and attempted <= reached:
                 self.made.add(attempted)
 
-    def restore_image(self, image: bytes) -> None:
+    def take_image(self) -> None:
+        """Copy the disk; one that never scanned could not know later what it missed."""
+        if self.up and self._reached() is not None:
+            self.image = self.disk.serialize()
+
+    def restore_image(self) -> None:
         """The disk is replaced by an older copy of itself."""
-        self.die()
-        self.disk = sqlite3.connect(":memory:", check_same_thread=False)
-        self.disk.deserialize(image)
+        if self.image is not None:
+            self.die()
+            self.disk = sqlite3.connect(":memory:", check_same_thread=False)
+            self.disk.deserialize(self.image)
 
     def _reached(self) -> int | None:
         row = self.disk.execute("select instant from progress where task = 'scan'").fetchone()

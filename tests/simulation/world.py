@@ -150,9 +150,8 @@ class World:
             kernel.after(at, self.headquarters.restore_copy)
         elif self.disaster == "old gateway":
             gateway = random.choice(self.gateways)
-            image: list[bytes] = []
-            kernel.after(at - random.uniform(1, 11), lambda: image.append(gateway.disk.serialize()))
-            kernel.after(at, lambda: gateway.restore_image(image[0]))
+            kernel.after(at - random.uniform(1, 11), gateway.take_image)
+            kernel.after(at, gateway.restore_image)
         elif self.disaster == "rot" and self.hubs:
             kernel.after(at, random.choice(self.hubs).rot)
         elif self.disaster == "two deaths":
