@@ -255,7 +255,9 @@ class Session:
             recovered = self._writer.recover()
             if recovered:
                 self._log.info("journal-recovered", samples=recovered)
-        self._collector = self._build_collector(buffer, intake)
+        # After damage the gap declared above ends at the start: nothing may lie between.
+        begin_us = self._started_us if lost else clock.now_us()
+        self._collector = self._build_collector(buffer, intake, begin_us)
         self._uplink = None
         if config.upstreams:
             self._uplink = Uplink(config, self._identity, self._another_buffer(), self._log)
@@ -271,7 +273,7 @@ class Session:
         )
         self._build_workers(rules)
 
-    def _build_collector(self, buffer: Buffer, intake: Intake) -> Collector:
+    def _build_collector(self, buffer: Buffer, intake: Intake, begin_us: int) -> Collector:
         config, clock = self._config, self._clock
         self._drivers = {
             name: registry.create(
@@ -287,19 +289,20 @@ class Session:
             )
             for name, device in config.devices.items()
         }
-        reached = buffer.progress()
+        parts = {
+            f"{device}/{scan.name}": (device, scan, points)
+            for device in self._drivers
+            for scan in config.scan.values()
+            if (points := config.points_of(device, scan.name))
+        }
+        reached = buffer.resume(parts, begin_us)
         steps: list[Step] = []
-        tasks = []
-        for device, driver in self._drivers.items():
-            for scan in config.scan.values():
-                points = config.points_of(device, scan.name)
-                if points:
-                    name = f"{device}/{scan.name}"
-                    tasks.append(
-                        CollectTask(
-                            device, scan, points, driver, clock, intake, self._log, reached.get(name), steps
-                        )
-                    )
+        tasks = [
+            CollectTask(
+                device, scan, points, self._drivers[device], clock, intake, self._log, reached[name], steps
+            )
+            for name, (device, scan, points) in parts.items()
+        ]
         return Collector(self._drivers, tasks, self._log)
 
     def _build_workers(self, rules: Rules) -> None:

@@ -335,6 +335,21 @@ class Buffer:
         rows = self._store.rows("select task, instant, settled from progress")
         return {task: Progress(instant, settled) for task, instant, settled in rows}
 
+    def resume(self, tasks: Iterable[str], now_us: int) -> dict[str, Progress]:
+        """How far each task has come; one that is new begins at `now_us`.
+
+        The beginning is durable before the task reads anything: what a process reads and
+        takes along when it dies early in its first life lies between two known instants.
+
+        Raises:
+            StoreFullError, StoreDamagedError: A beginning could not be noted.
+        """
+        reached = self.progress()
+        new = {task: Progress(now_us, now_us) for task in tasks if task not in reached}
+        if new:
+            self.account(Counts(), new)
+        return reached | new
+
     def backlog(self) -> Backlog:
         """What is held and not yet at headquarters."""
         batches = size = unsent = 0

@@ -50,6 +50,16 @@ def test_a_restart_goes_on_in_the_same_chain() -> None:
     assert len(world.held(before)) == 6
 
 
+def test_a_task_that_is_new_begins_now_and_one_that_died_early_where_it_began() -> None:
+    world = World()
+    assert world.buffer.resume(["plc/fast"], T0) == {"plc/fast": Progress(T0, T0)}
+    world.boot()
+    assert world.buffer.resume(["plc/fast", "plc/slow"], T0 + 5 * S) == {
+        "plc/fast": Progress(T0, T0),
+        "plc/slow": Progress(T0 + 5 * S, T0 + 5 * S),
+    }
+
+
 def test_a_read_gives_consecutive_batches_within_its_bounds_and_at_least_one() -> None:
     world = World()
     world.append(10, size=1000)
