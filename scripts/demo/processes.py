@@ -54,8 +54,13 @@ class Child:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start it, or start it again."""
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: minus the signal that killed it; `None` before that."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it, or start it again; `environment` is added to our own."""
         assert not self.running, self.name
         parent = os.getpid()
         with self.log.open("ab") as output:
@@ -64,6 +69,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
                 preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - the demo has one thread
             )
@@ -126,10 +132,15 @@ class Children:
             if child.running:
                 child.kill()
 
-    def start(self, name: str, command: Sequence[str]) -> Child:
-        """Start a process."""
+    def add(self, name: str, command: Sequence[str]) -> Child:
+        """A process that is not started yet."""
         child = Child(name, command, self._logs / f"{name}.log")
         self._all.append(child)
+        return child
+
+    def start(self, name: str, command: Sequence[str]) -> Child:
+        """Start a process."""
+        child = self.add(name, command)
         child.start()
         return child
 
