@@ -170,8 +170,9 @@ class _Column:
     block: Indexes
     numbers: list[_Numbers]
     register_bits: list[_RegisterBits]
-    coils: tuple[slice, Indexes]
+    coils: tuple[slice, Indexes] | None
     texts: list[_Text]
+    may_fail: bool
 
 
 class ModbusGroup:
@@ -249,8 +250,9 @@ class ModbusGroup:
             np.array([served[i] for i in chosen], np.intp),
             [],
             [],
-            (slice(0, 0), np.empty(0, np.intp)),
+            None,
             [],
+            any(self._points[i].type in (FieldType.UINT64, FieldType.STRING) for i in chosen),
         )
         row = 0
         for (type_name, in_registers, order), same in groupby(chosen, key=recipe):
@@ -284,27 +286,34 @@ class ModbusGroup:
             instant_us: The stamp of every sample.
         """
         registers = np.frombuffer(buffer, np.uint16, self._registers)
-        bits = np.unpackbits(np.frombuffer(buffer, np.uint8, offset=2 * self._registers), bitorder="little")
         failed = np.array(statuses, np.uint32) if any(statuses) else None
         samples = []
         for column in self._columns:
-            n = len(column.point)
-            quality = np.zeros(n, np.uint32)
-            value = np.empty(n, column.type.dtype)
-            for numbers in column.numbers:
-                numbers.decode(registers, value, quality)
-            for register_bits in column.register_bits:
-                register_bits.decode(registers, value)
-            rows, positions = column.coils
-            value[rows] = bits.take(positions)
-            for text in column.texts:
-                value[text.row], quality[text.row] = self._text(buffer, text)
+            value, quality = self._decode_column(column, buffer, registers)
             if failed is not None:
                 quality = np.maximum(quality, failed.take(column.block))
-            value[quality >= BAD] = EMPTY_VALUE[column.type]
-            time = np.full(n, instant_us, np.int64)
+            if failed is not None or column.may_fail:
+                value[quality >= BAD] = EMPTY_VALUE[column.type]
+            time = np.full(len(column.point), instant_us, np.int64)
             samples.append(SampleBlock(column.type, column.point, time, value, quality))
         return samples
+
+    def _decode_column(
+        self, column: _Column, buffer: bytearray, registers: npt.NDArray[np.uint16]
+    ) -> tuple[Values, UInt32s]:
+        n = len(column.point)
+        value, quality = np.empty(n, column.type.dtype), np.zeros(n, np.uint32)
+        for numbers in column.numbers:
+            numbers.decode(registers, value, quality)
+        for register_bits in column.register_bits:
+            register_bits.decode(registers, value)
+        if column.coils is not None:
+            rows, positions = column.coils
+            packed = np.frombuffer(buffer, np.uint8, offset=2 * self._registers)
+            value[rows] = np.unpackbits(packed, bitorder="little").take(positions)
+        for text in column.texts:
+            value[text.row], quality[text.row] = self._text(buffer, text)
+        return value, quality
 
     def _text(self, buffer: bytearray, text: _Text) -> tuple[str, int]:
         raw = np.frombuffer(buffer, np.uint8).take(text.bytes).tobytes()

@@ -1,7 +1,8 @@
 """The servers of the drivers' own libraries, as processes: `python -m tests.contract.servers KIND PORT`.
 
-They serve what the foreign servers of tests/peers serve, so that one suite holds for all.
-Each prints one line when it serves, and ends on SIGTERM.
+They serve what the foreign servers of tests/peers serve, so that one suite holds for all;
+after the port, OPC UA takes the number of ramps and their period in ms. Each prints one
+line when it serves, and ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ CONSTANTS: dict[str, Any] = {
     "DateTime": datetime(2026, 1, 2, 3, 4, 5, 678_000),  # noqa: DTZ001 - the library wants it so
 }
 POINTS = 100
-PERIOD_S = 0.05
+PERIOD_MS = 50
 
 
 async def serve_modbus(port: int) -> None:
@@ -66,7 +67,7 @@ async def serve_modbus(port: int) -> None:
     await server.shutdown()  # type: ignore[no-untyped-call]
 
 
-async def serve_opcua(port: int) -> None:
+async def serve_opcua(port: int, points: int = POINTS, period_ms: int = PERIOD_MS) -> None:
     from asyncua import Server, ua
 
     server = Server()
@@ -85,7 +86,7 @@ async def serve_opcua(port: int) -> None:
         await plant.add_variable(
             ua.NodeId(f"Ramp{i}", namespace), ua.QualifiedName(f"Ramp{i}", namespace), i / 2
         )
-        for i in range(POINTS)
+        for i in range(points)
     ]
     codes = {1: ua.StatusCodes.UncertainLastUsableValue, 2: ua.StatusCodes.BadSensorFailure}
     async with server:
@@ -99,7 +100,7 @@ async def serve_opcua(port: int) -> None:
                 status = ua.StatusCode(codes.get(i, ua.StatusCodes.Good))
                 value = ua.DataValue(ua.Variant(i / 2 + k, ua.VariantType.Double), status, at)
                 await server.iserver.write_attribute_value(node.nodeid, value)
-            await asyncio.wait([stop], timeout=PERIOD_S)
+            await asyncio.wait([stop], timeout=period_ms / 1000)
 
 
 async def _stopped() -> None:
@@ -109,4 +110,4 @@ async def _stopped() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"modbus": serve_modbus, "opcua": serve_opcua}[sys.argv[1]](int(sys.argv[2])))
+    asyncio.run({"modbus": serve_modbus, "opcua": serve_opcua}[sys.argv[1]](*map(int, sys.argv[2:])))
