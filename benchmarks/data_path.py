@@ -9,13 +9,14 @@ in `MEASUREMENTS`.
 
 from __future__ import annotations
 
-from benchmarks import codec
+from benchmarks import codec, edge_commits
 from benchmarks.frame import Measurement, command
 
 MEASUREMENTS = (
     Measurement("codec-bytes", codec.measure_bytes),
     Measurement("codec-encode", codec.measure_encode),
     Measurement("codec-decode", codec.measure_decode),
+    Measurement("edge-commits", edge_commits.measure),
 )
 
 main = command("Measure the data path, each row against its peer in the same run.", MEASUREMENTS)
