@@ -19,6 +19,8 @@ from scripts.demo.settings import Outage, Settings, outages
 from scripts.demo.view import View
 
 REFRESH_S = 1.0
+PLACES = ("lake_path", "directory")
+"""Figures that say where the data is: not said of data that is about to be removed."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +82,7 @@ def main(
         view = View(sys.stderr if as_json else sys.stdout)
         try:
             outcome = _run(settings, cuts, view)
-            _tell(settings, outcome, view)
+            _tell(settings, outcome, view, kept=keep is not None or as_json)
         except (DemoError, ValueError) as error:
             click.echo(f"demo: {error}", err=True)
             sys.exit(1)
@@ -152,7 +154,7 @@ def _watch(settings: Settings, river: River, cuts: list[Outage], view: View, sto
         stop.wait(REFRESH_S - (time.monotonic() - began) % REFRESH_S)
 
 
-def _tell(settings: Settings, outcome: Outcome, view: View) -> None:
+def _tell(settings: Settings, outcome: Outcome, view: View, kept: bool) -> None:
     view.say("\nverify (headquarters, from the ledger table and the archive):")
     view.say(outcome.verify_text.rstrip())
     for title, table in queries(settings):
@@ -160,6 +162,8 @@ def _tell(settings: Settings, outcome: Outcome, view: View) -> None:
     view.say("\njudge (the lake against the plant's own logs):")
     verdict = outcome.verdict
     for name, value in outcome.figures.items():
+        if name in PLACES and not kept:
+            continue
         view.say(f"  {name:20} {value}")
     for example in verdict.examples:
         view.say(f"  {example}")

@@ -91,7 +91,7 @@ class View:
         if self._live:
             self._redraw(table(elapsed_s, found), news)
         elif news or elapsed_s >= self._next_line_s:
-            self._next_line_s = elapsed_s + LINE_EVERY_S
+            self._next_line_s = (elapsed_s // LINE_EVERY_S + 1) * LINE_EVERY_S
             self._write([line(elapsed_s, found) + (f"  {news}" if news else "")])
 
     def say(self, text: str) -> None:
