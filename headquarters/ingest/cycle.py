@@ -338,8 +338,8 @@ class Ingest:
             if not _held(self._tables.samples, item.chain, header.seq):
                 for block in blocks:
                     if len(block):
-                        series = self._registry.bind(gateway, block, header.t_min_us)
-                        cycle.samples.append(chunk(block, series, batch, self._bucket(gateway)))
+                        runs = self._registry.bind(gateway, block, header.t_min_us)
+                        cycle.samples.append(chunk(block, *runs, batch, self._bucket(gateway)))
             return
         body = record_body(header, payload)
         if header.kind is Kind.META:

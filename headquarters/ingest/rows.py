@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -130,7 +130,8 @@ class SampleChunk:
     """Samples of one batch in columns of equal length, point-major as they were decoded.
 
     Args:
-        series: Series numbers.
+        run_series: Series of each run of rows; a run is all of one point.
+        run_lengths: Rows of each run.
         time: Microseconds since 1970, UTC.
         value: Doubles, or `None` when the values are text.
         text: Text or `None` for each row, or `None` when no row has any.
@@ -140,7 +141,8 @@ class SampleChunk:
         bucket: The partition of a date that the rows go to.
     """
 
-    series: Int64s
+    run_series: Int64s
+    run_lengths: Int64s
     time: Int64s
     value: npt.NDArray[np.float64] | None
     text: npt.NDArray[np.object_] | None
@@ -150,20 +152,44 @@ class SampleChunk:
     bucket: int = 0
 
     def __len__(self) -> int:
-        return len(self.series)
+        return len(self.time)
+
+    @property
+    def series(self) -> Int64s:
+        """The series of each row."""
+        return np.repeat(self.run_series, self.run_lengths)
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> SampleChunk:
+        """The rows that a mask chooses."""
+        starts = np.cumsum(self.run_lengths) - self.run_lengths
+        lengths = np.add.reduceat(rows.astype(np.int64), starts)
+        kept = lengths > 0
+        return replace(
+            self,
+            run_series=self.run_series[kept],
+            run_lengths=lengths[kept],
+            time=self.time[rows],
+            value=None if self.value is None else self.value[rows],
+            text=None if self.text is None else self.text[rows],
+            quality=self.quality[rows],
+            source_time=None if self.source_time is None else self.source_time[rows],
+        )
 
 
-def chunk(block: SampleBlock, series: Int64s, batch: int, bucket: int) -> SampleChunk:
+def chunk(block: SampleBlock, series: Int64s, lengths: Int64s, batch: int, bucket: int) -> SampleChunk:
     """Turn a decoded block into lake columns.
 
     Args:
         block: As decoded.
-        series: The series of each row.
+        series: The series of each run.
+        lengths: Rows of each run.
         batch: The ledger's number.
         bucket: The partition of a date.
     """
     value, text = lake_values(block.type, block.value)
-    return SampleChunk(series, block.time, value, text, block.quality, block.source_time, batch, bucket)
+    return SampleChunk(
+        series, lengths, block.time, value, text, block.quality, block.source_time, batch, bucket
+    )
 
 
 def lake_values(

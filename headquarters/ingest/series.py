@@ -41,8 +41,8 @@ class SeriesRegistry:
             self._latest[(row.gateway, row.point, row.type)] = row
             self._next = max(self._next, row.series + 1)
 
-    def bind(self, gateway: str, block: SampleBlock, time_us: int) -> Int64s:
-        """The series of each row of a decoded block.
+    def bind(self, gateway: str, block: SampleBlock, time_us: int) -> tuple[Int64s, Int64s]:
+        """The series of each run of a decoded block, and how many rows each run has.
 
         Args:
             gateway: Whose points they are.
@@ -60,7 +60,7 @@ class SeriesRegistry:
             for point in np.unique(missing).tolist():
                 lookup.add(point, self._provisional(gateway, point, block.type, time_us))
             series = lookup.find(points)
-        return np.repeat(series, np.diff(np.append(starts, len(block.point))))
+        return series, np.diff(np.append(starts, len(block.point)))
 
     def define(
         self, gateway: str, definitions: Sequence[PointDefinition], table_hash: bytes, time_us: int

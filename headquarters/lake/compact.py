@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from headquarters.lake import files
 from headquarters.lake.deltalog import DataFile
-from headquarters.lake.order import order
+from headquarters.lake.order import row_order
 from headquarters.lake.tables import LakeTable
 from protocols.samples import Int64s
 
@@ -190,7 +190,7 @@ def _ordered(table: LakeTable, parts: Sequence[pa.Table]) -> pa.Table:
     if table.table.sort[:2] != ("series", "time"):
         return rows.sort_by([(name, "ascending") for name in table.table.sort])
     lengths = np.array([len(part) for part in parts], np.int64)
-    taken = order(_column(rows, "series"), _column(rows, "time"), np.cumsum(lengths) - lengths)
+    taken = row_order(_column(rows, "series"), _column(rows, "time"), np.cumsum(lengths) - lengths)
     return rows if taken is None else rows.take(pa.array(taken))
 
 

@@ -28,7 +28,7 @@ from headquarters.ingest.rows import DAY_US
 from headquarters.lake import disk, files
 from headquarters.lake.compact import key_ranges
 from headquarters.lake.deltalog import DataFile
-from headquarters.lake.order import order
+from headquarters.lake.order import row_order
 from headquarters.lake.schema import TIME
 from headquarters.lake.tables import Lake, LakeTable
 
@@ -217,7 +217,7 @@ def _ordered_columns(rows: pa.Table) -> tuple[Any, Any, Any, Any]:
     time = rows.column("time").cast(pa.int64()).combine_chunks().to_numpy()
     value = pc.fill_null(rows.column("value"), float("nan")).combine_chunks().to_numpy()
     quality = rows.column("quality").combine_chunks().to_numpy()
-    taken = order(series, time, np.empty(0, np.int64))
+    taken = row_order(series, time, np.empty(0, np.int64))
     if taken is None:
         return series, time, value, quality
     return series[taken], time[taken], value[taken], quality[taken]

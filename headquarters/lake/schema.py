@@ -7,6 +7,7 @@ the roll-ups the date of the sample, elsewhere the date on which headquarters to
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -24,7 +25,8 @@ class TableSchema(NamedTuple):
         sort: The order of rows in a file.
         ranges: Columns whose lowest and highest value the log keeps, so that a reader
             opens only files that can hold what it looks for.
-        dictionary: Columns that repeat few values.
+        dictionary: Text columns that repeat few values.
+        complete: Columns that are never null, which costs less to write and to read.
     """
 
     name: str
@@ -33,6 +35,17 @@ class TableSchema(NamedTuple):
     sort: tuple[str, ...]
     ranges: tuple[str, ...]
     dictionary: tuple[str, ...]
+    complete: tuple[str, ...] = ()
+
+    def file_columns(self, names: Collection[str]) -> pa.Schema:
+        """Some of the columns as a file declares them; one that a file leaves out is null in all its rows."""
+        return pa.schema(
+            [
+                field.with_nullable(field.name not in self.complete)
+                for field in self.columns
+                if field.name in names
+            ]
+        )
 
     @property
     def schema(self) -> pa.Schema:
@@ -59,7 +72,8 @@ SAMPLES = TableSchema(
     _DATE_BUCKET,
     ("series", "time"),
     ("series", "time", "batch"),
-    ("series", "quality", "batch", "text"),
+    ("text",),
+    ("series", "time", "quality", "batch"),
 )
 
 SERIES = TableSchema(
