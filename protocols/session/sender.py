@@ -159,6 +159,30 @@ class _ChainState:
         return (waits and now - self.since >= STALLED_S) or (unsigned and now - self.since >= UNSIGNED_S)
 
 
+class _Pace:
+    """A budget of bytes a second, of which at most one second's may be saved up."""
+
+    def __init__(self, bytes_per_s: int | None) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._room = float(bytes_per_s or 0)
+        self._filled = 0.0
+
+    @property
+    def spent(self) -> bool:
+        return self._bytes_per_s is not None and self._room <= 0.0
+
+    def at_most(self, size: int) -> int:
+        return size if self._bytes_per_s is None else min(size, int(self._room))
+
+    def refill(self, now: float) -> None:
+        if self._bytes_per_s is not None:
+            won = (now - self._filled) * self._bytes_per_s
+            self._room, self._filled = min(float(self._bytes_per_s), self._room + won), now
+
+    def spend(self, size: int) -> None:
+        self._room -= size
+
+
 class Sender:
     """One session's sending side; see the module's docstring.
 
@@ -170,16 +194,30 @@ class Sender:
         owns_chains: True at a gateway, which alone extends its chains: a receiver that is
             ahead of us then means that we were restored from an old image. A hub may
             well find a receiver ahead, because another hub delivered.
+        answer_timeout_s: Without any answer for this long the connection is given up.
+        backlog_bytes_per_s: Most that chains which are no longer the newest of their
+            stream may send; `None` for no bound.
     """
 
     def __init__(
-        self, node: str, role: str, *, headquarters: Verifier, receiver: Verifier, owns_chains: bool
+        self,
+        node: str,
+        role: str,
+        *,
+        headquarters: Verifier,
+        receiver: Verifier,
+        owns_chains: bool,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        backlog_bytes_per_s: int | None = None,
     ) -> None:
         self._node = node
         self._role = role
         self._headquarters = headquarters
         self._receiver = receiver
         self._owns_chains = owns_chains
+        self._answer_timeout_s = answer_timeout_s
+        self._keepalive_s = min(KEEPALIVE_S, answer_timeout_s / 3)
+        self._pace = _Pace(backlog_bytes_per_s)
         self._state = _State.CLOSED
         self._chains: dict[Chain, _ChainState] = {}
         self._newest: dict[tuple[str, Stream], int] = {}
@@ -218,12 +256,13 @@ class Sender:
         """Keep the session alive, or give it up when the receiver has been silent for too long."""
         if self._state is _State.CLOSED:
             return []
-        if now - self._heard > ANSWER_TIMEOUT_S:
-            return self._give_up(f"no answer for {ANSWER_TIMEOUT_S:.0f} s")
+        if now - self._heard > self._answer_timeout_s:
+            return self._give_up(f"no answer for {self._answer_timeout_s:.0f} s")
+        self._pace.refill(now)
         if self.open and now - self._looked >= STALLED_S:
             self._looked = now
             self._offer_stalled(now)
-        if self.open and now - self._spoke >= KEEPALIVE_S:
+        if self.open and now - self._spoke >= self._keepalive_s:
             self._out.append(messages.alive())
             self._spoke = now
         return []
@@ -263,19 +302,24 @@ class Sender:
         room_bytes = self._credit_bytes - self._flight_bytes
         if room_batches <= 0 or (room_bytes <= 0 and self._flight_batches > 0):
             return None
-        for ready in self._ready:
+        for rank, ready in enumerate(self._ready):
             while ready:
                 chain = next(iter(ready))
                 state = self._chains[chain]
                 if not state.pending:
                     del ready[chain]
                     continue
+                if rank >= len(Stream) and self._pace.spent and not state.bisecting:
+                    return None
                 if state.bisecting:
                     return Wanted(
                         chain, state.probe if state.probe >= 0 else (state.low + state.high) // 2, 1, 1
                     )
                 count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
-                return Wanted(chain, state.sent, count, max(1, min(room_bytes, READ_BYTES_MAX)))
+                most = min(room_bytes, READ_BYTES_MAX)
+                if rank >= len(Stream):
+                    most = self._pace.at_most(most)
+                return Wanted(chain, state.sent, count, max(2, most))  # 1 would ask for a header only
         return None
 
     def supply(self, wanted: Wanted, batches: Sequence[Batch], now: float) -> list[SenderEvent]:
@@ -304,6 +348,8 @@ class Sender:
             state.sent += 1
             self._flight_batches += 1
             self._flight_bytes += batch.size
+        if self._rank(wanted.chain) >= len(Stream):
+            self._pace.spend(sum(batch.size for batch in batches))
         self._spoke = now
         if wanted.chain in ready:
             ready.move_to_end(wanted.chain)
@@ -481,7 +527,7 @@ class Sender:
             self._schedule(chain, state)
             return []
         seq, state.low, state.high, state.probe = state.high, -1, -1, -1
-        if seq == state.offer.next < state.sent and not self._owns_chains:
+        if seq == state.offer.next <= state.sent and not self._owns_chains:
             return []  # all we hold is equal: another hub has delivered that and more
         self._stop(chain, state)
         return [Forked(chain, seq)]

@@ -261,6 +261,31 @@ def test_a_hub_that_another_hub_overtook_is_content() -> None:
     assert not of_kind(events, Forked)
 
 
+@pytest.mark.parametrize("caught_up", [5, 12, 15])
+def test_a_hub_that_catches_up_with_another_is_content(caught_up: int) -> None:
+    chain = ChainOfBatches().grow(PAYLOADS[:12])
+    first = Joined(MemoryOutbox(chain), role="hub")
+    first.run()
+    slower = chain.fork(4, [])
+    joined = Joined(MemoryOutbox(slower), first.marks, role="hub")
+    events = joined.run()
+    slower.grow(PAYLOADS[4:caught_up])
+    events += joined.run()
+    assert not of_kind(events, Forked)
+    assert first.marks.payloads(chain.chain) == PAYLOADS[: max(12, caught_up)]
+
+
+def test_a_hub_that_catches_up_on_another_branch_finds_the_fork() -> None:
+    chain = ChainOfBatches().grow(PAYLOADS[:12])
+    first = Joined(MemoryOutbox(chain), role="hub")
+    first.run()
+    slower = chain.fork(4, [])
+    joined = Joined(MemoryOutbox(slower), first.marks, role="hub")
+    joined.run()
+    slower.grow([*PAYLOADS[4:6], b"other"])
+    assert of_kind(joined.run(), Forked) == [Forked(chain.chain, 6)]
+
+
 def test_tombstones_keep_the_chain_whole() -> None:
     chain = ChainOfBatches().grow(PAYLOADS)
     chain.bury(4)
