@@ -206,6 +206,8 @@ class Uplink:
             self._buffer,
             headquarters=self._headquarters,
             receiver=VerifyKey(upstream.signing),
+            answer_timeout_s=self._settings.ack_timeout_s,
+            backlog_bytes_per_s=self._settings.backlog_bytes_per_s,
         )
 
     def _change(self, index: int) -> None:

@@ -25,7 +25,7 @@ from protocols.identity import AllowList, Identity, LinkKey
 from protocols.session import Outbox, Receiver, Sender, SenderEvent
 from protocols.session.messages import Marks
 from protocols.session.receiver import KeyBook
-from protocols.session.sender import Disconnected, Ready
+from protocols.session.sender import ANSWER_TIMEOUT_S, Disconnected, Ready
 
 HEARTBEAT_MS = 2000
 """ZMTP heartbeats (ZeroMQ RFC 37) find a dead peer below the session's own time-out."""
@@ -78,7 +78,13 @@ class SenderLink:
         self._clock = clock
         role = identity.public.role
         self.sender = Sender(
-            identity.id, role, headquarters=headquarters, receiver=receiver, owns_chains=role == "gateway"
+            identity.id,
+            role,
+            headquarters=headquarters,
+            receiver=receiver,
+            owns_chains=role == "gateway",
+            answer_timeout_s=answer_timeout_s,
+            backlog_bytes_per_s=backlog_bytes_per_s,
         )
         self._socket: zmq.Socket[bytes] | None = None
         self._failures = 0
