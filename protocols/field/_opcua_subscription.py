@@ -71,10 +71,17 @@ class Completeness:
         self._next = 1
         self._queues[:] = self._together[:] = 0
 
-    def ended(self, why: str) -> None:
-        """The subscription is gone."""
-        if self._known_us is not None and not self._ended:
-            self._ended = why
+    def ended(self, why: str, now_us: int) -> list[Lost]:
+        """The subscription is gone; returns what may be missing so far.
+
+        What is missed from now on is told when values come again: two intervals that meet,
+        so that nothing stays untold when that never happens.
+        """
+        if self._known_us is None or self._ended:
+            return []
+        lost = [Lost(self._all, self._known_us, now_us, why)]
+        self._ended, self._known_us = why, now_us
+        return lost
 
     def heard(self, publication: wire.Publication, now_us: int) -> list[Lost]:
         """A message came; returns what may be missing before it."""
@@ -223,8 +230,10 @@ class OpcUaSubscription:
         """The session is gone; nothing is known until it is notified anew."""
         self._end_watch()
         self._session = self._id = None
-        self._whole.ended(why)
-        self._sink.down(self._context.now_us(), BAD_NO_COMMUNICATION)
+        now_us = self._context.now_us()
+        for lost in self._whole.ended(why, now_us):
+            self._sink.lost(lost)
+        self._sink.down(now_us, BAD_NO_COMMUNICATION)
 
     def _end_watch(self) -> None:
         if self._watch is not None:

@@ -16,7 +16,8 @@ from itertools import groupby
 
 from protocols.errors import DeviceError, InputError, Problem
 from protocols.field._modbus_address import Order, Span, parse
-from protocols.field._modbus_line import EXCEPTION_STATUS, Line, LineSettings
+from protocols.field._modbus_connection import EXCEPTION_STATUS
+from protocols.field._modbus_line import Line, LineSettings
 from protocols.field._modbus_plan import Block, Bounds, ModbusGroup, halves
 from protocols.field.base import (
     BrowsedNode,

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from protocols.field._modbus_line import BAD_NOT_SUPPORTED, BAD_RESOURCE_UNAVAILABLE
+from protocols.field._modbus_connection import BAD_NOT_SUPPORTED, BAD_RESOURCE_UNAVAILABLE
 from protocols.field.base import Driver, DriverContext, DriverEvent, DriverState, FieldPoint, FieldType, Group
 from protocols.field.registry import create
 from protocols.samples import (

@@ -324,15 +324,16 @@ def test_values_of_one_sending_may_come_in_several_messages() -> None:
 def test_an_outage_lasts_until_values_come_again() -> None:
     whole = begun()
     whole.heard(message(1, [0]), 2_000)
-    whole.ended("cable cut")
+    assert whole.ended("cable cut", 5_000) == [Lost((70, 71), 2_000, 5_000, "cable cut")]
+    assert whole.ended("cannot connect", 6_000) == []
     whole.begun(8_000)
     assert whole.heard(message(1), 8_500) == []
-    assert whole.heard(message(1, [0, 1]), 9_000) == [Lost((70, 71), 2_000, 9_000, "cable cut")]
+    assert whole.heard(message(1, [0, 1]), 9_000) == [Lost((70, 71), 5_000, 9_000, "cable cut")]
     assert whole.heard(message(2, [0]), 9_500) == []
 
 
 def test_what_never_began_has_lost_nothing() -> None:
     whole = Completeness(POINTS)
-    whole.ended("never there")
+    assert whole.ended("never there", 4_000) == []
     whole.begun(5_000)
     assert whole.heard(message(1, [0, 1]), 6_000) == []
