@@ -56,7 +56,8 @@ def judge(
 def _judge_rows(log: Log, rows: Rows, gaps: list[Gap], since_us: int, until_us: int | None) -> Verdict:
     # What was asked for at Modbus belongs to the instant before, a subscription to the next one.
     asked = log.reads["at"] + (0 if log.protocol is Protocol.MODBUS else rows.period_us)
-    known = np.concatenate([rows.samples.time, asked])
+    # A row between two instants is one more of the instant after it, which decides.
+    known = np.concatenate([rows.samples.time[rows.on_grid], asked])
     window = window_of(known, rows.period_us, since_us, until_us)
     if log.protocol is Protocol.MODBUS:
         found = modbus.compare(log, rows, window)

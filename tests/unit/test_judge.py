@@ -185,6 +185,17 @@ def test_a_change_that_comes_between_two_instants_is_not_lost(tmp_path: Path) ->
     assert verdict.late == 1
 
 
+def test_a_change_before_the_first_instant_makes_no_instant_due(tmp_path: Path) -> None:
+    name = name_of(Protocol.OPCUA, "LBA10CF")
+
+    def doctor(lake: FakeLake) -> None:
+        early = dict(lake.find(name, 0), time=START_US + 400_000)
+        lake.rows = [early, *(row for row in lake.rows if row["time"] > START_US)]
+
+    verdict = verdict_of(tmp_path, Protocol.OPCUA, doctor)
+    assert verdict.passed, verdict.examples
+
+
 def test_the_status_of_a_dead_sensor_is_no_value(tmp_path: Path) -> None:
     plant = Plant(POINTS, seed=5)
     name = name_of(Protocol.OPCUA, "LBA10CP")
