@@ -81,14 +81,19 @@ def run(config: GatewayConfig) -> int:
     stop.on_signals()
     config.data.mkdir(parents=True, exist_ok=True)
     with locked(config.data / "lock"):
-        lost = ""
-        while True:
-            session = Session(config, identity, log, stop, lost)
-            try:
-                return session.run()
-            except StoreDamagedError as error:
-                lost = str(error)
-                session.give_up_file(lost)
+        return live(config, identity, log, stop)
+
+
+def live(config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop) -> int:
+    """Run one session after the other until one ends in order. Returns the exit code."""
+    lost = ""
+    while True:
+        session = Session(config, identity, log, stop, lost)
+        try:
+            return session.run()
+        except StoreDamagedError as error:
+            lost = str(error)
+            session.give_up_file(lost)
 
 
 @contextmanager
