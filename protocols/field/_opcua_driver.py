@@ -13,7 +13,6 @@ import numpy as np
 from protocols.errors import DeviceError, InputError, MalformedError, Problem
 from protocols.field import _opcua_wire as wire
 from protocols.field._opcua_address import parse
-from protocols.field._opcua_certificate import ClientCertificate, existing, make, uri_of
 from protocols.field._opcua_subscription import OpcUaSubscription, SubscriptionSettings
 from protocols.field._opcua_values import Columns
 from protocols.field.backoff import Backoff, CircuitBreaker
@@ -40,6 +39,7 @@ from protocols.samples import (
 )
 
 if TYPE_CHECKING:
+    from protocols.field._opcua_certificate import ClientCertificate
     from protocols.field._opcua_session import Resolved, Session, SessionSettings
 
 
@@ -189,6 +189,8 @@ class OpcUaDriver:
         settings, context = self._settings, self._context
         if settings.text("security_policy") == "None":
             return None
+        from protocols.field._opcua_certificate import ClientCertificate, existing, make, uri_of
+
         if settings.text("certificate"):
             path = Path(settings.text("certificate"))
             return ClientCertificate(path, Path(settings.text("private_key")), uri_of(path))
