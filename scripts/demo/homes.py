@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 from scripts.demo.processes import program, run
 from scripts.demo.settings import COMMIT_S, GATEWAYS, Settings
-from scripts.plant.layout import Protocol
+from scripts.plant.layout import Protocol, write_point_table
+from scripts.plant.sources import source_of
 
 HOST = "127.0.0.1"
 SITE = "demo-plant"
@@ -80,8 +80,9 @@ def make_gateway(settings: Settings, protocol: Protocol, plant: dict[str, Any], 
     edge = program("catchment-edge")
     run([edge, "init", "--home", str(home), "--id", name, "--site", SITE])
     (home / "gateway.toml").write_text(_gateway_toml(settings, name, protocol, plant), encoding="utf-8")
-    table = ["--device", DEVICE, "--scan-class", SCAN_CLASS, *settings.plant_options]
-    run([sys.executable, "-m", "scripts.plant", "points", str(protocol), str(home / "points.csv"), *table])
+    half = settings.replay is None
+    source = source_of(protocol, settings.points, settings.seed, half, settings.replay, settings.transpose)
+    write_point_table(home / "points.csv", source.points, protocol, DEVICE, SCAN_CLASS)
     hq = settings.headquarters / "identity.toml"
     if settings.two_level:
         run([edge, "join", "--home", str(home), str(hq), "--address", upstream])

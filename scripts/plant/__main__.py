@@ -8,35 +8,13 @@ from pathlib import Path
 
 import click
 
-from scripts.plant.layout import PREFIXES, Protocol, write_point_table
-from scripts.plant.model import SENSOR_ORDERS, Plant, Source
-from scripts.plant.replay import Replay, parse
-from scripts.plant.serve import ORDERS_FILE, Subset, serve
+from scripts.plant.layout import Protocol, write_point_table
+from scripts.plant.model import SENSOR_ORDERS
+from scripts.plant.orders import FILE
+from scripts.plant.sources import source_of
 from scripts.plant.unit import ORDERS
 
 PROTOCOLS = click.Choice([str(protocol) for protocol in Protocol])
-
-
-def source_of(
-    protocol: Protocol, points: int, seed: int, half: bool, replay: Path | None, transpose: bool
-) -> Source:
-    """What a server is to serve.
-
-    Args:
-        protocol: Which server.
-        points: Points of the simulated plant.
-        seed: Its seed.
-        half: Serve every second point, the other server has the others.
-        replay: A table to replay instead.
-        transpose: Its rows are columns.
-
-    Raises:
-        ValueError: The table cannot be read; the message says where.
-    """
-    if replay is not None:
-        return Replay(parse(replay.read_text(encoding="utf-8"), transpose), PREFIXES[protocol])
-    plant = Plant(points, seed)
-    return Subset.half(plant, protocol) if half else plant
 
 
 def _source_options(command: click.decorators.FC) -> click.decorators.FC:
@@ -78,6 +56,8 @@ def serve_command(
     transpose: bool,
 ) -> None:
     """Serve on 127.0.0.1 until SIGTERM; DIRECTORY gets the log and address.json."""
+    from scripts.plant.serve import serve  # loads the OPC UA library, which takes its time
+
     kind = Protocol(protocol)
     try:
         source = source_of(kind, points, seed, half, replay, transpose)
@@ -121,7 +101,7 @@ def points_command(
 def order_command(directory: Path, name: str, unit: int, point: str, seconds: float) -> None:
     """Start, stop, trip or break something; silent and drop are for the Modbus server itself."""
     order = {"name": name, "block": unit - 1, "seconds": seconds, "point": point}
-    with (directory / ORDERS_FILE).open("a", encoding="utf-8") as file:
+    with (directory / FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(order) + "\n")
 
 

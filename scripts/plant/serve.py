@@ -16,68 +16,20 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scripts.plant.catalogue import PlantPoint
-from scripts.plant.layout import Protocol, half, places
+from scripts.plant.layout import Protocol, places
 from scripts.plant.log import LogWriter
 from scripts.plant.modbus import Encoder, ModbusServer
-from scripts.plant.model import Source, UInt32s
+from scripts.plant.model import Source
 from scripts.plant.opcua import OpcuaServer
-from scripts.plant.unit import Array
+from scripts.plant.orders import FILE, Orders
 
 HOST = "127.0.0.1"
-ADDRESS, ORDERS_FILE = "address.json", "orders.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Subset:
-    """Some points of a source, as a source.
-
-    Args:
-        source: All of them.
-        chosen: Indexes in increasing order, so that texts stay last.
-    """
-
-    source: Source
-    chosen: tuple[int, ...]
-
-    @classmethod
-    def half(cls, source: Source, protocol: Protocol) -> Subset:
-        """What one of two servers that share a plant serves."""
-        return cls(source, tuple(sorted(half(source.points, protocol))))
-
-    @property
-    def points(self) -> tuple[PlantPoint, ...]:
-        """The chosen ones."""
-        return tuple(self.source.points[i] for i in self.chosen)
-
-    def step(self, dt: float) -> None:
-        """Let one tick pass."""
-        self.source.step(dt)
-
-    def held(self) -> Array:
-        """What the chosen numeric points hold."""
-        held = self.source.held()
-        return held[[i for i in self.chosen if i < len(held)]]
-
-    def texts(self) -> list[str]:
-        """What the chosen text points hold."""
-        texts = self.source.texts()
-        first = len(self.source.points) - len(texts)
-        return [texts[i - first] for i in self.chosen if i >= first]
-
-    def status(self) -> UInt32s:
-        """StatusCodes of the chosen points."""
-        return self.source.status()[list(self.chosen)]
-
-    def order(self, name: str, block: int, seconds: float, point: str) -> None:
-        """Pass an order on."""
-        self.source.order(name, block, seconds, point)
+ADDRESS = "address.json"
 
 
 async def serve(source: Source, protocol: Protocol, directory: Path, period_s: float, port: int) -> None:
@@ -97,7 +49,7 @@ async def serve(source: Source, protocol: Protocol, directory: Path, period_s: f
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await shell.tick(_now_us())
-    orders = Orders(directory / ORDERS_FILE)
+    orders = Orders(directory / FILE)
     _announce(directory, protocol, await shell.start(port))
     while not stopping.is_set():
         due = next_tick(_now_us(), period_us)
@@ -183,24 +135,6 @@ def _pass_on(source: Source, order: dict[str, Any]) -> None:
         source.order(order["name"], order["block"], order["seconds"], order["point"])
     except ValueError as error:
         print(f"plant: order not carried out: {error}", flush=True)
-
-
-class Orders:
-    """Orders that `python -m scripts.plant order` appends to a file, a JSON object a line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
-
-    def take(self) -> list[dict[str, Any]]:
-        """Those that are new and whole."""
-        if not self._path.exists() or self._path.stat().st_size == self._offset:
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            whole = file.read().rpartition(b"\n")[0]
-        self._offset += len(whole) + 1 if whole else 0
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def _announce(directory: Path, protocol: Protocol, where: dict[str, Any]) -> None:

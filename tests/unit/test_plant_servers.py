@@ -14,8 +14,10 @@ from scripts.plant.layout import COLUMNS, TEXT_BYTES, Protocol, Table, half, pla
 from scripts.plant.log import MODBUS_READ, READS, TICKS, LogWriter, read_log
 from scripts.plant.modbus import Encoder, ModbusServer, answer
 from scripts.plant.model import Plant
+from scripts.plant.orders import Orders
 from scripts.plant.replay import Replay, parse
-from scripts.plant.serve import Orders, Subset, next_tick
+from scripts.plant.serve import next_tick
+from scripts.plant.sources import Subset
 
 FORMATS = {
     Kind.F32: ">f",
