@@ -158,6 +158,8 @@ class CollectTask:
         processed = self._processor.process(blocks)
         self._instant_us = instant_us
         settled_us = self._processor.settled_us(instant_us) if self._doors else instant_us
+        if self._cache is not None and self._cache.dark_since_us is not None:
+            settled_us = min(settled_us, self._cache.dark_since_us)
         gaps, self._gaps = tuple(self._gaps), []
         self._put(
             Delivery(
@@ -173,6 +175,7 @@ class CollectTask:
     def _explain(self, missed: Missed) -> Gap:
         stepped = any(step.from_us < missed.to_us and step.to_us > missed.from_us for step in self._steps)
         if stepped:
+            self._log.warning("clock-stepped", task=self.name, instants=missed.instants)
             return self._gap(GapCause.CLOCK_STEP, missed, "the clock was set forward")
         self.schedule.counters.overruns += 1
         return self._gap(GapCause.OVERRUN, missed, f"{self.name}: the turn before took too long")
@@ -189,16 +192,20 @@ class CollectTask:
         missed = self.schedule.missed_since(reached.instant_us)
         if missed is not None:
             gaps.append(self._gap(GapCause.PROCESS_DOWN, missed, "the gateway was not running"))
-        if self._doors and reached.settled_us < reached.instant_us:
-            held = Gap(
-                GapCause.PROCESS_DOWN,
-                reached.settled_us + 1,
-                self.schedule.next_us,
-                self._doors,
-                detail="a swinging door held its last value in memory",
-            )
-            gaps.append(held)
+        if reached.settled_us < reached.instant_us:
+            gaps += self._unsettled(reached.settled_us + 1)
         return gaps
+
+    def _unsettled(self, from_us: int) -> list[Gap]:
+        """What an earlier process could not settle any more, from `from_us` up to the first instant."""
+        to_us = self.schedule.next_us
+        if self._cache is not None:
+            detail = "the gateway ended before it could tell what its subscription missed"
+            return [Gap(GapCause.SUBSCRIPTION, from_us, to_us, self._ids, detail=detail)]
+        if self._doors:
+            detail = "a swinging door held its last value in memory"
+            return [Gap(GapCause.PROCESS_DOWN, from_us, to_us, self._doors, detail=detail)]
+        return []
 
 
 def _failed(points: Sequence[FieldPoint], instant_us: int) -> list[SampleBlock]:

@@ -336,7 +336,12 @@ class Session:
         self._writing.wait(self._write_at - time.monotonic())
         now = time.monotonic()
         self._write_at = max(self._write_at + self._step_s, now)
+        before = self._writer.trouble
         self._writer.step()
+        if self._writer.trouble and not before:
+            self._log.error("store-full", why=self._writer.trouble)
+        elif before and not self._writer.trouble:
+            self._log.info("store-has-room")
         if now >= self._state_at:
             self._make_statement()
 

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from edge_runtime.buffer import Buffer, Verdict
+from edge_runtime.buffer import Buffer
 from edge_runtime.config import GatewayConfig, UpstreamConfig
 from protocols.daemon import EventLog
 from protocols.errors import StoreFullError
 from protocols.identity import Identity, VerifyKey
 from protocols.link import SenderLink
 from protocols.session import SenderEvent
-from protocols.session.sender import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
+from protocols.session.events import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
 
 STEP_S = 0.02
 """Longest wait for something to receive; also the longest that a new batch waits to be sent."""
@@ -244,15 +244,14 @@ class Uplink:
                     log.warning("receipt-not-ours", chain=str(receipt.chain), next=receipt.next)
             case Refused(refusal, signed):
                 verdict = buffer.on_refused(refusal, signed)
-                level = log.warning if verdict in (Verdict.SOUND, Verdict.NOT_OURS) else log.error
-                level(
+                log.warning(
                     "batch-refused",
                     chain=str(refusal.chain),
                     seq=refusal.seq,
                     receiver=refusal.receiver,
                     reason=refusal.reason.name.lower(),
                     text=refusal.text,
-                    verdict=verdict.value,
+                    done=verdict.value,
                 )
             case Forked(chain, seq):
                 new = buffer.on_forked(chain, seq)

@@ -41,7 +41,8 @@ class Progress(NamedTuple):
     Args:
         instant_us: Every sample up to and including it is durable, dropped or thinned.
         settled_us: The same for points whose last value may still be held back by a
-            swinging door; never later than `instant_us`.
+            swinging door, or whose subscription is down with changes undeclared; never
+            later than `instant_us`.
     """
 
     instant_us: int
@@ -418,6 +419,8 @@ class Buffer:
         row = self._chains.find(chain)
         if row is not None:
             self._shared.stored[row.no] = (min(next_, row.next), self._upstream)
+            if self._trim is Mark.HUB:
+                custody.let_go(self._store, self._chains, row, min(next_, row.next))
 
     def on_receipt(self, receipt: Receipt, signed: bytes) -> bool:
         """Headquarters signed for a chain; what is safe leaves the buffer.

@@ -190,14 +190,19 @@ def trim(store: Store, chains: Chains, receipt: Receipt) -> bool:
         head = b"" if header is None else header_hash(header)
     if head != receipt.head:
         return False
-    for end in [*range(row.oldest + TRIM_BATCHES, receipt.next, TRIM_BATCHES), receipt.next]:
+    let_go(store, chains, row, receipt.next)
+    return True
+
+
+def let_go(store: Store, chains: Chains, row: ChainRow, end: int) -> None:
+    """Delete a chain's batches below `end`, in steps that each are durable."""
+    for step in [*range(row.oldest + TRIM_BATCHES, end, TRIM_BATCHES), end]:
         crash.point("edge:before-trim")
         with store.transaction():
-            store.execute("update chains set final = max(final, ?) where no = ?", (receipt.next, row.no))
-            chains.trim(row, end)
-            if end == receipt.next:
+            store.execute("update chains set final = max(final, ?) where no = ?", (end, row.no))
+            chains.trim(row, step)
+            if step == end:
                 _forget_if_done(chains, row.no)
-    return True
 
 
 def _forget_if_done(chains: Chains, no: int) -> None:

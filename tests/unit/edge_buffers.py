@@ -54,11 +54,12 @@ class TestClock:
 class World:
     """A buffer on a disk that outlives it."""
 
-    def __init__(self, limits: Limits | None = None, seed: int = 1) -> None:
+    def __init__(self, limits: Limits | None = None, seed: int = 1, trim: Mark = Mark.HEADQUARTERS) -> None:
         self.disk = sqlite3.connect(":memory:", check_same_thread=False)
         self.clock = TestClock()
         self.random = random.Random(seed)
         self.limits = limits
+        self.trim = trim
         self.boot()
 
     def boot(self) -> Buffer:
@@ -72,6 +73,7 @@ class World:
             headquarters=VerifyKey(HEADQUARTERS.public),
             clock=self.clock,
             limits=self.limits,
+            trim=self.trim,
             random=self.random.randbytes,
             shared=Shared(),
         )
@@ -115,14 +117,20 @@ class World:
         return found
 
     def receipt(
-        self, chain: Chain, next_: int, *, key: SigningKey = HEADQUARTERS, head: bytes | None = None
+        self,
+        chain: Chain,
+        next_: int,
+        *,
+        key: SigningKey = HEADQUARTERS,
+        head: bytes | None = None,
+        mark: Mark = Mark.HEADQUARTERS,
     ) -> bool:
         """Give a receipt for a chain, as headquarters would."""
         own = next(o for o in self.buffer.offers() if o.chain == chain)
         if head is None:
             before = self.buffer.read(chain, next_ - 1, 1, 1)
             head = header_hash(before[0].header) if before else own.head
-        receipt = Receipt(chain, next_, head, Mark.HEADQUARTERS, self.clock.us)
+        receipt = Receipt(chain, next_, head, mark, self.clock.us)
         return self.buffer.on_receipt(receipt, sign_record(receipt, key))
 
     def check(self) -> None:

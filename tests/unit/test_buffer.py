@@ -11,7 +11,7 @@ from edge_runtime.ledger import Counts
 from protocols import columns, crash
 from protocols.batch import ZERO_HASH, Header, Kind, Stream
 from protocols.identity import SigningKey
-from protocols.records import Gap, GapCause, Opening, OpenReason, Statement
+from protocols.records import Gap, GapCause, Mark, Opening, OpenReason, Statement
 from tests.unit.edge_buffers import T0, PowerCutError, S, World, crash_at, encoded
 
 
@@ -345,3 +345,23 @@ def test_the_backlog_tells_what_is_unsent() -> None:
     assert world.buffer.backlog().unsent == 4
     world.receipt(world.chain(), 8)
     assert world.buffer.backlog().oldest_us == T0 + 8 * S
+
+
+def test_with_the_mark_of_a_hub_batches_leave_when_a_hub_has_them() -> None:
+    world = World(trim=Mark.HUB)
+    world.append(5)
+    chain = world.chain()
+    world.buffer.on_ready("hub-a")
+    world.buffer.on_stored(chain, 4)
+    assert [header.seq for header in world.headers(chain)] == [4, 5]
+    world.check()
+
+
+def test_with_the_mark_of_a_backup_a_receipt_for_the_lake_moves_nothing() -> None:
+    world = World(trim=Mark.BACKED_UP)
+    world.append(5)
+    chain = world.chain()
+    assert world.receipt(chain, 4)
+    assert len(world.held(chain)) == 6
+    assert world.receipt(chain, 4, mark=Mark.BACKED_UP)
+    assert len(world.held(chain)) == 2
