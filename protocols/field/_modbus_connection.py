@@ -114,6 +114,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio: try again what was under way, where that is allowed, or say it is bad."""
         for timer in (self._timer, self._gap):
             if timer is not None:
                 timer.cancel()
@@ -160,6 +161,7 @@ class Connection(asyncio.Protocol):
         self.pump()
 
     def data_received(self, data: bytes) -> None:
+        """Called by asyncio: settle the requests that these bytes answer."""
         line = self._line
         line.status.bytes_received += len(data)
         try:
