@@ -42,7 +42,7 @@ from protocols.daemon import read_status
 from protocols.identity import ALLOW, Identity, VerifyKey, allow
 from protocols.link import SenderLink
 from protocols.session import Offer
-from protocols.session.sender import Stored
+from protocols.session.events import Stored
 
 GOAL = 0.75
 GATEWAYS = 8

@@ -17,7 +17,7 @@ from protocols.batch import Chain, Verifier
 from protocols.errors import StoreDamagedError, StoreError
 from protocols.records import OpenReason, Receipt, RefusalReason
 from protocols.session import Receiver, SenderEvent
-from protocols.session.sender import Behind, Forked, Receipted, Refused, Stored
+from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
 
 ROTTEN = frozenset((RefusalReason.HEADER, RefusalReason.SIGNATURE, RefusalReason.CHAIN, RefusalReason.HASH))
 """Refusals that our own checks would have made: our copy must have changed since."""

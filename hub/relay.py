@@ -23,7 +23,7 @@ from protocols.identity import Identity, VerifyKey
 from protocols.link import SenderLink
 from protocols.records import RefusalReason
 from protocols.session import SenderEvent
-from protocols.session.sender import Behind, Disconnected, Forked, Ready, Refused
+from protocols.session.events import Behind, Disconnected, Forked, Ready, Refused
 
 STEP_S = 0.01
 """Longest wait for a message: how late a batch that was just stored may be noticed."""

@@ -23,8 +23,8 @@ from protocols import container, limits
 from protocols.batch import Chain
 from protocols.errors import StoreError, StoreFullError
 from protocols.session import Outbox, messages
+from protocols.session.events import Stored
 from protocols.session.messages import Frames, Offer
-from protocols.session.sender import Stored
 
 REPEAT_AFTER_S = (60.0, 600.0)
 """When a batch is sent again, counted from the first time: an isolator's usual hiccups are

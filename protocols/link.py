@@ -23,9 +23,10 @@ from protocols import limits
 from protocols.batch import Verifier
 from protocols.identity import AllowList, Identity, LinkKey
 from protocols.session import Outbox, Receiver, Sender, SenderEvent
+from protocols.session.events import Disconnected, Ready
 from protocols.session.messages import Marks
 from protocols.session.receiver import KeyBook
-from protocols.session.sender import ANSWER_TIMEOUT_S, Disconnected, Ready
+from protocols.session.sender import ANSWER_TIMEOUT_S
 
 HEARTBEAT_MS = 2000
 """ZMTP heartbeats (ZeroMQ RFC 37) find a dead peer below the session's own time-out."""

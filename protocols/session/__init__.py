@@ -14,8 +14,9 @@ What they guarantee together, whatever is lost, repeated or reordered between th
 5. One bad batch stops nothing but itself; a signed refusal says why.
 """
 
+from protocols.session.events import SenderEvent
 from protocols.session.messages import Accepted, Frames, Marks, Offer, Outbox
 from protocols.session.receiver import Receiver
-from protocols.session.sender import Sender, SenderEvent
+from protocols.session.sender import Sender
 
 __all__ = ["Accepted", "Frames", "Marks", "Offer", "Outbox", "Receiver", "Sender", "SenderEvent"]

@@ -18,30 +18,35 @@ hash-linked, equality at a sequence means equality at all before it, so a bisect
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from protocols import limits
-from protocols.batch import Batch, Chain, Header, Stream, Verifier, header_hash
+from protocols.batch import Batch, Chain, Header, Verifier, header_hash
 from protocols.errors import PeerError
 from protocols.records import Receipt, Refusal, RefusalReason, open_record
 from protocols.session import messages
+from protocols.session.course import STALLED_S, Course
+from protocols.session.events import (
+    Behind,
+    Disconnected,
+    Forked,
+    Ready,
+    Receipted,
+    Refused,
+    SenderEvent,
+    Stored,
+    Wanted,
+)
 from protocols.session.messages import Frames, Offer
+from protocols.session.turns import Pace, Turns, Window
 
 KEEPALIVE_S = 5.0
 """A session that sends nothing says so this often, so that receipts keep coming."""
 
 ANSWER_TIMEOUT_S = 15.0
 """Without any answer for this long the connection is given up: three keepalives."""
-
-STALLED_S = 4.0
-"""A chain that waits for an answer or an acknowledgement this long is offered again: a message was lost."""
-
-UNSIGNED_S = 30.0
-"""A chain that is sent and has waited this long for headquarters' receipt is offered again, to be told."""
 
 READ_BATCHES_MAX = 32
 """Batches read from the outbox at a time: enough to keep the window full."""
@@ -50,137 +55,10 @@ READ_BYTES_MAX = 4 << 20
 """The same in bytes: bounds what is read ahead of the socket."""
 
 
-class Ready(NamedTuple):
-    """The session is open."""
-
-    receiver: str
-
-
-class Stored(NamedTuple):
-    """The receiver holds the chain durably below `next`."""
-
-    chain: Chain
-    next: int
-
-
-class Receipted(NamedTuple):
-    """Headquarters signed for the chain; the signature was checked."""
-
-    receipt: Receipt
-    signed: bytes
-
-
-class Refused(NamedTuple):
-    """A batch was refused; the signature was checked."""
-
-    refusal: Refusal
-    signed: bytes
-
-
-class Forked(NamedTuple):
-    """From `seq` on, the receiver holds other headers than we do."""
-
-    chain: Chain
-    seq: int
-
-
-class Behind(NamedTuple):
-    """The receiver wants `wanted`, but we hold nothing before `oldest`."""
-
-    chain: Chain
-    wanted: int
-    oldest: int
-
-
-class Disconnected(NamedTuple):
-    """The connection is of no more use; make a new one and call `start`."""
-
-    why: str
-
-
-SenderEvent = Ready | Stored | Receipted | Refused | Forked | Behind | Disconnected
-
-
-class Wanted(NamedTuple):
-    """What to read from the outbox next and hand to `supply`."""
-
-    chain: Chain
-    seq: int
-    batches_max: int
-    bytes_max: int
-
-
 class _State(Enum):
     CLOSED = 0
     GREETING = 1
     OPEN = 2
-
-
-@dataclass(slots=True)
-class _ChainState:
-    """One chain as this session sees it.
-
-    `since` is when the receiver last moved it. `head` is the receiver's last header hash,
-    to be compared once, with the batch that follows it; empty when it was compared or is not
-    known. `low`, `high` bound the bisection: headers below `low` are equal, the one at `high`
-    is not; `probe` is where to ask first. A chain is `stopped` after a fork or a refusal
-    until its owner has cut it back, and `waiting` while the receiver wants what we no longer
-    hold.
-    """
-
-    offer: Offer
-    since: float
-    acked: int = 0
-    sent: int = 0
-    answered: bool = False
-    stopped: bool = False
-    waiting: bool = False
-    head: bytes = b""
-    low: int = -1
-    high: int = -1
-    probe: int = -1
-    asked: int = -1
-    flight: deque[tuple[int, int]] = field(default_factory=deque)
-
-    @property
-    def bisecting(self) -> bool:
-        return self.high >= 0
-
-    @property
-    def pending(self) -> bool:
-        if not self.answered or self.stopped or self.waiting:
-            return False
-        return self.asked < 0 if self.bisecting else self.sent < self.offer.next
-
-    def stalled(self, now: float) -> bool:
-        halted = self.stopped or self.waiting
-        waits = not halted and (not self.answered or self.asked >= 0 or bool(self.flight))
-        unsigned = self.offer.oldest < self.offer.next
-        return (waits and now - self.since >= STALLED_S) or (unsigned and now - self.since >= UNSIGNED_S)
-
-
-class _Pace:
-    """A budget of bytes a second, of which at most one second's may be saved up."""
-
-    def __init__(self, bytes_per_s: int | None) -> None:
-        self._bytes_per_s = bytes_per_s
-        self._room = float(bytes_per_s or 0)
-        self._filled = 0.0
-
-    @property
-    def spent(self) -> bool:
-        return self._bytes_per_s is not None and self._room <= 0.0
-
-    def at_most(self, size: int) -> int:
-        return size if self._bytes_per_s is None else min(size, int(self._room))
-
-    def refill(self, now: float) -> None:
-        if self._bytes_per_s is not None:
-            won = (now - self._filled) * self._bytes_per_s
-            self._room, self._filled = min(float(self._bytes_per_s), self._room + won), now
-
-    def spend(self, size: int) -> None:
-        self._room -= size
 
 
 class Sender:
@@ -217,16 +95,12 @@ class Sender:
         self._owns_chains = owns_chains
         self._answer_timeout_s = answer_timeout_s
         self._keepalive_s = min(KEEPALIVE_S, answer_timeout_s / 3)
-        self._pace = _Pace(backlog_bytes_per_s)
+        self._pace = Pace(backlog_bytes_per_s)
         self._state = _State.CLOSED
-        self._chains: dict[Chain, _ChainState] = {}
-        self._newest: dict[tuple[str, Stream], int] = {}
-        self._ready: list[OrderedDict[Chain, None]] = [OrderedDict() for _ in range(2 * len(Stream))]
+        self._chains: dict[Chain, Course] = {}
+        self._turns = Turns()
+        self._window = Window()
         self._out: list[Frames] = []
-        self._credit_batches = 0
-        self._credit_bytes = 0
-        self._flight_batches = 0
-        self._flight_bytes = 0
         self._heard = 0.0
         self._spoke = 0.0
         self._looked = 0.0
@@ -244,12 +118,9 @@ class Sender:
         """Greet over a new connection; what was known of the old one is forgotten."""
         self._state = _State.GREETING
         self._chains.clear()
-        self._newest.clear()
-        for chains in self._ready:
-            chains.clear()
+        self._turns = Turns()
+        self._window = Window()
         self._out = [messages.hello(self._node, self._role)]
-        self._credit_batches = self._credit_bytes = 0
-        self._flight_batches = self._flight_bytes = 0
         self._heard = self._spoke = self._looked = now
 
     def tick(self, now: float) -> list[SenderEvent]:
@@ -279,14 +150,14 @@ class Sender:
                 self._stop(offer.chain, state)  # its owner cut it back: ask the receiver anew
                 state = None
             if state is None:
-                self._chains[offer.chain] = _ChainState(offer, since=now)
-                self._note_newest(offer.chain)
+                self._chains[offer.chain] = Course(offer, since=now)
+                self._turns.meet(offer.chain)
                 news.append(offer)
             elif state.offer != offer:
                 if offer.oldest > state.offer.oldest:
                     state.since = now
                 grown, state.offer = offer.next > state.offer.next, offer
-                if grown and state.answered and offer.next <= state.sent and not state.bisecting:
+                if grown and state.answered and offer.next <= state.sent and not state.searching:
                     events += self._suspect(offer.chain, state, offer.next)
                 self._schedule(offer.chain, state)
         if news:
@@ -298,40 +169,37 @@ class Sender:
         """What to read next, or `None` when there is nothing to send or no credit for it."""
         if not self.open:
             return None
-        room_batches = self._credit_batches - self._flight_batches
-        room_bytes = self._credit_bytes - self._flight_bytes
-        if room_batches <= 0 or (room_bytes <= 0 and self._flight_batches > 0):
+        room = self._window.room()
+        if room is None:
             return None
-        for rank, ready in enumerate(self._ready):
-            while ready:
-                chain = next(iter(ready))
-                state = self._chains[chain]
-                if not state.pending:
-                    del ready[chain]
-                    continue
-                if rank >= len(Stream) and self._pace.spent and not state.bisecting:
-                    return None
-                if state.bisecting:
-                    return Wanted(
-                        chain, state.probe if state.probe >= 0 else (state.low + state.high) // 2, 1, 1
-                    )
-                count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
-                most = min(room_bytes, READ_BYTES_MAX)
-                if rank >= len(Stream):
-                    most = self._pace.at_most(most)
-                return Wanted(chain, state.sent, count, max(2, most))  # 1 would ask for a header only
+        for chain in self._turns:
+            state = self._chains[chain]
+            if not state.pending:
+                self._turns.skip(chain)
+            elif state.searching:
+                return Wanted(chain, state.question(), 1, 1)
+            else:
+                return self._wanted_of(chain, state, *room)
         return None
+
+    def _wanted_of(self, chain: Chain, state: Course, room_batches: int, room_bytes: int) -> Wanted | None:
+        count = min(room_batches, READ_BATCHES_MAX, state.offer.next - state.sent)
+        most = min(room_bytes, READ_BYTES_MAX)
+        if self._turns.drains(chain):
+            if self._pace.spent:
+                return None
+            most = self._pace.at_most(most)
+        return Wanted(chain, state.sent, count, max(2, most))  # 1 would ask for a header only
 
     def supply(self, wanted: Wanted, batches: Sequence[Batch], now: float) -> list[SenderEvent]:
         """Take what the outbox gave for `wanted`; an empty answer pauses the chain until a new offer."""
         state = self._chains.get(wanted.chain)
         if state is None or not state.pending:
             return []
-        ready = self._ready[self._rank(wanted.chain)]
         if not batches:
-            ready.pop(wanted.chain, None)
+            self._turns.skip(wanted.chain)
             return []
-        if state.bisecting:
+        if state.searching:
             state.asked, state.probe = wanted.seq, -1
             self._out.append(messages.query(wanted.chain, wanted.seq, header_hash(batches[0].header)))
             return []
@@ -344,15 +212,11 @@ class Sender:
             state.since = now
         for batch in batches:
             self._out.append(messages.batch(batch))
-            state.flight.append((state.sent, batch.size))
-            state.sent += 1
-            self._flight_batches += 1
-            self._flight_bytes += batch.size
-        if self._rank(wanted.chain) >= len(Stream):
+            self._window.sent(state, batch.size)
+        if self._turns.drains(wanted.chain):
             self._pace.spend(sum(batch.size for batch in batches))
         self._spoke = now
-        if wanted.chain in ready:
-            ready.move_to_end(wanted.chain)
+        self._turns.served(wanted.chain)
         return []
 
     def outgoing(self) -> list[Frames]:
@@ -384,7 +248,7 @@ class Sender:
         if self._state is not _State.GREETING:
             return []
         self._state = _State.OPEN
-        self._credit_batches, self._credit_bytes = credit_batches, credit_bytes
+        self._window.grant(credit_batches, credit_bytes)
         return [Ready(receiver)]
 
     def _on_marks(self, frames: Frames, now: float) -> list[SenderEvent]:
@@ -392,10 +256,10 @@ class Sender:
         for mark in messages.parse_marks(frames):
             state = self._chains.get(mark.chain)
             if state is not None:
-                self._forget_flight(state, mark.next)
+                self._window.lost(state, mark.next)
                 state.since = now
                 state.answered, state.stopped, state.waiting = True, False, False
-                state.low = state.high = state.asked = -1
+                state.end_search()
                 if mark.next < state.offer.oldest and mark.oldest != state.offer.oldest:
                     self._ask(state, now)  # it answered an offer that receipts have overtaken
                 else:
@@ -403,7 +267,8 @@ class Sender:
         return events
 
     def _on_ack(self, frames: Frames, now: float) -> list[SenderEvent]:
-        marks, self._credit_batches, self._credit_bytes = messages.parse_ack(frames)
+        marks, *credit = messages.parse_ack(frames)
+        self._window.grant(*credit)
         events: list[SenderEvent] = []
         for chain, next_ in marks:
             state = self._chains.get(chain)
@@ -412,7 +277,7 @@ class Sender:
             if next_ > state.offer.next and self._owns_chains:
                 continue  # only MARKS may tell us that we fell behind; it carries the head to prove it
             state.acked, state.since = next_, now
-            self._land(state, next_)
+            self._window.landed(state, next_)
             if next_ > state.sent:
                 state.sent, state.head = next_, b""
             events.append(Stored(chain, min(next_, state.offer.next)))
@@ -422,9 +287,9 @@ class Sender:
     def _on_rewind(self, frames: Frames, now: float) -> list[SenderEvent]:
         chain, next_ = messages.parse_rewind(frames)
         state = self._chains.get(chain)
-        if state is None or not state.answered or state.bisecting or state.stopped:
+        if state is None or not state.answered or state.searching or state.stopped:
             return []
-        self._forget_flight(state, next_)
+        self._window.lost(state, next_)
         state.since, state.waiting = now, False
         if next_ < state.offer.oldest:
             self._ask(state, now)  # receipts may have overtaken it; only an answer to an offer is sure
@@ -434,18 +299,15 @@ class Sender:
     def _on_answer(self, frames: Frames, now: float) -> list[SenderEvent]:
         chain, seq, verdict = messages.parse_answer(frames)
         state = self._chains.get(chain)
-        if state is None or not state.bisecting or seq != state.asked:
+        if state is None or not state.searching or seq != state.asked:
             return []
         state.asked, state.since = -1, now
         if verdict == messages.BEYOND:
-            state.low = state.high = -1
+            state.end_search()
             self._ask(state, now)  # the receiver has lost something since it answered our offer
             return []
-        if verdict == messages.EQUAL:
-            state.low = seq + 1
-        else:
-            state.high = seq
-        return self._bisect(chain, state)
+        state.narrow(seq, verdict == messages.EQUAL)
+        return self._search_on(chain, state)
 
     def _on_receipt(self, frames: Frames, now: float) -> list[SenderEvent]:
         signed = messages.signed_part(frames)
@@ -480,7 +342,7 @@ class Sender:
 
     # -- where to go on --------------------------------------------------------------------
 
-    def _go_on(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
+    def _go_on(self, chain: Chain, state: Course, next_: int, head: bytes) -> list[SenderEvent]:
         """The receiver wants `next_`, after a header with hash `head` (empty: not known)."""
         offer = state.offer
         if next_ > offer.next:
@@ -496,14 +358,14 @@ class Sender:
         self._schedule(chain, state)
         return []
 
-    def _overtaken(self, chain: Chain, state: _ChainState, next_: int, head: bytes) -> list[SenderEvent]:
+    def _overtaken(self, chain: Chain, state: Course, next_: int, head: bytes) -> list[SenderEvent]:
         """The receiver is ahead of us: fine at a hub if another one delivered the same, else a fork."""
         state.sent, state.head = next_, head
         if not self._owns_chains and state.offer.oldest == state.offer.next:
             return []
         return self._suspect(chain, state, state.offer.next)
 
-    def _ask(self, state: _ChainState, now: float) -> None:
+    def _ask(self, state: Course, now: float) -> None:
         """Offer a chain again, because what the receiver said of it does not hold any more."""
         state.answered, state.since = False, now
         self._out.extend(messages.offers([state.offer]))
@@ -515,67 +377,36 @@ class Sender:
             state.since = now
         self._out.extend(messages.offers(state.offer for state in stalled))
 
-    def _suspect(self, chain: Chain, state: _ChainState, end: int) -> list[SenderEvent]:
+    def _suspect(self, chain: Chain, state: Course, end: int) -> list[SenderEvent]:
         """Headers differ somewhere below `end`, or the receiver has more than we: find out where."""
-        self._forget_flight(state, 0)
-        state.low, state.high, state.asked = state.offer.oldest, end, -1
-        state.probe = end - 1 if end > state.offer.oldest else -1
-        return self._bisect(chain, state)
+        self._window.lost(state, 0)
+        state.search(end)
+        return self._search_on(chain, state)
 
-    def _bisect(self, chain: Chain, state: _ChainState) -> list[SenderEvent]:
-        if state.low < state.high:
+    def _search_on(self, chain: Chain, state: Course) -> list[SenderEvent]:
+        seq = state.found()
+        if seq is None:
             self._schedule(chain, state)
             return []
-        seq, state.low, state.high, state.probe = state.high, -1, -1, -1
         if seq == state.offer.next <= state.sent and not self._owns_chains:
             return []  # all we hold is equal: another hub has delivered that and more
         self._stop(chain, state)
         return [Forked(chain, seq)]
 
-    def _stop(self, chain: Chain, state: _ChainState) -> None:
+    def _stop(self, chain: Chain, state: Course) -> None:
         """Send no more of this chain in this session; the owner decides what becomes of it."""
-        self._forget_flight(state, 0)
+        self._window.lost(state, 0)
         state.stopped = True
-        for ready in self._ready:
-            ready.pop(chain, None)
+        self._turns.skip(chain)
 
     def _give_up(self, why: str) -> list[SenderEvent]:
         self._state = _State.CLOSED
         self._out = []
         return [Disconnected(why)]
 
-    # -- window and turn ---------------------------------------------------------------------
-
-    def _land(self, state: _ChainState, next_: int) -> None:
-        while state.flight and state.flight[0][0] < next_:
-            _, size = state.flight.popleft()
-            self._flight_batches -= 1
-            self._flight_bytes -= size
-
-    def _forget_flight(self, state: _ChainState, from_seq: int) -> None:
-        while state.flight and state.flight[-1][0] >= from_seq:
-            _, size = state.flight.pop()
-            self._flight_batches -= 1
-            self._flight_bytes -= size
-
-    def _schedule(self, chain: Chain, state: _ChainState) -> None:
+    def _schedule(self, chain: Chain, state: Course) -> None:
         if state.pending:
-            self._ready[self._rank(chain)].setdefault(chain)
-
-    def _rank(self, chain: Chain) -> int:
-        draining = chain.epoch < self._newest[(chain.gateway, chain.stream)]
-        return chain.stream + (len(Stream) if draining else 0)
-
-    def _note_newest(self, chain: Chain) -> None:
-        """A newer epoch makes the older ones of its stream drain behind all that is live."""
-        key = (chain.gateway, chain.stream)
-        if chain.epoch <= self._newest.get(key, -1):
-            return
-        self._newest[key] = chain.epoch
-        live = self._ready[chain.stream]
-        for older in [known for known in live if known[:2] == key and known.epoch < chain.epoch]:
-            del live[older]
-            self._ready[self._rank(older)].setdefault(older)
+            self._turns.add(chain)
 
 
 assert READ_BATCHES_MAX <= limits.CREDIT_BATCHES_MAX

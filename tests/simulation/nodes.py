@@ -23,8 +23,8 @@ from protocols.batch import Chain, Clock, ClockState, Kind, Stream
 from protocols.records import Gap, GapCause, Mark, Receipt, sign_record
 from protocols.samples import SampleBlock, ValueType
 from protocols.session import Frames, Outbox, Receiver, Sender, SenderEvent
+from protocols.session.events import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
 from protocols.session.receiver import KeyBook
-from protocols.session.sender import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
 from tests.simulation.kernel import Connection, Kernel, Key, Node
 from tests.simulation.tables import MemoryArchive, MemoryTables
 

@@ -17,8 +17,8 @@ from protocols.container import MAGIC, Container, file_name, pack, packed_size, 
 from protocols.errors import IntegrityError, LimitError, MalformedError, StoreError
 from protocols.exporter import HEARTBEAT_S, Exporter, File, write_file
 from protocols.session import Offer, messages
+from protocols.session.events import Stored
 from protocols.session.receiver import KeyBook
-from protocols.session.sender import Stored
 from tests.chains import GATEWAY_KEY, HUB_KEY, ChainOfBatches, MemoryOutbox
 from tests.hub_parts import DATA, KEYS, accept, data_chain, memory
 

@@ -19,7 +19,7 @@ from protocols.records import (
     parse_statement,
     sign_record,
 )
-from protocols.session.sender import Behind, Forked, Receipted, Refused, Stored
+from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
 from tests.chains import HEADQUARTERS_KEY, HUB_KEY, ChainOfBatches
 from tests.hub_parts import DATA, GatewaySide, HubParts, accept, data_chain, receipt_for
 

@@ -22,7 +22,7 @@ from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey, 
 from protocols.link import ReceiverLink, SenderLink
 from protocols.records import Mark, Receipt, parse_statement, sign_record
 from protocols.session import SenderEvent
-from protocols.session.sender import Receipted
+from protocols.session.events import Receipted
 from tests.chains import ChainOfBatches, MemoryMarks, MemoryOutbox
 
 WAIT_S = 20.0

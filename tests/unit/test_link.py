@@ -12,7 +12,7 @@ import zmq
 from protocols.identity import AllowList, Identity, VerifyKey
 from protocols.link import ReceiverLink, SenderLink
 from protocols.session import SenderEvent
-from protocols.session.sender import Ready, Stored
+from protocols.session.events import Ready, Stored
 from tests.chains import ChainOfBatches, MemoryMarks, MemoryOutbox
 
 GATEWAY = Identity.generate("gw", "gateway")

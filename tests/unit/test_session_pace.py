@@ -5,8 +5,8 @@ from __future__ import annotations
 from protocols.batch import Batch, Chain, Header, Stream
 from protocols.identity import VerifyKey
 from protocols.session import Sender, messages
+from protocols.session.events import Disconnected
 from protocols.session.messages import Mark
-from protocols.session.sender import Disconnected
 from tests.unit.edge_buffers import HEADQUARTERS, World
 
 RATE = 5_000
