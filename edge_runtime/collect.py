@@ -124,7 +124,8 @@ class CollectTask:
         """Hand over what swinging doors hold back, at a clean stop."""
         if self._instant_us:
             blocks = tuple(self._processor.flush())
-            self._put(Delivery(self.name, self._instant_us, self._instant_us, blocks, points=self._ids))
+            settled_us = self._told_until(self._instant_us)
+            self._put(Delivery(self.name, self._instant_us, settled_us, blocks, points=self._ids))
 
     def _turn(self) -> Turn | None:
         now_us = self._clock.now_us()
@@ -158,8 +159,7 @@ class CollectTask:
         processed = self._processor.process(blocks)
         self._instant_us = instant_us
         settled_us = self._processor.settled_us(instant_us) if self._doors else instant_us
-        if self._cache is not None and self._cache.dark_since_us is not None:
-            settled_us = min(settled_us, self._cache.dark_since_us)
+        settled_us = min(settled_us, self._told_until(instant_us))
         gaps, self._gaps = tuple(self._gaps), []
         self._put(
             Delivery(
@@ -167,6 +167,11 @@ class CollectTask:
             )
         )
         self.thinned += processed.thinned
+
+    def _told_until(self, instant_us: int) -> int:
+        """Up to when it is told what a subscription missed."""
+        dark_since_us = None if self._cache is None else self._cache.dark_since_us
+        return instant_us if dark_since_us is None else dark_since_us
 
     def _put(self, delivery: Delivery) -> None:
         if self._intake.put(delivery):

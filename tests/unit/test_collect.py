@@ -231,6 +231,29 @@ def test_subscribed_values_are_given_at_every_instant_and_nothing_notified_is_lo
     assert len(site.instants("dcs", 2)) == 6
 
 
+def test_a_process_that_ends_without_a_subscription_leaves_the_declaring_to_the_next_one() -> None:
+    driver = FakeDriver(subscribes=True)
+    site = Site({"dcs": driver})
+
+    def notify() -> None:
+        assert driver.sink is not None
+        at = T0 + 2 * S + 200_000
+        driver.sink.put([SampleBlock.make(ValueType.F64, [1, 2], [at] * 2, [7.0] * 2)])
+        driver.sink.down(T0 + 4 * S + 100_000, BAD_NO_COMMUNICATION)
+
+    run(site.collect(6.0, notify, at=2.0))
+    reached = [(d.instant_us - T0, d.settled_us - T0) for d in site.of("dcs")]
+    before_any = S - 1
+    assert reached == [
+        (S, before_any), (2 * S, before_any), (3 * S, 3 * S), (4 * S, 4 * S), (5 * S, 4 * S), (6 * S, 4 * S),
+        (6 * S, 4 * S),
+    ]  # fmt: skip
+
+    site.reached = {"dcs/fast": Progress(T0, T0 - 30 * S)}
+    run(site.collect(3.0))
+    assert site.gaps("dcs") == [(GapCause.SUBSCRIPTION, -30, 1)]
+
+
 def test_a_turn_under_way_at_a_stop_is_waited_for() -> None:
     async def slow(instant_us: int) -> None:
         await asyncio.sleep(0.8)
