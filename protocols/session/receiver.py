@@ -15,10 +15,7 @@ it staged, and only what is committed is acknowledged.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import ClassVar, NamedTuple
 
 from protocols import limits
@@ -36,41 +33,13 @@ from protocols.errors import IntegrityError, PeerError
 from protocols.records import Mark as Custody
 from protocols.records import Receipt, Refusal, RefusalReason, sign_record
 from protocols.session import messages
+from protocols.session.findings import Finding, Noticed
 from protocols.session.messages import Accepted, Frames, Mark, Marks, Offer
-
-SESSION_IDLE_S = 60.0
-"""A peer silent for this long has no session any more: twelve keepalives."""
+from protocols.session.peers import Peers, Session
+from protocols.session.staging import Position, Staging
 
 REWIND_EVERY_S = 0.3
 """A rewind is asked for at most this often a chain: the window may hold many late batches."""
-
-SESSION_CREDIT_BYTES_MIN = 1 << 20
-"""However many peers there are, each may have this much under way."""
-
-TAKEOVERS_MAX = 3
-"""So many changes of a node between two live connections within `TAKEOVER_S` mean a clone."""
-
-TAKEOVER_S = 120.0
-"""The window for `TAKEOVERS_MAX`."""
-
-
-class Finding(Enum):
-    """What a receiver noticed and an operator should see."""
-
-    FORK = "fork"
-    CLONE = "clone"
-    REFUSED = "refused"
-    HOLE = "hole"
-    MALFORMED = "malformed"
-
-
-class Noticed(NamedTuple):
-    """One finding, for the log and the status page."""
-
-    finding: Finding
-    node: str
-    chain: Chain | None
-    detail: str
 
 
 class KeyBook(NamedTuple):
@@ -83,31 +52,6 @@ class KeyBook(NamedTuple):
 
     verifier: Callable[[bytes], Verifier | None]
     owner: Callable[[bytes], str | None]
-
-
-@dataclass(slots=True)
-class _Session:
-    peer: bytes
-    node: str
-    role: str
-    heard: float
-    chains: dict[Chain, None] = field(default_factory=dict)
-    granted: tuple[int, int] = (0, 0)
-    staged_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Position:
-    """Where a chain stands, staged ones included; `head` is empty when it cannot be known.
-
-    A tentative position is where a chain would begin, or go on after a hole; nothing was
-    accepted there yet, so another offer may still move it.
-    """
-
-    next: int
-    head: bytes
-    hole_from: int | None = None
-    tentative: bool = False
 
 
 class Receiver:
@@ -145,17 +89,8 @@ class Receiver:
         self._keys = keys
         self._any_start = any_start
         self._custodian = custodian
-        self._credit_batches = credit_batches
-        self._budget_bytes = budget_bytes
-        self._paused = False
-        self._sessions: dict[bytes, _Session] = {}
-        self._peer_of: dict[str, bytes] = {}
-        self._takeovers: dict[str, deque[float]] = {}
-        self._open: dict[Chain, dict[bytes, None]] = {}
-        self._positions: dict[Chain, _Position] = {}
-        self._staged: deque[tuple[Accepted, bytes]] = deque()
-        self._hashes: dict[tuple[Chain, int], bytes] = {}
-        self._in_commit: dict[tuple[Chain, int], tuple[Accepted, bytes]] = {}
+        self._peers = Peers(credit_batches, budget_bytes)
+        self._staging = Staging(marks)
         self._rewound: dict[Chain, tuple[int, float]] = {}
         self._receipts: dict[tuple[Chain, Custody], bytes] = {}
         self._holes: dict[Chain, tuple[int, int, float]] = {}
@@ -182,7 +117,7 @@ class Receiver:
             if frames[0] == messages.HELLO:
                 self._on_hello(peer, node, role, frames, now)
                 return
-            session = self._sessions.get(peer)
+            session = self._peers.get(peer)
             if session is None:
                 self._out.append((peer, messages.unknown()))
                 return
@@ -195,73 +130,42 @@ class Receiver:
 
     def take(self, batches_max: int, bytes_max: int) -> list[Accepted]:
         """What was verified and not yet taken, in order; at least one if there is any."""
-        taken: list[Accepted] = []
-        size = 0
-        while self._staged and len(taken) < batches_max:
-            accepted, peer = self._staged[0]
-            if taken and size + accepted.batch.size > bytes_max:
-                break
-            self._staged.popleft()
-            size += accepted.batch.size
-            taken.append(accepted)
-            self._in_commit[(accepted.chain, accepted.header.seq)] = (accepted, peer)
-        return taken
+        return self._staging.take(batches_max, bytes_max)
 
     @property
     def staged(self) -> int:
         """Batches verified and not yet taken."""
-        return len(self._staged)
+        return len(self._staging)
 
     def committed(self, accepted: Iterable[Accepted], now: float) -> None:
         """What was taken is durable: acknowledge it to everyone who has those chains open."""
         marks: dict[Chain, int] = {}
         for item in accepted:
-            seq = item.header.seq
-            marks[item.chain] = max(marks.get(item.chain, 0), seq + 1)
-            self._hashes.pop((item.chain, seq), None)
-            self._release(item)
+            marks[item.chain] = max(marks.get(item.chain, 0), item.header.seq + 1)
+            self._peers.release(self._staging.committed(item), item.batch.size)
         self._acknowledge(marks)
 
     def abandoned(self, now: float) -> None:
         """A commit failed: forget all that is staged and have it sent again."""
-        lost = [
-            *(accepted for accepted, _ in self._in_commit.values()),
-            *(accepted for accepted, _ in self._staged),
-        ]
-        for session in self._sessions.values():
+        for session in self._peers:
             session.staged_bytes = 0
-        self._staged.clear()
-        self._hashes.clear()
-        self._in_commit.clear()
-        first: dict[Chain, Accepted] = {}
-        for accepted in lost:
-            first.setdefault(accepted.chain, accepted)
-        for chain, accepted in first.items():
-            durable = self._marks.mark(chain)
-            if durable is None or durable[0] != accepted.header.seq:
-                self._positions[chain] = _Position(
-                    accepted.header.seq, b"", accepted.hole_from, tentative=True
-                )
-            else:
-                self._positions[chain] = _Position(*durable)
+        for chain in self._staging.abandon():
             self._rewind_all(chain)
 
     def reload(self, chain: Chain) -> None:
         """The owner changed what is durable of a chain: read the mark anew and ask for what follows it."""
-        assert not any(accepted.chain == chain for accepted, _ in self._staged)
-        self._positions.pop(chain, None)
-        if self._position(chain) is not None:
+        self._staging.forget(chain)
+        if self._staging.position(chain) is not None:
             self._rewind_all(chain)
             return
-        for peer in list(self._open.get(chain, ())):  # nothing is left of it: let them offer it anew
-            self._out.append((peer, messages.unknown()))
-            self._close(peer)
+        for session in self._peers.having(chain):  # nothing is left of it: let them offer it anew
+            self._out.append((session.peer, messages.unknown()))
+            self._peers.end(session.peer)
 
     def custody(self, receipt: Receipt, signed: bytes) -> None:
         """Pass a receipt down, now and to sessions that open the chain later."""
         self._receipts[(receipt.chain, receipt.mark)] = signed
-        for peer in self._open.get(receipt.chain, ()):
-            self._out.append((peer, messages.receipt(signed)))
+        self._tell(receipt.chain, messages.receipt(signed))
 
     def refuse(self, chain: Chain, seq: int, head: bytes, reason: RefusalReason, text: str) -> bytes:
         """Refuse one batch with our signature; returns the signed refusal, as it went down."""
@@ -274,8 +178,7 @@ class Receiver:
 
     def pass_refusal(self, chain: Chain, signed: bytes) -> None:
         """Pass a refusal that someone above us signed."""
-        for peer in self._open.get(chain, ()):
-            self._out.append((peer, messages.refusal(signed)))
+        self._tell(chain, messages.refusal(signed))
 
     def holes(self) -> dict[Chain, tuple[int, int, float]]:
         """Chains that are offered only beyond our mark: (our next, oldest offered, since when)."""
@@ -284,20 +187,19 @@ class Receiver:
     def accept_hole(self, chain: Chain) -> None:
         """Give up what is missing of a chain and go on at the oldest batch that is offered."""
         missing_from, oldest, _ = self._holes.pop(chain)
-        self._positions[chain] = _Position(oldest, b"", missing_from, tentative=True)
+        self._staging.move(chain, Position(oldest, b"", missing_from, tentative=True))
         self._rewind_all(chain)
 
     def pause(self, paused: bool) -> None:
         """Grant no credit while the store has no room; what is under way is still taken."""
-        if paused != self._paused:
-            self._paused = paused
-            for session in self._sessions.values():
-                self._out.append((session.peer, messages.ack([], *self._grant(session))))
+        if paused != self._peers.paused:
+            self._peers.paused = paused
+            for session in self._peers:
+                self._out.append((session.peer, messages.ack([], *self._peers.credit())))
 
     def tick(self, now: float) -> None:
         """Forget sessions whose peers have been silent for too long."""
-        for peer in [p for p, session in self._sessions.items() if now - session.heard > SESSION_IDLE_S]:
-            self._close(peer)
+        self._peers.end_idle(now)
 
     def outgoing(self) -> list[tuple[bytes, Frames]]:
         """The (peer, message) pairs to send now, in order; each is given once."""
@@ -311,7 +213,7 @@ class Receiver:
 
     def sessions(self) -> dict[str, float]:
         """Every node with a session and when it was last heard (monotonic seconds)."""
-        return {session.node: session.heard for session in self._sessions.values()}
+        return {session.node: session.heard for session in self._peers}
 
     # -- one method a message ------------------------------------------------------------------
 
@@ -323,27 +225,16 @@ class Receiver:
         if not common:
             self._out.append((peer, messages.welcome(0, self._node, 0, 0)))
             return
-        before = self._peer_of.get(node)
-        if before is not None and before != peer:
-            self._note_takeover(node, now)
-            self._close(before)
-        self._close(peer)
-        session = _Session(peer, node, role, now)
-        self._sessions[peer] = session
-        self._peer_of[node] = peer
-        self._out.append((peer, messages.welcome(common, self._node, *self._grant(session))))
+        _, suspicion = self._peers.begin(peer, node, role, now)
+        if suspicion is not None:
+            self._noticed.append(Noticed(Finding.CLONE, node, None, suspicion))
+        self._out.append((peer, messages.welcome(common, self._node, *self._peers.credit())))
 
-    def _on_offers(self, session: _Session, frames: Frames, now: float) -> None:
+    def _on_offers(self, session: Session, frames: Frames, now: float) -> None:
         answers = []
         offers = messages.parse_offers(frames)
         for offer in offers:
-            self._check_right(session, offer.chain)
-            if len(session.chains) >= limits.CHAINS_PER_SESSION_MAX:
-                raise IntegrityError(
-                    f"{session.node} offers more than {limits.CHAINS_PER_SESSION_MAX} chains"
-                )
-            session.chains[offer.chain] = None
-            self._open.setdefault(offer.chain, {})[session.peer] = None
+            self._peers.open(session, offer.chain)
             answers.append(self._answer_offer(session, offer, now))
         for frames_ in messages.marks(answers):
             self._out.append((session.peer, frames_))
@@ -351,7 +242,7 @@ class Receiver:
             (mark.chain, held[0]) for mark in answers if (held := self._marks.mark(mark.chain)) is not None
         ]
         if durable:
-            self._out.append((session.peer, messages.ack(durable, *self._grant(session))))
+            self._out.append((session.peer, messages.ack(durable, *self._peers.credit())))
         for mark in answers:
             for custody in (Custody.HEADQUARTERS, Custody.BACKED_UP):
                 signed = self._receipts.get((mark.chain, custody))
@@ -360,7 +251,7 @@ class Receiver:
         for offer in offers:
             self._confirm(session, offer)
 
-    def _confirm(self, session: _Session, offer: Offer) -> None:
+    def _confirm(self, session: Session, offer: Offer) -> None:
         """Sign for exactly what a sender holds, when a receipt for all we hold would tell it nothing."""
         durable = self._marks.mark(offer.chain)
         if self._custodian is None or durable is None or not offer.oldest < offer.next < durable[0]:
@@ -369,12 +260,12 @@ class Receiver:
             receipt = Receipt(offer.chain, offer.next, offer.head, Custody.HEADQUARTERS, self._custodian())
             self._out.append((session.peer, messages.receipt(sign_record(receipt, self._signer))))
 
-    def _answer_offer(self, session: _Session, offer: Offer, now: float) -> Mark:
-        position = self._position(offer.chain)
+    def _answer_offer(self, session: Session, offer: Offer, now: float) -> Mark:
+        position = self._staging.position(offer.chain)
         if self._any_start:
-            position = self._start(session, offer, position)
+            position = self._staging.move(offer.chain, self._start(session, offer, position))
         elif position is None:
-            position = _Position(0, b"")
+            position = Position(0, b"")
         if offer.oldest > position.next and session.node != offer.chain.gateway:
             since = self._holes.get(offer.chain, (0, 0, now))[2]
             self._holes[offer.chain] = (position.next, offer.oldest, since)
@@ -384,31 +275,30 @@ class Receiver:
             del self._holes[offer.chain]
         return Mark(offer.chain, position.next, position.head, offer.oldest)
 
-    def _start(self, session: _Session, offer: Offer, position: _Position | None) -> _Position:
+    def _start(self, session: Session, offer: Offer, position: Position | None) -> Position:
         """Where a hub goes on: what the chain's own gateway no longer holds, it will not get.
 
         The gateway let go of it because headquarters signed for it, so the hole is one in
         this hub's copy only.
         """
         if position is None:
-            position = _Position(offer.oldest, b"", None, tentative=True)
-        elif position.tentative:
-            position = _Position(offer.oldest, b"", position.hole_from, tentative=True)
-        elif offer.oldest > position.next and session.node == offer.chain.gateway:
-            position = _Position(offer.oldest, b"", position.next, tentative=True)
-        self._positions[offer.chain] = position
+            return Position(offer.oldest, b"", None, tentative=True)
+        if position.tentative:
+            return Position(offer.oldest, b"", position.hole_from, tentative=True)
+        if offer.oldest > position.next and session.node == offer.chain.gateway:
+            return Position(offer.oldest, b"", position.next, tentative=True)
         return position
 
-    def _on_batch(self, session: _Session, frames: Frames, now: float) -> None:
+    def _on_batch(self, session: Session, frames: Frames, now: float) -> None:
         batch = messages.parse_batch(frames)
         header = Header.parse(batch.header)
         chain, seq = header.chain, header.seq
-        self._check_right(session, chain)
+        session.check_right(chain)
         if chain not in session.chains:
             raise IntegrityError(f"expected an offer of {chain} before its batches")
-        position = self._position(chain)
+        position = self._staging.position(chain)
         if position is None:
-            position = self._positions[chain] = _Position(0, b"")
+            position = self._staging.move(chain, Position(0, b""))
         if seq > position.next:
             self._rewind(session, chain, position.next, now)
         elif seq < position.next:
@@ -418,7 +308,7 @@ class Receiver:
         else:
             self._stage(session, header, batch, position)
 
-    def _stage(self, session: _Session, header: Header, batch: Batch, position: _Position) -> None:
+    def _stage(self, session: Session, header: Header, batch: Batch, position: Position) -> None:
         chain, seq = header.chain, header.seq
         if (position.head and header.previous != position.head) or (
             seq == 0 and header.previous != bytes(32)
@@ -442,14 +332,11 @@ class Receiver:
         except IntegrityError as error:
             self._refuse_to(session, chain, seq, batch, RefusalReason.SIGNATURE, str(error))
             return
-        head = header_hash(batch.header)
-        self._staged.append((Accepted(chain, header, batch, position.hole_from), session.peer))
-        self._positions[chain] = _Position(seq + 1, head)
-        self._hashes[(chain, seq)] = head
+        self._staging.stage(Accepted(chain, header, batch, position.hole_from), session.peer)
         session.staged_bytes += batch.size
 
-    def _on_old_batch(self, session: _Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:
-        if self._verdict(chain, seq, header_hash(batch.header)) == messages.DIFFERENT:
+    def _on_old_batch(self, session: Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:
+        if self._staging.verdict(chain, seq, header_hash(batch.header)) == messages.DIFFERENT:
             detail = f"sequence {seq} is held with another header"
             self._noticed.append(Noticed(Finding.FORK, session.node, chain, detail))
             self._refuse_to(session, chain, seq, batch, RefusalReason.CHAIN, detail)
@@ -457,18 +344,18 @@ class Receiver:
         self.duplicates += 1
         durable = self._marks.mark(chain)
         if durable is not None and durable[0] > seq:
-            self._out.append((session.peer, messages.ack([(chain, durable[0])], *self._grant(session))))
+            self._out.append((session.peer, messages.ack([(chain, durable[0])], *self._peers.credit())))
 
-    def _on_query(self, session: _Session, frames: Frames, now: float) -> None:
+    def _on_query(self, session: Session, frames: Frames, now: float) -> None:
         chain, seq, head = messages.parse_query(frames)
-        self._check_right(session, chain)
-        verdict = self._verdict(chain, seq, head)
+        session.check_right(chain)
+        verdict = self._staging.verdict(chain, seq, head)
         if verdict == messages.DIFFERENT:
             self._noticed.append(Noticed(Finding.FORK, session.node, chain, f"sequence {seq} differs"))
         self._out.append((session.peer, messages.answer(chain, seq, verdict)))
 
-    def _on_alive(self, session: _Session, frames: Frames, now: float) -> None:
-        self._out.append((session.peer, messages.ack([], *self._grant(session))))
+    def _on_alive(self, session: Session, frames: Frames, now: float) -> None:
+        self._out.append((session.peer, messages.ack([], *self._peers.credit())))
 
     _HANDLERS: ClassVar = {
         messages.OFFER: _on_offers,
@@ -479,30 +366,12 @@ class Receiver:
 
     # -- leaves ----------------------------------------------------------------------------------
 
-    def _position(self, chain: Chain) -> _Position | None:
-        position = self._positions.get(chain)
-        if position is None:
-            durable = self._marks.mark(chain)
-            if durable is not None:
-                position = self._positions[chain] = _Position(*durable)
-        return position
-
-    def _verdict(self, chain: Chain, seq: int, head: bytes) -> int:
-        position = self._position(chain)
-        if position is None or seq >= position.next:
-            return messages.BEYOND
-        known = self._hashes.get((chain, seq)) or self._marks.header_hash(chain, seq)
-        if known is None:
-            return messages.FORGOTTEN
-        return messages.EQUAL if known == head else messages.DIFFERENT
-
-    def _check_right(self, session: _Session, chain: Chain) -> None:
-        """A gateway speaks for itself; a hub relays for anyone, whose own signature is checked."""
-        if session.role == "gateway" and chain.gateway != session.node:
-            raise IntegrityError(f"gateway {session.node!r} speaks for {chain.gateway!r}")
+    def _tell(self, chain: Chain, frames: Frames) -> None:
+        for session in self._peers.having(chain):
+            self._out.append((session.peer, frames))
 
     def _refuse_to(
-        self, session: _Session, chain: Chain, seq: int, batch: Batch, reason: RefusalReason, text: str
+        self, session: Session, chain: Chain, seq: int, batch: Batch, reason: RefusalReason, text: str
     ) -> None:
         refusal = Refusal(chain, seq, header_hash(batch.header), reason, text[:200], self._node)
         self._out.append((session.peer, messages.refusal(sign_record(refusal, self._signer))))
@@ -510,7 +379,7 @@ class Receiver:
             Noticed(Finding.REFUSED, session.node, chain, f"{seq}: {reason.name}: {text[:200]}")
         )
 
-    def _rewind(self, session: _Session, chain: Chain, next_: int, now: float) -> None:
+    def _rewind(self, session: Session, chain: Chain, next_: int, now: float) -> None:
         last_next, last_time = self._rewound.get(chain, (-1, 0.0))
         if last_next == next_ and now - last_time < REWIND_EVERY_S:
             return
@@ -518,46 +387,14 @@ class Receiver:
         self._out.append((session.peer, messages.rewind(chain, next_)))
 
     def _rewind_all(self, chain: Chain) -> None:
-        for peer in self._open.get(chain, ()):
-            self._out.append((peer, messages.rewind(chain, self._positions[chain].next)))
+        position = self._staging.position(chain)
+        assert position is not None
+        self._tell(chain, messages.rewind(chain, position.next))
 
     def _acknowledge(self, marks: dict[Chain, int]) -> None:
         by_peer: dict[bytes, list[tuple[Chain, int]]] = {}
         for chain, next_ in marks.items():
-            for peer in self._open.get(chain, ()):
-                by_peer.setdefault(peer, []).append((chain, next_))
+            for session in self._peers.having(chain):
+                by_peer.setdefault(session.peer, []).append((chain, next_))
         for peer, items in by_peer.items():
-            self._out.append((peer, messages.ack(items, *self._grant(self._sessions[peer]))))
-
-    def _release(self, accepted: Accepted) -> None:
-        _, peer = self._in_commit.pop((accepted.chain, accepted.header.seq), (None, b""))
-        session = self._sessions.get(peer)
-        if session is not None:
-            session.staged_bytes = max(0, session.staged_bytes - accepted.batch.size)
-
-    def _grant(self, session: _Session) -> tuple[int, int]:
-        if self._paused:
-            return 0, 0
-        share = self._budget_bytes // max(1, len(self._sessions))
-        size = min(limits.CREDIT_BYTES_MAX, max(SESSION_CREDIT_BYTES_MIN, share))
-        session.granted = (self._credit_batches, size)
-        return session.granted
-
-    def _note_takeover(self, node: str, now: float) -> None:
-        times = self._takeovers.setdefault(node, deque(maxlen=TAKEOVERS_MAX))
-        times.append(now)
-        if len(times) == TAKEOVERS_MAX and now - times[0] < TAKEOVER_S:
-            detail = f"{TAKEOVERS_MAX} connections took turns within {now - times[0]:.0f} s"
-            self._noticed.append(Noticed(Finding.CLONE, node, None, detail))
-
-    def _close(self, peer: bytes) -> None:
-        session = self._sessions.pop(peer, None)
-        if session is None:
-            return
-        if self._peer_of.get(session.node) == peer:
-            del self._peer_of[session.node]
-        for chain in session.chains:
-            peers = self._open[chain]
-            peers.pop(peer, None)
-            if not peers:
-                del self._open[chain]
+            self._out.append((peer, messages.ack(items, *self._peers.credit())))

@@ -15,7 +15,7 @@ import pytest
 
 from protocols.field import registry
 from protocols.field.settings import Setting
-from protocols.session.receiver import Finding
+from protocols.session.findings import Finding
 from scripts import cli_docs, settings_docs
 from tests.docs.tracked import ROOT, documents, python_files, text_of, tracked_files
 

@@ -12,7 +12,8 @@ from protocols.records import Mark, Receipt, RefusalReason, sign_record
 from protocols.session import Receiver, Sender, SenderEvent, messages
 from protocols.session.course import STALLED_S
 from protocols.session.events import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
-from protocols.session.receiver import Finding, KeyBook
+from protocols.session.findings import Finding
+from protocols.session.receiver import KeyBook
 from protocols.session.sender import ANSWER_TIMEOUT_S
 from tests.chains import (
     GATEWAY_KEY,
