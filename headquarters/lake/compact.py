@@ -1,10 +1,11 @@
 """Keeping the number of files small: merges while a date is open, one sorted rewrite after.
 
 Every commit adds a file, 86,400 a day. Left alone they make a query of one point open all
-of them. So files of one partition are merged by tiers: 24 appended ones into an `m1`, 16
-`m1` into an `m2`, and so on; a row is rewritten once a tier, and there are never more
-than about 24 + 16 a tier. When a date is over and quiet, all its files are rewritten into
-few sorted ones. Late rows make a closed date quiet and due again.
+of them. So files of one partition are merged by tiers: 16 appended ones into an `m1`, 8
+`m1` into an `m2`, and so on. A row is rewritten once a tier, and a date of 86,400 commits
+never has more than about 60 files, half of that on average. When a date is over and
+quiet, all its files are rewritten into few sorted ones. Late rows make a closed date due
+again.
 
 Merging and appending never wait for each other: the new file is written beside the log,
 and its commit names exactly the files it replaces, so rows appended meanwhile stay.
@@ -27,7 +28,7 @@ from headquarters.lake.order import row_order
 from headquarters.lake.tables import LakeTable
 from protocols.samples import Int64s
 
-FAN_IN = (24, 16)
+FAN_IN = (16, 8)
 """Files merged into one: appended ones, and those of each higher tier. More makes queries
 slower, fewer makes every row be rewritten more often."""
 

@@ -283,18 +283,24 @@ class DeltaLog:
         disk.sync(self.folder)
 
 
-def replay(log: Path) -> State:
+def replay(log: Path, known: State | None = None) -> State:
     """Read the state of a table from its last checkpoint and the commits after it.
+
+    Args:
+        log: The log's folder.
+        known: A state read before; it is brought forward when the commits since are there.
 
     Raises:
         StoreDamagedError: The log has a hole or cannot be parsed.
     """
-    state = State()
     try:
-        last = log / "_last_checkpoint"
-        if last.exists():
-            state.version = json.loads(last.read_text())["version"]
-            for path in sorted(log.glob(f"{state.version:020d}.checkpoint*.parquet")):
+        checkpoint = _last_checkpoint(log)
+        state = known
+        if state is None or (
+            state.version < checkpoint and not (log / _commit_name(state.version + 1)).exists()
+        ):
+            state = State(checkpoint)
+            for path in sorted(log.glob(f"{checkpoint:020d}.checkpoint*.parquet")):
                 _read_checkpoint(path, state)
         while (path := log / _commit_name(state.version + 1)).exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -305,6 +311,17 @@ def replay(log: Path) -> State:
     if state.version < 0:
         raise StoreDamagedError(f"expected commits in {log}, found none; restore it from a copy")
     return state
+
+
+def _last_checkpoint(log: Path) -> int:
+    """The version of the last checkpoint, -1 when there is none yet."""
+    try:
+        version = json.loads((log / "_last_checkpoint").read_text())["version"]
+    except FileNotFoundError:
+        return -1
+    if not isinstance(version, int):
+        raise ValueError(f"expected a version in _last_checkpoint, got {version!r}")
+    return version
 
 
 def _read_checkpoint(path: Path, state: State) -> None:

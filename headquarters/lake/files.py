@@ -89,8 +89,7 @@ class FileWriter:
         """
         try:
             self._writer.close()
-            disk.sync(self._path)
-            disk.sync(self._path.parent)
+            disk.sync_together(self._path, self._path.parent)
             size = self._path.stat().st_size
         except OSError as error:
             raise self._failed(error) from error

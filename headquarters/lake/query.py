@@ -83,10 +83,10 @@ class Engine:
         """
         for table in TABLES:
             name = "series_history" if table is SERIES else table.name
-            state = replay(self._lake / table.name / LOG)
             known = self._states.get(name)
-            if known is None or known.version != state.version:
-                self._states[name] = state
+            before = -1 if known is None else known.version
+            state = self._states[name] = replay(self._lake / table.name / LOG, known)
+            if state.version != before:
                 dataset = dataset_of(self._lake / table.name, table, state.files.values())
                 self._connection.register(name, dataset)
 

@@ -17,6 +17,7 @@ from headquarters.lake import files, schema
 from headquarters.lake.deltalog import DataFile, DeltaLog
 from headquarters.lake.samples import partitioned
 from headquarters.lake.schema import TableSchema
+from protocols import crash
 from protocols.batch import Chain, Header, Stream
 from protocols.errors import StoreDamagedError
 
@@ -90,6 +91,7 @@ class SamplesTable(LakeTable):
             files.write(self.table, self.folder, partition.values, files.APPENDED, table, self.clock_ms())
             for partition, table in partitioned(rows)
         ]
+        crash.point("hq:after-parquet")
         self.commit(adds, marks)
 
 

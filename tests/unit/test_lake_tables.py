@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headquarters.lake.deltalog import LOG, DeltaLog, replay
-from headquarters.lake.order import order
+from headquarters.lake.order import row_order
 from headquarters.lake.schema import SAMPLES
 from headquarters.lake.tables import Lake
 from protocols import crash
@@ -236,7 +236,7 @@ def test_rows_are_ordered_by_series_and_time_and_stably(
         if number % 3 == 0:
             bounds.append(len(series))
     columns = np.array(series, np.int64), np.array(time, np.int64)
-    taken = order(*columns, np.array(bounds, np.int64))
+    taken = row_order(*columns, np.array(bounds, np.int64))
     rows = np.arange(len(series)) if taken is None else taken
     assert sorted(rows.tolist()) == list(range(len(series)))
     pairs = [(series[row], time[row]) for row in rows]
