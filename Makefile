@@ -67,7 +67,7 @@ simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" 
 .PHONY: nightly
 nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, each parser fuzzed for 10 minutes
 	$(BIN)/python -m tests.simulation --seeds 10000
-	CATCHMENT_KILLS=2000 $(BIN)/python -m pytest tests/faults --timeout 0
+	$(BIN)/python -m tests.faults --kills 2000
 	$(BIN)/python -m scripts.fuzz --seconds $$($(BIN)/python -c 'from scripts.fuzz_targets import TARGETS; print(600 * len(TARGETS))')
 
 .PHONY: peers
