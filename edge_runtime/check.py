@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.config import POINTS, DeviceConfig, GatewayConfig, load
+from edge_runtime.config import POINTS, DeviceConfig, GatewayConfig
+from edge_runtime.configread import load
 from protocols.errors import InputError, Problem
 from protocols.field import registry
 from protocols.field.base import Driver, DriverContext, FieldPoint

@@ -164,7 +164,7 @@ def run(home: Path) -> None:
     \b
       catchment-edge run --home gw1
     """
-    from edge_runtime.config import load
+    from edge_runtime.configread import load
 
     config = load(home)
     # What collects and sends is imported only once there is something to run.

@@ -90,7 +90,7 @@ def export_points(home: Path, file: Path, force: bool) -> None:
       catchment-edge points export points.xlsx
       catchment-edge points export - | head
     """
-    from edge_runtime.config import load
+    from edge_runtime.configread import load
     from edge_runtime.importing import export_table
 
     config = load(home, assign_ids=False)

@@ -196,21 +196,3 @@ class GatewayConfig:
     def points_of(self, device: str, scan_class: str) -> tuple[Point, ...]:
         """The points of one device in one scan class, in the order of the table."""
         return tuple(p for p in self.points if p.device == device and p.scan_class == scan_class)
-
-
-def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
-    """Read and check `gateway.toml` and the point table of a home directory.
-
-    Args:
-        home: The directory that `catchment-edge init` made.
-        assign_ids: Write the ids of new points to `data/point_ids.json` before returning;
-            without it the ids of new points are what they would be.
-
-    Raises:
-        InputError: With every problem of both files.
-        StoreError: The ids cannot be written.
-    """
-    # The reader builds the classes above, so it can be imported only once they exist.
-    from edge_runtime.configread import read_config
-
-    return read_config(home, assign_ids=assign_ids)

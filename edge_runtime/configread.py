@@ -50,8 +50,18 @@ _LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SIGNING = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
-def read_config(home: Path, *, assign_ids: bool) -> GatewayConfig:
-    """See `config.load`."""
+def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
+    """Read and check `gateway.toml` and the point table of a home directory.
+
+    Args:
+        home: The directory that `catchment-edge init` made.
+        assign_ids: Write the ids of new points to `data/point_ids.json` before returning;
+            without it the ids of new points are what they would be.
+
+    Raises:
+        InputError: With every problem of both files.
+        StoreError: The ids cannot be written.
+    """
     problems: list[Problem] = []
     config, surroundings = read_toml(home, problems)
     table = _read_table(home, surroundings, problems)

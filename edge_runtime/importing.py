@@ -8,7 +8,8 @@ from typing import Any
 
 from edge_runtime import configread, pointids
 from edge_runtime.check import plan_loads, problem_fields
-from edge_runtime.config import POINTS, GatewayConfig, load
+from edge_runtime.config import POINTS, GatewayConfig
+from edge_runtime.configread import load
 from protocols.errors import InputError, Problem, StoreError
 from protocols.points import Point
 from protocols.pointtable import PointTable, write_rows

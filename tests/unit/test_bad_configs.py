@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.config import load
+from edge_runtime.configread import load
 from protocols.errors import InputError
 from tests.gateway_home import GATEWAY_TOML, POINTS_CSV, make_home
 

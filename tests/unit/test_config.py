@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import pointids
-from edge_runtime.config import BufferConfig, GatewayConfig, QuotaPolicy, ScanClass, load
+from edge_runtime.config import BufferConfig, GatewayConfig, QuotaPolicy, ScanClass
+from edge_runtime.configread import load
 from edge_runtime.importing import export_table, import_table
 from edge_runtime.settings import TRIM
 from protocols.errors import InputError, StoreDamagedError, StoreError

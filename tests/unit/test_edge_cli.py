@@ -18,7 +18,7 @@ import pytest
 from edge_runtime import testread
 from edge_runtime.browsing import table_of
 from edge_runtime.cli import invoke
-from edge_runtime.config import load
+from edge_runtime.configread import load
 from edge_runtime.pointids import write_durably
 from edge_runtime.statusview import StatusView
 from edge_runtime.testread import quality_name, read_once
@@ -467,7 +467,7 @@ def test_the_commands_load_nothing_that_they_do_not_need(tmp_path: Path) -> None
     code = (
         "import sys; from edge_runtime.cli import invoke; assert invoke(['--help']) == 0; "
         "light = set(sys.modules); assert not light & {'numpy', 'zmq', 'cryptography', 'asyncio'}, light; "
-        "from pathlib import Path; from edge_runtime.config import load; "
+        "from pathlib import Path; from edge_runtime.configread import load; "
         f"load(Path({str(home)!r}), assign_ids=False); "
         "assert not set(sys.modules) & {'asyncua', 'openpyxl', 'sqlite_utils', 'pymodbus'}"
     )
