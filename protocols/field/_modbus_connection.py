@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 from protocols.field._modbus_plan import Block
 from protocols.field.backoff import Backoff
+from protocols.field.base import DriverStatus
 from protocols.samples import (
     BAD_CONFIGURATION_ERROR,
     BAD_DECODING_ERROR,
@@ -20,9 +22,6 @@ from protocols.samples import (
     BAD_NOT_CONNECTED,
 )
 from protocols.wire import modbus as wire
-
-if TYPE_CHECKING:
-    from protocols.field._modbus_line import Line
 
 BAD_RESOURCE_UNAVAILABLE = 0x8004_0000
 BAD_NOT_SUPPORTED = 0x803D_0000
@@ -42,6 +41,24 @@ EXCEPTION_STATUS = {
 
 STRANGERS_MAX = 16
 """Frames in a row that answer nothing before a connection is given up: late answers are few."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """How to talk to the device; times in seconds."""
+
+    host: str
+    port: int
+    connections: int = 1
+    depth: int = 1
+    timeout_s: float = 1.0
+    connect_timeout_s: float = 3.0
+    retries: int = 1
+    request_gap_s: float = 0.0
+    degrade_failures: int = 3
+    degrade_s: float = 5.0
+    reconnect_first_s: float = 0.5
+    reconnect_longest_s: float = 30.0
 
 
 class Exchange:
@@ -83,10 +100,24 @@ class Request:
         self.exchange.settle(self.index, status)
 
 
+class RequestSource(Protocol):
+    """What a connection works for: the line, as far as its connections see it."""
+
+    settings: LineSettings
+    status: DriverStatus
+
+    def joined(self, connection: Connection) -> None: ...
+    def left(self, connection: Connection, why: str) -> None: ...
+    def next_request(self) -> Request | None: ...
+    def again(self, request: Request) -> bool: ...
+    def silent(self, request: Request) -> None: ...
+    def answered(self, unit: int) -> None: ...
+
+
 class Connection(asyncio.Protocol):
     """One TCP connection."""
 
-    def __init__(self, line: Line, loop: asyncio.AbstractEventLoop, backoff: Backoff) -> None:
+    def __init__(self, line: RequestSource, loop: asyncio.AbstractEventLoop, backoff: Backoff) -> None:
         self.transport: asyncio.Transport | None = None
         self.lost: asyncio.Future[None] = loop.create_future()
         self._line = line

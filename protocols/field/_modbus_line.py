@@ -16,33 +16,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from protocols.errors import DeviceError
-from protocols.field._modbus_connection import Connection, Exchange, Request
+from protocols.field._modbus_connection import Connection, Exchange, LineSettings, Request
 from protocols.field._modbus_plan import Block
 from protocols.field.backoff import Backoff, CircuitBreaker
 from protocols.field.base import DriverContext, DriverEvent, DriverState, DriverStatus
 from protocols.samples import BAD_NO_COMMUNICATION, BAD_NOT_CONNECTED, BAD_TIMEOUT
-
-
-@dataclass(frozen=True, slots=True)
-class LineSettings:
-    """How to talk to the device; times in seconds."""
-
-    host: str
-    port: int
-    connections: int = 1
-    depth: int = 1
-    timeout_s: float = 1.0
-    connect_timeout_s: float = 3.0
-    retries: int = 1
-    request_gap_s: float = 0.0
-    degrade_failures: int = 3
-    degrade_s: float = 5.0
-    reconnect_first_s: float = 0.5
-    reconnect_longest_s: float = 30.0
 
 
 class Line:

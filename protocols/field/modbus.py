@@ -16,8 +16,8 @@ from itertools import groupby
 
 from protocols.errors import DeviceError, InputError, Problem
 from protocols.field._modbus_address import Order, Span, parse
-from protocols.field._modbus_connection import EXCEPTION_STATUS
-from protocols.field._modbus_line import Line, LineSettings
+from protocols.field._modbus_connection import EXCEPTION_STATUS, LineSettings
+from protocols.field._modbus_line import Line
 from protocols.field._modbus_plan import Block, Bounds, ModbusGroup, halves
 from protocols.field.base import (
     BrowsedNode,
