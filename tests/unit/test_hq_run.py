@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from headquarters import custody, latest
 from headquarters.config import load
-from headquarters.ingest.rows import chunk
+from headquarters.ingest.rows import SampleChunk, chunk
 from headquarters.intake import Pace
-from headquarters.lake import tables
 from headquarters.lake.deltalog import LOG
+from headquarters.lake.samples import Partition, partitioned
 from headquarters.latest import Directory, LatestValues, answer
 from headquarters.main import hold, run
 from headquarters.status import Latency
@@ -28,7 +29,7 @@ from protocols.link import SenderLink
 from protocols.records import Mark
 from protocols.samples import SampleBlock, ValueType
 from protocols.session import Accepted, Offer, SenderEvent
-from protocols.session.sender import Receipted, Refused, Stored
+from protocols.session.events import Receipted, Refused, Stored
 from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, scan
 
 PATIENCE_S = 30.0
@@ -182,15 +183,14 @@ def test_a_failing_disk_is_survived_and_nothing_is_lost_or_doubled(
     running: Running, gateway: HandGateway, hub: HandGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = iter([OSError(28, "No space left on device")])
-    real = tables.partitioned
 
-    def failing(rows: object) -> object:
+    def failing(rows: Sequence[SampleChunk]) -> Iterator[tuple[Partition, pa.Table]]:
         error = next(failures, None)
         if error is not None:
             raise error
-        return real(rows)  # type: ignore[arg-type]
+        return partitioned(rows)
 
-    monkeypatch.setattr(tables, "partitioned", failing)
+    monkeypatch.setattr("headquarters.lake.tables.partitioned", failing)
     outbox = Outbox([gateway.data(scan(0)), gateway.data(scan(1))])
     send(running, hub, outbox, receipted(2))
     running.until(lambda: running.status()["failures"] == 1)
