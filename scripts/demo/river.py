@@ -16,7 +16,7 @@ from typing import Any
 
 from scripts.demo import homes
 from scripts.demo.processes import Child, Children, DemoError, program, wait_for
-from scripts.demo.settings import GATEWAYS, Settings
+from scripts.demo.settings import COMMIT_S, GATEWAYS, Settings
 from scripts.plant.layout import Protocol
 
 START_S = 60.0
@@ -24,6 +24,8 @@ START_S = 60.0
 STOP_S = 60.0
 DRAIN_S = 60.0
 """Longest wait for what was collected to reach headquarters; an outage just before takes that."""
+UNDER_WAY_S = 3.0
+"""Age, beyond flush and commit, from which a batch is backlog: two hops and a status a second old."""
 
 
 class River:
@@ -113,13 +115,18 @@ class River:
             DemoError: A node does not stop, or stops with another exit code than 0.
         """
         gateways = [self._nodes[name] for name in GATEWAYS.values()]
+        wait_for("the gateways to catch up", self._caught_up, DRAIN_S, list(self._nodes.values()))
         self.stopped_us = time.time_ns() // 1000
         for child in gateways:
             child.ask_to_stop()
         for child in gateways:
             _stopped(child)
         if "hub" in self._nodes:
-            wait_for("the hub to pass on what it holds", self._hub_is_empty, DRAIN_S, [self._nodes["hub"]])
+            ended = time.time()
+            waiting_for = [self._nodes["hub"], self._nodes["headquarters"]]
+            wait_for(
+                "the hub to pass on its batches", lambda: self._hub_is_empty(ended), DRAIN_S, waiting_for
+            )
             self._nodes["hub"].ask_to_stop()
             _stopped(self._nodes["hub"])
         self._nodes["headquarters"].ask_to_stop()
@@ -169,9 +176,16 @@ class River:
     def _wait_for_status(self, name: str) -> None:
         wait_for(f"a status of {name}", lambda: bool(self.status(name)), START_S, [self._nodes[name]])
 
-    def _hub_is_empty(self) -> bool:
-        upstreams = self.status("hub").get("upstreams", {})
-        return all(upstream["backlog"] == 0 for upstream in upstreams.values())
+    def _caught_up(self) -> bool:
+        """Whether no gateway holds more than is normally under way."""
+        usual_s = self._settings.flush_s + COMMIT_S + UNDER_WAY_S
+        backlogs = [self.status(name)["backlog"] for name in GATEWAYS.values()]
+        return all(backlog["seconds"] <= usual_s for backlog in backlogs)
+
+    def _hub_is_empty(self, since: float) -> bool:
+        """Whether the hub said, after `since`, that everything is at headquarters."""
+        status = self.status("hub")
+        return status["time"] > since and all(up["backlog"] == 0 for up in status["upstreams"].values())
 
 
 def _stopped(child: Child) -> None:
