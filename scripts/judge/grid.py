@@ -172,17 +172,18 @@ def same_value(point: PlantPoint, values: npt.NDArray[np.float64], held: npt.NDA
 def served(log: Log, rows: Rows, tick: Int64s) -> Bools:
     """Whether each row has the value that its point held at a tick (a record number, -1 for none)."""
     equal = np.zeros(len(tick), np.bool_)
-    order = np.argsort(rows.point, kind="stable")
-    starts = np.searchsorted(rows.point[order], np.arange(len(log.points) + 1))
-    for p, point in enumerate(log.points):
-        mine = order[starts[p] : starts[p + 1]]
-        mine = mine[tick[mine] >= 0]
-        if len(mine) and point.kind is Kind.STRING:
+    known = np.flatnonzero(tick >= 0)
+    order = known[np.argsort(rows.point[known], kind="stable")]
+    present, starts = np.unique(rows.point[order], return_index=True)
+    for p, start, end in zip(present.tolist(), starts, [*starts[1:], len(order)], strict=False):
+        mine = order[start:end]
+        point = log.points[p]
+        if point.kind is Kind.STRING:
             held = log.ticks["text"][tick[mine], p - log.numeric]
             equal[mine] = (
                 np.array([t.decode("utf-8") for t in held.tolist()], object) == rows.samples.text[mine]
             )
-        elif len(mine):
+        else:
             equal[mine] = same_value(point, rows.samples.value[mine], log.ticks["held"][tick[mine], p])
     return equal
 
