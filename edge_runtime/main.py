@@ -86,14 +86,13 @@ def run(config: GatewayConfig) -> int:
 
 def live(config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop) -> int:
     """Run one session after the other until one ends in order. Returns the exit code."""
-    lost = ""
+    damaged: Path | None = None
     while True:
-        session = Session(config, identity, log, stop, lost)
+        session = Session(config, identity, log, stop, damaged)
         try:
             return session.run()
         except StoreDamagedError as error:
-            lost = str(error)
-            session.give_up_file(lost)
+            damaged = session.give_up_file(str(error))
 
 
 @contextmanager
@@ -160,17 +159,22 @@ class Session:
         identity: The gateway's keys.
         log: For events.
         stop: Asked for by a signal.
-        lost: Why the session before this one had to give up its file; empty when there was none.
+        damaged: The file that the session before this one had to give up, or `None`.
     """
 
     def __init__(
-        self, config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop, lost: str = ""
+        self,
+        config: GatewayConfig,
+        identity: Identity,
+        log: EventLog,
+        stop: Stop,
+        damaged: Path | None = None,
     ) -> None:
         self._config = config
         self._identity = identity
         self._log = log
         self._stop = stop
-        self._lost = lost
+        self._damaged = damaged
         self._failed = threading.Event()
         self._began = time.monotonic()
         self._path = config.data / BUFFER
@@ -239,11 +243,14 @@ class Session:
         config, clock = self._config, self._clock
         self._started_us = clock.now_us()
         buffer = self._buffer(opened.store)
-        lost = self._lost or opened.why
-        buffer.begin(OpenReason.STORE_LOST if lost else OpenReason.FIRST)
-        if lost:
-            detail = f"the buffer was damaged and set aside: {lost}"
-            buffer.declare([Gap(GapCause.STORE_DAMAGED, 0, self._started_us, detail=detail)])
+        damaged = self._damaged or opened.set_aside
+        salvaged = None if damaged is None else buffer.salvage(damaged)
+        buffer.begin(OpenReason.FIRST if salvaged is None else OpenReason.STORE_LOST)
+        if salvaged is not None:
+            detail = f"the buffer was damaged and set aside; {salvaged.batches} batches could be saved"
+            lost_from_us = min(salvaged.lost_from_us, self._started_us)
+            buffer.declare([Gap(GapCause.STORE_DAMAGED, lost_from_us, self._started_us, detail=detail)])
+            self._log.warning("buffer-salvaged", file=str(damaged), batches=salvaged.batches)
         buffer.release(upstream.id for upstream in config.upstreams)
         definitions = pack_definitions(
             to_definition(point, config.scan[point.scan_class].period_ms) for point in config.points
@@ -261,7 +268,7 @@ class Session:
             if recovered:
                 self._log.info("journal-recovered", samples=recovered)
         # After damage the gap declared above ends at the start: nothing may lie between.
-        begin_us = self._started_us if lost else clock.now_us()
+        begin_us = clock.now_us() if salvaged is None else self._started_us
         self._collector = self._build_collector(buffer, intake, begin_us)
         self._uplink = None
         if config.upstreams:
@@ -408,7 +415,8 @@ class Session:
                 return
             time.sleep(POLL_S)
 
-    def give_up_file(self, why: str) -> None:
-        """Set the file aside."""
+    def give_up_file(self, why: str) -> Path:
+        """Set the file aside. Returns its new name."""
         aside = set_aside(self._path, time.time_ns() // 1000)
         self._log.error("buffer-set-aside", file=str(aside), why=why)
+        return aside

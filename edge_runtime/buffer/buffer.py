@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import zstandard
@@ -25,6 +26,7 @@ from edge_runtime import ledger
 from edge_runtime.buffer import custody
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
 from edge_runtime.buffer.quota import Limits, make_room, pages_used
+from edge_runtime.buffer.salvage import Salvaged, salvage
 from edge_runtime.ledger import Counts
 from edge_runtime.store import PAGE_BYTES, Gate, Store, Transaction
 from protocols.batch import ZERO_HASH, Batch, Chain, Clock, ClockState, Header, Kind, Signer, Stream, Verifier
@@ -127,6 +129,10 @@ class Buffer:
         self._chains = Chains(store, gateway, signer, clock, random)
         self._upstream = ""
         self._sessions = 0
+
+    def salvage(self, damaged: Path) -> Salvaged:
+        """Take over what holds of a file that was set aside; before `begin`."""
+        return salvage(damaged, self._store, self._chains)
 
     def begin(self, reason: OpenReason = OpenReason.FIRST) -> None:
         """Open the chains of a new file, or finish what a crash interrupted in an old one."""

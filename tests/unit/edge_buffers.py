@@ -54,15 +54,17 @@ class TestClock:
 class World:
     """A buffer on a disk that outlives it."""
 
-    def __init__(self, limits: Limits | None = None, seed: int = 1, trim: Mark = Mark.HEADQUARTERS) -> None:
+    def __init__(
+        self, limits: Limits | None = None, seed: int = 1, trim: Mark = Mark.HEADQUARTERS, begin: bool = True
+    ) -> None:
         self.disk = sqlite3.connect(":memory:", check_same_thread=False)
         self.clock = TestClock()
         self.random = random.Random(seed)
         self.limits = limits
         self.trim = trim
-        self.boot()
+        self.boot(begin)
 
-    def boot(self) -> Buffer:
+    def boot(self, begin: bool = True) -> Buffer:
         """Start anew on what the disk holds."""
         store = Store(self.disk)
         store.prepare()
@@ -77,7 +79,8 @@ class World:
             random=self.random.randbytes,
             shared=Shared(),
         )
-        self.buffer.begin()
+        if begin:
+            self.buffer.begin()
         return self.buffer
 
     def append(
