@@ -271,8 +271,8 @@ class Store:
         row = self.chains.get(receipt.chain)
         if row is None:
             return Custody.UNKNOWN
-        if receipt.next <= row.custody(receipt.mark):
-            return Custody.STALE
+        if receipt.next <= row.custody(receipt.mark) or row.custody(receipt.mark) >= row.next:
+            return Custody.STALE  # the receipt for all we hold is worth more below us than one beyond it
         ours = self.header_hash(receipt.chain, receipt.next - 1)
         if ours is None:
             return Custody.UNKNOWN
