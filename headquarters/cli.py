@@ -164,7 +164,9 @@ def query(home: Path, sql: str, as_csv: bool, as_json: bool, parquet: Path | Non
 
     \b
     Tables: samples, series, gaps, ledger, events, samples_minute, samples_hour; `history` is
-    samples with names and units, `series_history` every definition there ever was.
+    samples with names and units, `series_history` every definition there ever was. Naming a
+    point by series_of('NAME') is the quick way to its samples.
+      catchment-hq query "SELECT time, value FROM samples WHERE series = series_of('10LBA10CT001')"
       catchment-hq query "SELECT name, avg(value) FROM history WHERE date = today() GROUP BY name"
       catchment-hq query --csv --timezone Asia/Shanghai "FROM gaps" > gaps.csv
     """
@@ -173,21 +175,24 @@ def query(home: Path, sql: str, as_csv: bool, as_json: bool, parquet: Path | Non
     if as_csv + as_json + (parquet is not None) > 1:
         raise click.UsageError("choose one of --csv, --json and --parquet")
     engine = Engine(config.load(home).lake, timezone)
-    if parquet is not None:
-        rows = _write_parquet(engine, sql, parquet)
-        click.echo(f"wrote {rows:,} rows to {parquet}", err=True)
-    elif as_csv:
-        names, texts = engine.texts(sql)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(texts)
-    elif as_json:
-        names, values = engine.rows(sql)
-        _print_array(dict(zip(names, row, strict=True)) for row in values)
-    else:
-        names, texts = engine.texts(sql)
-        count = print_table(names, texts)
-        click.echo(f"({count:,} row{'' if count == 1 else 's'})")
+    try:
+        if parquet is not None:
+            rows = _write_parquet(engine, sql, parquet)
+            click.echo(f"wrote {rows:,} rows to {parquet}", err=True)
+        elif as_csv:
+            names, texts = engine.texts(sql)
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows(texts)
+        elif as_json:
+            names, values = engine.rows(sql)
+            _print_array(dict(zip(names, row, strict=True)) for row in values)
+        else:
+            names, texts = engine.texts(sql)
+            count = print_table(names, texts)
+            click.echo(f"({count:,} row{'' if count == 1 else 's'})")
+    finally:
+        engine.close()
 
 
 @main.command(epilog=EXIT_CODES)

@@ -5,13 +5,16 @@ hold; a query that asks for one series or a few minutes opens only the files con
 connection can read the lake and nothing else: one statement, no files, no settings.
 
 Views beside the tables: `series` holds the latest definition of each series and
-`series_history` all of them; `history` joins samples with names.
+`series_history` all of them; `history` joins samples with names. The function
+`series_of('name')` is worked out before the query begins, so that
+`WHERE series = series_of('name')` opens few files, which a join cannot.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +72,16 @@ class Engine:
         except duckdb.Error as error:
             expected = "a time zone such as UTC or Asia/Shanghai"
             raise InputError([Problem("--timezone", "", timezone, expected)]) from error
+        self._names: dict[str, set[int]] | None = None
         self.refresh()
+        ours = weakref.ref(self)  # the connection must not keep us, who keep it
+
+        def series_of(name: str) -> int:
+            engine = ours()
+            assert engine is not None, "a query runs only while its engine is there"
+            return engine._series_of(name)
+
+        self._connection.create_function("series_of", series_of, ["VARCHAR"], "BIGINT")
         for name, sql in VIEWS.items():
             self._connection.execute(f"CREATE VIEW {name} AS {sql}")
         self._connection.execute("SET enable_external_access = false")
@@ -87,6 +99,7 @@ class Engine:
             before = -1 if known is None else known.version
             state = self._states[name] = replay(self._lake / table.name / LOG, known)
             if state.version != before:
+                self._names = None
                 dataset = dataset_of(self._lake / table.name, table, state.files.values())
                 self._connection.register(name, dataset)
 
@@ -151,6 +164,28 @@ class Engine:
         """Close the connection."""
         self._connection.close()
 
+    def _series_of(self, name: str) -> int:
+        """The one series with this name, or with this `gateway/name`."""
+        if self._names is None:
+            self._names = self._load_names()
+        found = self._names.get(name, set())
+        if len(found) == 1:
+            return next(iter(found))
+        if found:
+            raise ValueError(f"expected one series named {name!r}, got {len(found)}; write 'gateway/{name}'")
+        near = difflib.get_close_matches(name, self._names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"expected the name of a point, got {name!r}{hint}")
+
+    def _load_names(self) -> dict[str, set[int]]:
+        folder, files = self._lake / SERIES.name, self._states["series_history"].files.values()
+        rows = dataset_of(folder, SERIES, files).to_table().sort_by("ordinal")
+        names: dict[str, set[int]] = {}
+        for row in {row["series"]: row for row in rows.select(_NAMES).to_pylist()}.values():
+            for name in (row["name"], f"{row['gateway']}/{row['name']}"):
+                names.setdefault(name, set()).add(row["series"])
+        return names
+
 
 def dataset_of(folder: Path, table: TableSchema, chosen: Any) -> Dataset:
     """A dataset over some files of a table, each with what the log says it can hold.
@@ -167,6 +202,8 @@ def dataset_of(folder: Path, table: TableSchema, chosen: Any) -> Dataset:
     ]
     return ds.FileSystemDataset(fragments, table.schema, form, local)
 
+
+_NAMES = ["series", "gateway", "name"]
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
 

@@ -67,15 +67,17 @@ class Verification:
         Raises:
             StoreError: The lake cannot be read.
         """
-        self._walk_chains()
-        self._durable = self._last_durable()
-        self._count_rows()
-        self._reconcile()
-        if not quick:
-            self._done = 0
-            for window in self._windows():
-                self._compare(window)
-        self._engine.close()
+        try:
+            self._walk_chains()
+            self._durable = self._last_durable()
+            self._count_rows()
+            self._reconcile()
+            if not quick:
+                self._done = 0
+                for window in self._windows():
+                    self._compare(window)
+        finally:
+            self._engine.close()
         return self.report
 
     # -- chains --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,8 +37,10 @@ def headquarters(tmp_path_factory: pytest.TempPathFactory) -> Headquarters:
 
 
 @pytest.fixture
-def engine(headquarters: Headquarters) -> Engine:
-    return Engine(headquarters.settings.lake)
+def engine(headquarters: Headquarters) -> Iterator[Engine]:
+    engine = Engine(headquarters.settings.lake)
+    yield engine
+    engine.close()
 
 
 def ask(engine: Engine, sql: str) -> list[tuple[object, ...]]:
@@ -63,6 +66,14 @@ def test_every_table_can_be_asked(engine: Engine) -> None:
 def test_history_joins_names_and_units(engine: Engine) -> None:
     sql = "SELECT name, unit, value FROM history WHERE name = '10LBA10CT002' ORDER BY time LIMIT 1"
     assert ask(engine, sql) == [("10LBA10CT002", "Cel", 22.5)]
+
+
+def test_a_point_can_be_named_by_a_function_that_is_worked_out_first(engine: Engine) -> None:
+    for name in ("10LBA10CT002", "unit-1/10LBA10CT002"):
+        where = f"series = series_of('{name}')"
+        assert ask(engine, f"SELECT count(*), min(value) FROM samples WHERE {where}") == [(5, 22.5)]
+    plan = ask(engine, "EXPLAIN SELECT value FROM samples WHERE series = series_of('10LBA10CT002')")
+    assert '"series" = 2' in str(plan)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +146,7 @@ def test_a_query_of_one_series_opens_only_files_that_can_hold_it(headquarters: H
         ("SELECT * FROM '/etc/hostname.csv'", "Permission Error"),
         ("SELECT * FROM glob('/etc/*')", "disabled by configuration"),
         ("SELECT error('stop')", "stop"),
+        ("SELECT series_of('10LBA10CT009')", "did you mean"),
     ],
 )
 def test_what_is_no_reading_of_the_lake_is_refused_with_a_reason(
