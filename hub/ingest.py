@@ -163,9 +163,9 @@ class Ingest:
     # -- one method a kind of news -----------------------------------------------------------
 
     def _keep_receipts(self, events: Sequence[Receipted]) -> None:
-        newest: dict[tuple[Chain, int], tuple[Receipt, bytes]] = {}
+        newest: dict[tuple[Chain, int, int], tuple[Receipt, bytes]] = {}
         for receipt, signed in events:
-            newest[(receipt.chain, receipt.mark)] = (receipt, signed)
+            newest[(receipt.chain, receipt.mark, receipt.next)] = (receipt, signed)
         if not newest:
             return
         for (receipt, signed), custody in zip(
@@ -173,8 +173,7 @@ class Ingest:
         ):
             if custody is Custody.CONFLICT:
                 self._note("receipt-conflict", chain=receipt.chain, next=receipt.next)
-            if custody is not Custody.STALE:
-                self.receiver.custody(receipt, signed)
+            self.receiver.custody(receipt, signed)
 
     def _refused(self, upstream: str, event: Refused, now: float, now_us: int) -> None:
         refusal, signed = event

@@ -196,6 +196,8 @@ class Store:
                 held = self.chains.get(receipt.chain)
                 if held is None or outcome not in (Custody.ADVANCED, Custody.UNKNOWN):
                     continue
+                if outcome is Custody.UNKNOWN and held.custody(receipt.mark) >= held.next:
+                    continue  # the receipt for all that is held here is worth more to its gateway
                 row = changed.setdefault(receipt.chain, replace(held))
                 if outcome is Custody.ADVANCED:
                     _advance(row, receipt)
@@ -271,8 +273,8 @@ class Store:
         row = self.chains.get(receipt.chain)
         if row is None:
             return Custody.UNKNOWN
-        if receipt.next <= row.custody(receipt.mark) or row.custody(receipt.mark) >= row.next:
-            return Custody.STALE  # the receipt for all we hold is worth more below us than one beyond it
+        if receipt.next <= row.custody(receipt.mark):
+            return Custody.STALE
         ours = self.header_hash(receipt.chain, receipt.next - 1)
         if ours is None:
             return Custody.UNKNOWN

@@ -41,6 +41,9 @@ from protocols.session.staging import Position, Staging
 REWIND_EVERY_S = 0.3
 """A rewind is asked for at most this often a chain: the window may hold many late batches."""
 
+RECEIPTS_KEPT = 3
+"""Receipts kept for a chain and mark: one for all we hold, and those of another branch or beyond it."""
+
 
 class KeyBook(NamedTuple):
     """How a receiver finds keys.
@@ -92,7 +95,7 @@ class Receiver:
         self._peers = Peers(credit_batches, budget_bytes)
         self._staging = Staging(marks)
         self._rewound: dict[Chain, tuple[int, float]] = {}
-        self._receipts: dict[tuple[Chain, Custody], bytes] = {}
+        self._receipts: dict[tuple[Chain, Custody], dict[int, bytes]] = {}
         self._holes: dict[Chain, tuple[int, int, float]] = {}
         self._out: list[tuple[bytes, Frames]] = []
         self._noticed: list[Noticed] = []
@@ -164,7 +167,11 @@ class Receiver:
 
     def custody(self, receipt: Receipt, signed: bytes) -> None:
         """Pass a receipt down, now and to sessions that open the chain later."""
-        self._receipts[(receipt.chain, receipt.mark)] = signed
+        kept = self._receipts.setdefault((receipt.chain, receipt.mark), {})
+        kept.pop(receipt.next, None)
+        kept[receipt.next] = signed
+        if len(kept) > RECEIPTS_KEPT:
+            del kept[next(iter(kept))]
         self._tell(receipt.chain, messages.receipt(signed))
 
     def refuse(self, chain: Chain, seq: int, head: bytes, reason: RefusalReason, text: str) -> bytes:
@@ -245,8 +252,7 @@ class Receiver:
             self._out.append((session.peer, messages.ack(durable, *self._peers.credit())))
         for mark in answers:
             for custody in (Custody.HEADQUARTERS, Custody.BACKED_UP):
-                signed = self._receipts.get((mark.chain, custody))
-                if signed is not None:
+                for signed in self._receipts.get((mark.chain, custody), {}).values():
                     self._out.append((session.peer, messages.receipt(signed)))
         for offer in offers:
             self._confirm(session, offer)
