@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 from headquarters.ingest.rows import (
     DeclaredBy,
@@ -40,92 +40,15 @@ from headquarters.ingest.rows import (
     record_body,
 )
 from headquarters.ingest.series import SeriesRegistry
+from headquarters.ingest.stores import Archive, Reference, Table, Tables
 from protocols import columns, crash
-from protocols.batch import Batch, Chain, Header, Kind, header_hash
-from protocols.errors import PeerError
+from protocols.batch import Batch, Chain, Header, Kind, check_payload, header_hash
+from protocols.errors import IntegrityError, PeerError
 from protocols.records import Gap, GapCause, RefusalReason, parse_definitions, parse_gaps
 from protocols.session import Accepted
 
-Row_contra = TypeVar("Row_contra", contravariant=True)
-
-
-class Table(Protocol[Row_contra]):
-    """A table that keeps, with its rows, how far it holds each chain."""
-
-    def append(self, rows: Sequence[Row_contra], marks: Mapping[Chain, int]) -> None:
-        """Make rows and marks durable together.
-
-        Args:
-            rows: New rows; may be none.
-            marks: For each chain concerned, the last sequence held from now on.
-        """
-
-    def mark(self, chain: Chain) -> int | None:
-        """The last sequence held of a chain; `None` for one never seen."""
-
-
-class LedgerTable(Table[LedgerRow], Protocol):
-    """The ledger can also be asked."""
-
-    def find(self, chain: Chain, seq: int) -> LedgerRow | None:
-        """The row of a batch, if it is held."""
-
-    def last_batch(self) -> int:
-        """The highest batch number given so far; 0 when there is none."""
-
-    def chains(self) -> dict[Chain, int]:
-        """The mark of every chain ever seen."""
-
-
-class SeriesTable(Table[SeriesRow], Protocol):
-    """The series table can also be read whole."""
-
-    def load(self) -> list[SeriesRow]:
-        """Every row, in the order it was written."""
-
-
-class Tables(Protocol):
-    """Where a cycle's rows go."""
-
-    @property
-    def ledger(self) -> LedgerTable:
-        """Headers and signatures of every batch; written first."""
-
-    @property
-    def series(self) -> SeriesTable:
-        """Definitions of series."""
-
-    @property
-    def gaps(self) -> Table[GapRow]:
-        """What is missing, and why."""
-
-    @property
-    def events(self) -> Table[EventRow]:
-        """Records that are no samples."""
-
-    @property
-    def samples(self) -> Table[SampleChunk]:
-        """The samples; written last."""
-
-
-class Reference(NamedTuple):
-    """Where a payload lies in the archive."""
-
-    segment: str
-    offset: int
-
-
-class Archive(Protocol):
-    """Payloads as they came, for as long as their retention lasts."""
-
-    def append(self, payloads: Sequence[bytes]) -> list[Reference]:
-        """Make payloads durable."""
-
-    def read(self, reference: Reference, size: int) -> bytes | None:
-        """A payload, or `None` when it is no longer there."""
-
-    def quarantine(self, chain: Chain, seq: int, payload: bytes) -> None:
-        """Keep a payload that could not be read, without end of retention."""
+RECOVERED_TOGETHER = 64
+"""Batches finished in one commit after a crash: bounds memory to what one commit takes."""
 
 
 class Refused(NamedTuple):
@@ -247,14 +170,13 @@ class Ingest:
         Returns:
             How many batches were finished.
         """
-        finished = 0
+        behind: list[Accepted] = []
         for chain, last in self._tables.ledger.chains().items():
             durable = self._tables.samples.mark(chain)
-            accepted = self._from_archive(chain, range(0 if durable is None else durable + 1, last + 1))
-            if accepted:
-                self.commit(self.prepare(accepted, received_us))
-                finished += len(accepted)
-        return finished
+            behind += self._from_archive(chain, range(0 if durable is None else durable + 1, last + 1))
+        for at in range(0, len(behind), RECOVERED_TOGETHER):
+            self.commit(self.prepare(behind[at : at + RECOVERED_TOGETHER], received_us))
+        return len(behind)
 
     # -- leaves --------------------------------------------------------------------------
 
@@ -278,14 +200,26 @@ class Ingest:
             if row is None:  # given up as a hole, which the batch after it declares
                 hole_from = seq if hole_from is None else hole_from
                 continue
-            payload: bytes | None = b""
-            if row.segment:
-                payload = self._archive.read(Reference(row.segment, row.offset), row.fields.payload_bytes)
-            if payload is None:
+            batch = self._archived_batch(row)
+            if batch is None:
                 break
-            accepted.append(Accepted(chain, row.fields, Batch(row.header, payload, row.signature), hole_from))
+            accepted.append(Accepted(chain, row.fields, batch, hole_from))
             hole_from = None
         return accepted
+
+    def _archived_batch(self, row: LedgerRow) -> Batch | None:
+        """A batch as it came, if the archive still has its very payload."""
+        payload: bytes | None = b""
+        if row.segment:
+            payload = self._archive.read(Reference(row.segment, row.offset), row.fields.payload_bytes)
+        if payload is None:
+            return None
+        batch = Batch(row.header, payload, row.signature)
+        try:
+            check_payload(row.fields, batch)
+        except IntegrityError:
+            return None
+        return batch
 
     def _prepare_one(self, cycle: Cycle, item: Accepted, received_us: int) -> None:
         chain, header = item.chain, item.header

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from headquarters.ingest.cycle import Cycle, Tables
+from headquarters.ingest.cycle import Cycle
+from headquarters.ingest.stores import Tables
 from protocols.batch import Chain, header_hash
 
 HASHES_MAX = 100_000

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headquarters.ingest.cycle import Reference
+from headquarters.ingest.stores import Reference
 from headquarters.lake import disk
 from protocols.batch import Chain
 from protocols.errors import StoreError

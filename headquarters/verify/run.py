@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from headquarters import trust
 from headquarters.config import HeadquartersConfig
-from headquarters.ingest.cycle import Cycle, Reference
+from headquarters.ingest.cycle import Cycle
 from headquarters.ingest.rows import DeclaredBy, LedgerRow, SeriesRow, Status
+from headquarters.ingest.stores import Reference
 from headquarters.lake.archive import SegmentArchive
 from headquarters.lake.deltalog import LOG, replay
 from headquarters.lake.query import Engine

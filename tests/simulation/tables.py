@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
-from headquarters.ingest.cycle import Reference
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow
+from headquarters.ingest.stores import Reference
 from protocols.batch import Chain, header_hash
 
 Row = TypeVar("Row")

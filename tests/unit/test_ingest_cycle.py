@@ -190,6 +190,19 @@ def test_without_an_archive_the_sender_finishes_it_with_the_same_numbers(
     assert_whole(tables, batches)
 
 
+def test_a_payload_that_rotted_in_the_archive_is_asked_for_again(gateway: HandGateway) -> None:
+    tables, archive = MemoryTables(), MemoryArchive()
+    batches = everything(gateway)
+    crash_at("hq:after-ledger", tables, archive, batches)
+    rotten = archive.payloads[-1]
+    archive.payloads[-1] = rotten[:-1] + bytes([rotten[-1] ^ 1])
+    ingest = begin(tables, archive)
+    assert ingest.recover(NOW) == len(batches) - 1
+    assert tables.samples.mark(gateway.chain()) == 1
+    ingest.commit(ingest.prepare(batches[-1:], NOW))
+    assert_whole(tables, batches)
+
+
 def test_a_fork_in_place_of_what_only_the_ledger_has_is_refused(gateway: HandGateway) -> None:
     tables = MemoryTables()
     crash_at("hq:after-ledger", tables, MemoryArchive(), [gateway.data(scan(0))])
