@@ -27,7 +27,7 @@ from edge_runtime.clock import GatewayClock, Step, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import GatewayConfig
 from edge_runtime.intake import Intake
-from edge_runtime.status import Reporter
+from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, write_status
@@ -281,7 +281,7 @@ class Session:
         self._uplink = None
         if config.upstreams:
             self._uplink = Uplink(config, self._identity, self._another_buffer(), self._log)
-        self._reporter = Reporter(
+        self._board = StatusBoard(
             config,
             self._another_buffer(),
             clock,
@@ -374,7 +374,7 @@ class Session:
 
     def _write_status(self) -> None:
         with suppress(StoreError):  # no room for a status is no reason to stop
-            status = self._reporter.status(self._state, time.monotonic())
+            status = self._board.status(self._state, time.monotonic())
             write_status(self._config.data / STATUS, status)
 
     def _driver_event(self, event: DriverEvent) -> None:

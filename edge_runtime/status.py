@@ -35,7 +35,7 @@ class Seen(NamedTuple):
     bytes: int
 
 
-class Reporter:
+class StatusBoard:
     """Puts the status together; called by one thread.
 
     Args:

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import zstandard
 
@@ -27,69 +25,15 @@ from edge_runtime.buffer import custody
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
 from edge_runtime.buffer.quota import Limits, make_room, pages_used
 from edge_runtime.buffer.salvage import Salvaged, salvage
+from edge_runtime.buffer.values import Backlog, Chunk, Progress, Shared
 from edge_runtime.ledger import Counts
-from edge_runtime.store import PAGE_BYTES, Gate, Store, Transaction
+from edge_runtime.store import PAGE_BYTES, Store, Transaction
 from protocols.batch import ZERO_HASH, Batch, Chain, Clock, ClockState, Header, Kind, Signer, Stream, Verifier
 from protocols.records import Gap, Mark, OpenReason, Receipt, Refusal, Statement, pack_gaps
 from protocols.session.messages import Offer
 
 GAPS_PER_RECORD_MAX = 1000
 """Gap entries in one batch: well below `limits.RECORD_ITEMS_MAX` and easy to look at."""
-
-
-class Progress(NamedTuple):
-    """How far one collecting task has come.
-
-    Args:
-        instant_us: Every sample up to and including it is durable, dropped or thinned.
-        settled_us: The same for points whose last value may still be held back by a
-            swinging door, or whose subscription is down with changes undeclared; never
-            later than `instant_us`.
-    """
-
-    instant_us: int
-    settled_us: int
-
-
-class Chunk(NamedTuple):
-    """Samples as they are journalled, with the clock they were collected under."""
-
-    payload: bytes
-    n: int
-    t_min_us: int
-    t_max_us: int
-    table_hash: bytes
-    clock: Clock
-
-
-class Backlog(NamedTuple):
-    """What is held and not yet at headquarters.
-
-    Args:
-        batches: Batches, tombstones included.
-        bytes: What they take.
-        oldest_us: Earliest time in the oldest of them, or `None` when there is none.
-        unsent: Of the batches, those that no upstream said it holds.
-    """
-
-    batches: int
-    bytes: int
-    oldest_us: int | None
-    unsent: int
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the buffers of one file share between threads.
-
-    Args:
-        gate: For opening further connections.
-        stored: By chain number, up to where which upstream holds it. Kept in memory and
-            written with the next batch: an acknowledgement alone is not worth a disk sync.
-    """
-
-    gate: Gate = field(default_factory=Gate)
-    stored: dict[int, tuple[int, str]] = field(default_factory=dict)
 
 
 class Buffer:
