@@ -40,11 +40,11 @@ class Arrangement:
     def of(cls, block: SampleBlock) -> Arrangement:
         """Find the arrangement of a block that has rows."""
         point = block.point
-        width = _first_fall(point[:_LOOK_AHEAD]) or _first_fall(point)
+        width = _rising(point[:_LOOK_AHEAD]) or _rising(point) or len(point)
+        if len(point) % width == 0 and np.array_equal(point[width:], point[:-width]):
+            return cls(block, point[:width], Groups.even(width, len(point) // width), width)
         order: Int64s | None = None
-        if width:
-            if len(point) % width == 0 and _is_table(point.reshape(-1, width)):
-                return cls(block, point[:width], Groups.even(width, len(point) // width), width)
+        if (point[1:] < point[:-1]).any():
             order = _stable_order(point)
             point = point.take(order)
         starts = np.concatenate(([0], np.flatnonzero(point[1:] != point[:-1]) + 1))
@@ -55,18 +55,18 @@ class Arrangement:
         if self.order is None:
             return column
         if isinstance(self.order, int):
-            return column.reshape(-1, self.order).T.reshape(-1)
+            return column.reshape(-1, self.order).T.reshape(-1) if self.order > 1 else column
         return column.take(self.order)
 
     @property
     def line(self) -> Int64s | None:
-        """The stamps that all points share, where that is plain to see: in a table, or for one point."""
-        if len(self.ids) == 1 and self.order is None:
-            return self.block.time
+        """The stamps that all points share, where that is plain to see: in a table."""
         if not isinstance(self.order, int):
             return None
-        scans = self.block.time.reshape(-1, self.order)
-        return scans[:, 0].copy() if (scans == scans[:, :1]).all() else None
+        time = self.block.time
+        same = time[1:] == time[:-1]
+        same[self.order - 1 :: self.order] = True  # between scans they may differ
+        return time[:: self.order].copy() if same.all() else None
 
     @property
     def gaps(self) -> Column:
@@ -83,16 +83,11 @@ class Arrangement:
         return self.column(self.block.source_time)
 
 
-def _first_fall(point: UInt32s) -> int:
-    """The first row whose point is below the one before; 0 if there is none."""
-    falls = point[1:] < point[:-1]
-    row = int(falls.argmax()) if len(falls) else 0
-    return row + 1 if len(falls) and falls[row] else 0
-
-
-def _is_table(scans: npt.NDArray[np.uint32]) -> bool:
-    """Whether each scan has the same points, and in rising order."""
-    return bool((scans[0, 1:] > scans[0, :-1]).all() and (scans == scans[0]).all())
+def _rising(point: UInt32s) -> int:
+    """How many ids rise from the first on; 0 if all do."""
+    stops = point[1:] <= point[:-1]
+    row = int(stops.argmax()) if len(stops) else 0
+    return row + 1 if len(stops) and stops[row] else 0
 
 
 def _stable_order(point: UInt32s) -> npt.NDArray[Any]:

@@ -57,9 +57,12 @@ class Writer:
 
     def column(self, numbers: npt.NDArray[Any]) -> None:
         """Unsigned whole numbers, in the narrowest width that holds the largest."""
-        width = _narrowest(int(numbers.max())) if len(numbers) else 0
+        largest = int(numbers.max()) if len(numbers) else 0
+        width = _narrowest(largest)
         self.number(width, 1)
-        if width:
+        if len(numbers) == 1:
+            self.number(largest, width)  # most columns of times have one number
+        elif width:
             self.raw(_shuffled(numbers.astype(WIDTHS[width], copy=False)))
 
     def bits(self, flags: Bools) -> None:
@@ -75,7 +78,7 @@ class Writer:
         groups = [b"".join(parts) for parts in self._groups]
         size = sum(map(len, groups))
         _check_size("bytes before compression", size, limits.PAYLOAD_RAW_BYTES_MAX)
-        compressor = zstandard.ZstdCompressor(level=level).compressobj(size=size)
+        compressor = _compressor(level).compressobj(size=size)
         out = []
         pending = 0
         for group in groups:
@@ -143,6 +146,18 @@ class Reader:
         """Check that nothing is left over."""
         if self._at != len(self._data):
             raise MalformedError(f"expected the payload to end at {self._at}, got {len(self._data)} bytes")
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """zstd; at its first level with a smaller table of longer matches.
+
+    What repeats here repeats at length, the rest is noise: fewer and longer matches take two
+    thirds of the time, and the payload is a little smaller.
+    """
+    if level != 1:
+        return zstandard.ZstdCompressor(level=level)
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, hash_log=8, min_match=6)
+    return zstandard.ZstdCompressor(compression_params=parameters)
 
 
 def _check_size(what: str, size: int, most: int) -> None:
