@@ -10,8 +10,9 @@ Rules:
    is served.
 4. After `down`, a point is bad until it is notified anew.
 5. What does not fit the bound is dropped oldest first and declared as lost.
-6. While values are bad for want of a subscription, `dark_since_us` says since when: what
-   changed meanwhile is declared only when the subscription is back, or by a later process.
+6. While a subscription is down, `dark_since_us` says since when: what changed meanwhile is
+   declared only when it is back, or by a later process. Before the first notification ever,
+   bad samples alone say that nothing is known.
 
 >>> from protocols.field.base import FieldType
 >>> points = [FieldPoint(7, "ns=2;s=t", FieldType.F64)]
@@ -119,7 +120,7 @@ class NotificationCache:
         self._pending_max = pending_max
         self._lost: list[Lost] = []
         self._before_us: int | None = None
-        self._dark = True
+        self._dark = False
         self.dark_since_us: int | None = None
         """The last instant before nothing was notified any more; `None` while all is well."""
 
@@ -153,7 +154,6 @@ class NotificationCache:
         """
         arrived: list[SampleBlock] = []
         last_down = 0
-        was_dark = self._dark
         while self._pending:
             entry = self._pending[0]
             if isinstance(entry, _Down):
@@ -169,11 +169,10 @@ class NotificationCache:
             self._pending.popleft()
             self._pending_rows -= len(entry)
             arrived.append(entry)
-        if arrived[last_down:]:
-            self._dark = False
+        self._dark = self._dark and not arrived[last_down:]
         if not self._dark:
             self.dark_since_us = None
-        elif not was_dark or self.dark_since_us is None:
+        elif self.dark_since_us is None:
             self.dark_since_us = instant_us - 1 if self._before_us is None else self._before_us
         extras = self._take(arrived, last_down, instant_us)
         self._before_us = instant_us
