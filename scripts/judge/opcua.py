@@ -5,7 +5,8 @@ Rules:
    tick. (A gateway may lower good to uncertain: the value is outside its range.)
 2. A row at a scan instant holds what was valid then; what was valid within the last two
    periods makes it late, anything older is wrong.
-3. Every change after a point was subscribed arrives, at an instant or between two.
+3. Every change after a point was subscribed arrives, at an instant or between two; or the
+   row of the next instant says that there is no value (the gateway had no subscription yet).
 """
 
 from __future__ import annotations
@@ -62,7 +63,15 @@ def _changes_lost(log: Log, rows: Rows, tick: Int64s, window: Window, gaps: Sequ
     missing = changes(log.ticks, log.numeric) & due & subscribed & (rows.ids >= 0) & ~arrived
     at, point = np.nonzero(missing)
     lost = ~in_gap(gaps, rows.ids[point], times[at] - rows.period_us, times[at] + rows.period_us)
+    lost &= ~_known_to_be_unknown(rows, point, times[at])
     verdict = replace(Verdict(), lost=int(lost.sum()))
     places = [(rows.names[p], int(times[k])) for k, p in zip(at[lost][:10], point[lost][:10], strict=True)]
     verdict.note("change lost", places)
     return verdict
+
+
+def _known_to_be_unknown(rows: Rows, point: Int64s, time: Int64s) -> Bools:
+    """Whether the row of the next instant after each time says that there is no value."""
+    said = rows.on_grid & ~rows.usable
+    cells = rows.samples.time[said] // rows.period_us * len(rows.names) + rows.point[said]
+    return np.isin(-(-time // rows.period_us) * len(rows.names) + point, cells)
