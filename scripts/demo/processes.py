@@ -81,6 +81,11 @@ class Child:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def ask_to_stop(self) -> None:
         """SIGTERM; does not wait."""
         if self.running:
