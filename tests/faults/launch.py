@@ -1,0 +1,62 @@
+"""`python -m tests.faults.launch WHAT ARGUMENT TIER ...`: a node with one thing replaced.
+
+Only tests start nodes this way: the product has no switch for any of it.
+
+forgetful: headquarters loses its watermarks at each start (the ablation).
+clock: the wall clock is off by as many microseconds as the file ARGUMENT says, now.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+COMMANDS = {"edge": "edge_runtime.cli", "hub": "hub.cli", "hq": "headquarters.cli"}
+
+
+def forget(_: str) -> None:
+    """Let tables know only the marks that this process made."""
+    from headquarters.lake.tables import LakeTable
+    from protocols.batch import Chain
+
+    commit = LakeTable.commit
+    made: dict[tuple[int, Chain], int] = {}
+
+    def remember(self: LakeTable, adds: Sequence[Any], marks: Mapping[Chain, int]) -> None:
+        commit(self, adds, marks)
+        made.update({(id(self), chain): seq for chain, seq in marks.items()})
+
+    def mark(self: LakeTable, chain: Chain) -> int | None:
+        return made.get((id(self), chain))
+
+    LakeTable.commit = remember  # type: ignore[method-assign]
+    LakeTable.mark = mark  # type: ignore[method-assign]
+
+
+def shift(file: str) -> None:
+    """Set the wall clock off."""
+    right = time.time_ns
+
+    def off() -> int:
+        return right() + int(Path(file).read_text(encoding="ascii")) * 1000
+
+    time.time_ns = off
+
+
+PATCHES: dict[str, Callable[[str], None]] = {"forgetful": forget, "clock": shift}
+
+
+def main() -> None:
+    """Patch, then run the command as always."""
+    what, argument, tier, *arguments = sys.argv[1:]
+    PATCHES[what](argument)
+    sys.argv = [tier, *arguments]
+    import_module(COMMANDS[tier]).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Stores that are lost, and stores that come back older than they were."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from headquarters.cli import main as headquarters_cli
+from tests.faults.river import Node, River, change, lose
+
+
+def copy_of(node: Node) -> Path:
+    """A copy of a node's data, as a backup or a machine's image has it."""
+    image = node.home / "image"
+    shutil.copytree(node.data, image, ignore=shutil.ignore_patterns("*.sock"))
+    return image
+
+
+def restore(node: Node, image: Path) -> None:
+    """Put the copy in place of what was there."""
+    lose(node.data)
+    shutil.copytree(image, node.data)
+
+
+def test_a_hub_that_loses_its_disk_with_batches_nobody_else_has_costs_time_and_no_data(river: River) -> None:
+    headquarters = river.headquarters()
+    hub = river.hub(headquarters)
+    gateway = river.gateway("unit-1", river.plant(), [hub], headquarters)
+    river.start()
+    river.collected(gateway, 100)
+    headquarters.kill()
+    before = hub.status()["stored"]
+    hub.wait("batches that only it and the gateway hold", lambda status: status["stored"] > before + 3)
+    hub.kill()
+    lose(hub.data)
+    verdict = river.finish()
+    assert verdict.in_gaps == 0
+
+
+def test_a_headquarters_restored_from_an_older_copy_gets_again_what_was_not_backed_up(river: River) -> None:
+    headquarters = river.headquarters()
+    hub = river.hub(headquarters)
+    change(hub.home / "hub.toml", "store", trim="backed-up")
+    plant = river.plant()
+    river.gateway("unit-1", plant, [hub], headquarters)
+    alone = river.gateway("unit-2", plant, [headquarters], headquarters, buffer='trim = "backed-up"')
+    river.start()
+    river.collected(alone, 200)
+    marks = str(river.root / "marks.json")
+    custody(headquarters, "snapshot", marks)
+    headquarters.kill()
+    image = copy_of(headquarters)
+    headquarters.up()
+    held = alone.status()["backlog"]["batches"]
+    custody(headquarters, "confirm", marks)
+    alone.wait("the backup confirmed", lambda status: status["backlog"]["batches"] < held)
+    rows = headquarters.status()["tables"]["samples"]["rows"]
+    headquarters.wait("more", lambda status: status["tables"]["samples"]["rows"] > rows + 200)
+    headquarters.kill()
+    restore(headquarters, image)
+    river.start()
+    verdict = river.finish(backed_up=True)
+    assert verdict.in_gaps == 0
+
+
+def custody(headquarters: Node, command: str, marks: str) -> None:
+    """Run a command of `catchment-hq custody`."""
+    done = CliRunner().invoke(headquarters_cli, ["custody", command, "--home", str(headquarters.home), marks])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("flush_s", [0.4, 2.5], ids=["in batches", "in a journal"])
+def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_nothing(
+    river: River, flush_s: float
+) -> None:
+    headquarters = river.headquarters()
+    hub = river.hub(headquarters)
+    gateway = river.gateway("unit-1", river.plant(), [hub], headquarters)
+    change(gateway.home / "gateway.toml", "buffer", flush_s=flush_s)
+    river.start()
+    river.collected(gateway, 400)
+    hub.kill()
+    river.run_for(1.5)
+    gateway.child.signal(signal.SIGSTOP)
+    image = copy_of(gateway)
+    gateway.child.signal(signal.SIGCONT)
+    hub.up()
+    collected = gateway.status()["ledger"]["collected"]
+    river.collected(gateway, collected + 600)
+    river.drained()
+    gateway.kill()
+    restore(gateway, image)
+    verdict = river.finish()
+    assert verdict.in_gaps > 0, "expected the time between the image and now to be declared"
+    assert gateway.logged("chain-forked")
