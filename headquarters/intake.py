@@ -222,6 +222,7 @@ class Intake:
         self.counters["failures"] += 1
         self._pending, self._pending_rows = [], 0
         self._receiver.pause(True)
+        self._keeper.closing.set()
         self._reopen_at = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 

@@ -52,6 +52,8 @@ class LakeKeeper:
         self._log = log
         self.lock = threading.Lock()
         """Held by whoever may not see the lake replaced."""
+        self.closing = threading.Event()
+        """Set while the lake waits to be opened again: whoever holds the lock should let go."""
         self.open()
         self.marks = LakeMarks(self.lake)
 
@@ -77,6 +79,7 @@ class LakeKeeper:
         """
         self.open()
         self.marks.replace(self.lake)
+        self.closing.clear()
 
 
 class Writer(threading.Thread):
@@ -144,6 +147,9 @@ class UpkeepThread(threading.Thread):
     def run(self) -> None:
         """Step until a stop."""
         while not self._stop_asked.asked:
+            if self._keeper.closing.is_set():
+                self._stop_asked.wait(UPKEEP_IDLE_S)
+                continue
             try:
                 with self._keeper.lock:
                     if self._upkeep.lake is not self._keeper.lake:
@@ -152,7 +158,7 @@ class UpkeepThread(threading.Thread):
                 if not worked:
                     self._stop_asked.wait(UPKEEP_IDLE_S)
             except Stopped:
-                return
+                self._stop_asked.wait(UPKEEP_IDLE_S)
             except (StoreError, OSError) as error:
                 self._log.error("upkeep-failed", error=str(error))
                 self._stop_asked.wait(UPKEEP_RETRY_S)
@@ -163,7 +169,7 @@ class UpkeepThread(threading.Thread):
             self._keeper.archive,
             self._config.retention_days,
             int(self._config.rollup_interval_s * 1000),
-            lambda: self._stop_asked.asked,
+            lambda: self._stop_asked.asked or self._keeper.closing.is_set(),
         )
 
 

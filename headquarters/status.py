@@ -14,6 +14,8 @@ from headquarters.ingest.rows import SampleChunk
 WINDOW_S = 120.0
 """The latency shown is that of the rows of the last two minutes."""
 
+Counts = npt.NDArray[np.int64]
+
 _UNIT_SHIFT = 10
 _BINS = 1 << 20
 """Bins of 1024 us, so that a row costs a shift and not a division; the last holds all above 17 minutes."""
@@ -23,8 +25,8 @@ class Latency:
     """How long after their time samples became durable, as histograms."""
 
     def __init__(self) -> None:
-        self._overall: npt.NDArray[np.int64] = np.zeros(1, np.int64)
-        self._recent: deque[tuple[float, npt.NDArray[np.int64]]] = deque()
+        self._overall: Counts = np.zeros(1, np.int64)
+        self._recent: deque[tuple[float, Counts, Counts]] = deque()
 
     def add(self, chunks: Iterable[SampleChunk], durable_us: int, now: float) -> None:
         """Count the rows of one commit.
@@ -34,20 +36,23 @@ class Latency:
             durable_us: When it was durable, microseconds since 1970.
             now: Seconds on the monotonic clock.
         """
-        counted = np.zeros(1, np.int64)
-        for chunk in chunks:
-            bins = np.clip((durable_us - chunk.time) >> _UNIT_SHIFT, 0, _BINS - 1)
-            counted = _sum(counted, np.bincount(bins))
-        self._overall = _sum(self._overall, counted)
-        self._recent.append((now, counted))
+        late = [(durable_us - chunk.time) >> _UNIT_SHIFT for chunk in chunks]
+        if late:
+            counted = np.bincount(np.clip(np.concatenate(late), 0, _BINS - 1))
+            self._overall = _sum(self._overall, counted)
+            bins = np.flatnonzero(counted)
+            self._recent.append((now, bins, counted[bins]))
         while self._recent and now - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
 
     def describe(self) -> dict[str, float | None]:
         """Percentiles in seconds; `None` while nothing was counted."""
-        recent: npt.NDArray[np.int64] = np.zeros(1, np.int64)
-        for _, counted in self._recent:
-            recent = _sum(recent, counted)
+        recent: Counts = np.zeros(1, np.int64)
+        if self._recent:
+            bins = np.concatenate([bins for _, bins, _ in self._recent])
+            recent = np.bincount(bins, np.concatenate([counts for _, _, counts in self._recent])).astype(
+                np.int64
+            )
         return {
             "lake_latency_p50_s": _percentile(recent, 0.50),
             "lake_latency_p99_s": _percentile(recent, 0.99),
@@ -72,7 +77,7 @@ class Durations:
         return {f"{name}_p50_ms": _ms(p50), f"{name}_p99_ms": _ms(p99)}
 
 
-def _sum(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _sum(one: Counts, other: Counts) -> Counts:
     """Two histograms of different length together."""
     longer, shorter = (one, other) if len(one) >= len(other) else (other, one)
     total = longer.copy()
@@ -80,7 +85,7 @@ def _sum(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArra
     return total
 
 
-def _percentile(counted: npt.NDArray[np.int64], part: float) -> float | None:
+def _percentile(counted: Counts, part: float) -> float | None:
     total = int(counted.sum())
     if not total:
         return None
