@@ -9,7 +9,7 @@ in `MEASUREMENTS`.
 
 from __future__ import annotations
 
-from benchmarks import codec, edge_commits
+from benchmarks import codec, edge_commits, hq_rows
 from benchmarks.frame import Measurement, command
 
 MEASUREMENTS = (
@@ -17,6 +17,7 @@ MEASUREMENTS = (
     Measurement("codec-encode", codec.measure_encode),
     Measurement("codec-decode", codec.measure_decode),
     Measurement("edge-commits", edge_commits.measure),
+    Measurement("hq-rows", hq_rows.measure),
 )
 
 main = command("Measure the data path, each row against its peer in the same run.", MEASUREMENTS)
