@@ -62,7 +62,9 @@ def _changes_lost(log: Log, rows: Rows, tick: Int64s, window: Window, gaps: Sequ
     due = (times[:, None] >= first) & (times[:, None] <= window.last - rows.period_us)
     missing = changes(log.ticks, log.numeric) & due & subscribed & (rows.ids >= 0) & ~arrived
     at, point = np.nonzero(missing)
-    lost = ~in_gap(gaps, rows.ids[point], times[at] - rows.period_us, times[at] + rows.period_us)
+    # As late as a value may be by rule 2: what was still under way when a gap began is in it.
+    until_us = times[at] + 2 * rows.period_us
+    lost = ~in_gap(gaps, rows.ids[point], times[at] - rows.period_us, until_us)
     lost &= ~_known_to_be_unknown(rows, point, times[at])
     verdict = replace(Verdict(), lost=int(lost.sum()))
     places = [(rows.names[p], int(times[k])) for k, p in zip(at[lost][:10], point[lost][:10], strict=True)]
