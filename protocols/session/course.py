@@ -31,6 +31,7 @@ class Course:
         low: Of a search for a fork: headers below it are equal,
         high: and the one at it is not; -1 when there is no search.
         probe: Where the search begins, or -1.
+        end: Where it ends: nothing below differs if this is what it finds.
         asked: The sequence that a query is under way for, or -1.
         flight: (sequence, bytes) of what is sent and not acknowledged.
     """
@@ -46,6 +47,7 @@ class Course:
     low: int = -1
     high: int = -1
     probe: int = -1
+    end: int = -1
     asked: int = -1
     flight: deque[tuple[int, int]] = field(default_factory=deque)
 
@@ -70,7 +72,7 @@ class Course:
 
     def search(self, end: int) -> None:
         """Begin to search for the first header below `end` that differs, at the last one held."""
-        self.low, self.high, self.asked = self.offer.oldest, end, -1
+        self.low, self.high, self.end, self.asked = self.offer.oldest, end, end, -1
         self.probe = end - 1 if end > self.offer.oldest else -1
 
     def question(self) -> int:

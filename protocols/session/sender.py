@@ -388,10 +388,17 @@ class Sender:
         if seq is None:
             self._schedule(chain, state)
             return []
-        if seq == state.offer.next <= state.sent and not self._owns_chains:
-            return []  # all we hold is equal: another hub has delivered that and more
+        if seq == state.end and not self._owns_chains:
+            return self._equal_so_far(chain, state)
         self._stop(chain, state)
         return [Forked(chain, seq)]
+
+    def _equal_so_far(self, chain: Chain, state: Course) -> list[SenderEvent]:
+        """All that was held when the search began is equal: another hub delivered that, and perhaps more."""
+        if state.end < min(state.offer.next, state.sent):
+            return self._suspect(chain, state, min(state.offer.next, state.sent))  # more has come since
+        self._schedule(chain, state)
+        return []
 
     def _stop(self, chain: Chain, state: Course) -> None:
         """Send no more of this chain in this session; the owner decides what becomes of it."""

@@ -279,6 +279,22 @@ def test_a_hub_that_catches_up_on_another_branch_finds_the_fork() -> None:
     assert of_kind(joined.run(), Forked) == [Forked(chain.chain, 6)]
 
 
+def test_a_chain_that_grows_while_it_is_compared_is_compared_to_its_new_end() -> None:
+    chain = ChainOfBatches().grow(PAYLOADS)
+    first = Joined(MemoryOutbox(chain), role="hub")
+    first.run()
+    slower = chain.fork(4, [])
+    joined = Joined(MemoryOutbox(slower), first.marks, role="hub")
+    joined.sender.start(joined.now)
+    events: list[SenderEvent] = []
+    while not any(frames[0] == messages.QUERY for frames in joined.sent):
+        joined._up(events)
+        joined._down(events)
+    slower.grow([*PAYLOADS[4:9], b"other"])
+    events += joined.run()
+    assert of_kind(events, Forked) == [Forked(chain.chain, 9)]
+
+
 def test_tombstones_keep_the_chain_whole() -> None:
     chain = ChainOfBatches().grow(PAYLOADS)
     chain.bury(4)
