@@ -18,7 +18,7 @@ import numpy as np
 
 from headquarters.ingest.rows import SeriesRow
 from protocols.records import PointDefinition
-from protocols.samples import Int64s, SampleBlock, ValueType
+from protocols.samples import Int64s, SampleBlock, UInt32s, ValueType
 
 Key = tuple[str, int, str]
 
@@ -52,15 +52,22 @@ class SeriesRegistry:
         lookup = self._lookup.get((gateway, block.type))
         if lookup is None:
             lookup = self._lookup[(gateway, block.type)] = self._load(gateway, block.type)
-        starts = np.flatnonzero(np.concatenate(([True], block.point[1:] != block.point[:-1])))
-        points = block.point[starts].astype(np.int64)
+        n = len(block)
+        begins = np.empty(n, bool)
+        begins[0] = True
+        np.not_equal(block.point[1:], block.point[:-1], out=begins[1:])
+        starts = np.flatnonzero(begins)
+        lengths = np.empty(len(starts), np.int64)
+        np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+        lengths[-1] = n - starts[-1]
+        points = block.point[starts]
         series = lookup.find(points)
         missing = points[series == 0]
         if len(missing):
             for point in np.unique(missing).tolist():
                 lookup.add(point, self._provisional(gateway, point, block.type, time_us))
             series = lookup.find(points)
-        return series, np.diff(np.append(starts, len(block.point)))
+        return series, lengths
 
     def define(
         self, gateway: str, definitions: Sequence[PointDefinition], table_hash: bytes, time_us: int
@@ -139,28 +146,41 @@ class SeriesRegistry:
 
 
 class _Lookup:
-    """From point ids to series by binary search: a batch has thousands of points, a dict is too slow."""
+    """From point ids to series: a batch has thousands of points, a dict is too slow.
+
+    A gateway's batches have the same points again and again, so the last answer is kept;
+    else it is a binary search.
+    """
 
     def __init__(self) -> None:
         self._pairs: dict[int, int] = {}
-        self._points: Int64s | None = None
+        self._points: UInt32s | None = None
         self._series: Int64s = np.empty(0, np.int64)
+        self._asked: UInt32s = np.empty(0, np.uint32)
+        self._answer: Int64s = np.empty(0, np.int64)
 
     def add(self, point: int, series: int) -> None:
+        """Bind a point."""
         self._pairs[point] = series
         self._points = None
 
-    def find(self, points: Int64s) -> Int64s:
+    def find(self, points: UInt32s) -> Int64s:
         """The series of each point, 0 where there is none."""
         if self._points is None:
             ordered = sorted(self._pairs.items())
-            self._points = np.array([point for point, _ in ordered], np.int64)
+            self._points = np.array([point for point, _ in ordered], np.uint32)
             self._series = np.array([series for _, series in ordered], np.int64)
-        if not len(self._points):
+        elif np.array_equal(points, self._asked):
+            return self._answer
+        self._asked, self._answer = points, self._search(points, self._points)
+        return self._answer
+
+    def _search(self, points: UInt32s, known: UInt32s) -> Int64s:
+        if not len(known):
             return np.zeros(len(points), np.int64)
-        at = np.searchsorted(self._points, points)
-        at[at == len(self._points)] = 0
-        return np.where(self._points[at] == points, self._series[at], 0)
+        at = np.searchsorted(known, points)
+        at[at == len(known)] = 0
+        return np.where(known[at] == points, self._series[at], 0)
 
 
 def type_name(type: ValueType) -> str:
