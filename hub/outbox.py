@@ -8,7 +8,6 @@ in step with its upstream never reads its disk.
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from collections.abc import Sequence
 from threading import Lock
 
@@ -74,10 +73,12 @@ class UpstreamOutbox:
         self._recent = recent
         self._offers: dict[Chain, Offer] = {}
         self._newest: dict[tuple[str, Stream], Chain] = {}
-        self._news: deque[Chain] = deque()
+        self._news: dict[Chain, None] = {}
+        self._news_lock = Lock()
         self._generation = 0
         store.listen(self._changed)  # first, so that nothing between the two is missed
-        self._news.extend(row.chain for row in store.chains)
+        with self._news_lock:
+            self._news.update(dict.fromkeys(row.chain for row in store.chains))
 
     @property
     def generation(self) -> int:
@@ -86,8 +87,10 @@ class UpstreamOutbox:
 
     def offers(self) -> list[Offer]:
         """Every chain of which something is held, and the current ones."""
-        for _ in range(len(self._news)):
-            self._renew(self._news.popleft())
+        with self._news_lock:
+            news, self._news = self._news, {}
+        for chain in news:
+            self._renew(chain)
         return list(self._offers.values())
 
     def read(self, chain: Chain, seq: int, batches_max: int, bytes_max: int) -> list[Batch]:
@@ -121,7 +124,8 @@ class UpstreamOutbox:
         return found
 
     def _changed(self, row: ChainRow, batches: Sequence[Batch]) -> None:
-        self._news.append(row.chain)
+        with self._news_lock:  # each chain once: nobody takes them while the upstream is away
+            self._news[row.chain] = None
         self._generation += 1
 
     def _renew(self, chain: Chain) -> None:
