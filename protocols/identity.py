@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -257,15 +258,21 @@ def _identity(file: str, place: str, table: object, problems: list[Problem]) -> 
         problems.append(Problem(file, f"{place}, id", str(id_), "a node name such as 'unit-1'"))
     if role not in ROLES:
         problems.append(Problem(file, f"{place}, role", str(role), " or ".join(ROLES)))
-    if not isinstance(site, str):
-        problems.append(Problem(file, f"{place}, site", str(site), "a text"))
+    if not isinstance(site, str) or not (site == "" or is_name(site)):
+        problems.append(
+            Problem(file, f"{place}, site", str(site), "a site name such as 'plant-a', or nothing")
+        )
     if not isinstance(signing, str) or not _is_hex(signing, 32):
         problems.append(Problem(file, f"{place}, signing", str(signing), "64 hexadecimal digits"))
-    if not isinstance(link, str) or len(link) != 40 or not link.isascii():
+    if not isinstance(link, str) or not _LINK.fullmatch(link):
         problems.append(Problem(file, f"{place}, link", str(link), "a CURVE key of 40 Z85 characters"))
     if len(problems) > before:
         return None
     return PublicIdentity(id_, role, bytes.fromhex(signing), link.encode(), site)
+
+
+_LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+"""32 bytes in Z85 (ZeroMQ RFC 32): it has no quote and no control character to break out of TOML with."""
 
 
 def _is_hex(text: str, size: int) -> bool:

@@ -84,6 +84,19 @@ def test_every_fault_of_an_allow_list_is_named_with_its_place(tmp_path: Path) ->
     assert "node 2, id" in places
 
 
+@pytest.mark.parametrize("field", ["site", "link"])
+def test_an_identity_cannot_smuggle_another_node_into_an_allow_list(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "identity.toml"
+    values = {"site": "plant-a", "link": "-" * 40}
+    values[field] = '"\\n[[node]]\\nid = "x"'.replace('"', '\\"').ljust(50, "-")[:50]
+    path.write_text(
+        f'id = "gw"\nrole = "gateway"\nsite = "{values["site"]}"\n'
+        f'signing = "{"00" * 32}"\nlink = "{values["link"]}"\n'
+    )
+    with pytest.raises(InputError, match=f"node 1, {field}"):
+        AllowList.load(path)
+
+
 @pytest.mark.parametrize("text", ["not toml [", "node = 3\n", "\xff"])
 def test_a_file_that_is_no_allow_list_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / ALLOW
