@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from headquarters.config import HeadquartersConfig, load
+import zmq
+
+from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.custody import Confirmed
 from headquarters.intake import Intake
-from headquarters.keeper import LakeKeeper, UpkeepThread
+from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
 from headquarters.trust import TrustFile
 from protocols.daemon import EventLog, Stop, write_status
@@ -94,11 +96,22 @@ class Headquarters:
         self._log = log
         self._started = time.time()
         self._keeper = LakeKeeper(config, trust.site_of, log)
-        self._link = ReceiverLink(config.bind, identity, trust.trust, self._keeper.marks, any_start=False)
+        self._link = self._listen(identity)
         confirmed = Confirmed(config.custody)
         self._intake = Intake(self._link.receiver, self._keeper, identity.signing, config, confirmed, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
+
+    def _listen(self, identity: Identity) -> ReceiverLink:
+        config, marks = self._config, self._keeper.marks
+        try:
+            return ReceiverLink(
+                config.bind, identity, self._trust.trust, marks, any_start=False, custodian=now_us
+            )
+        except zmq.ZMQError as error:
+            expected = f"an address that is free on this machine ({error})"
+            place = str(config.home / CONFIG)
+            raise InputError([Problem(place, "[headquarters] bind", config.bind, expected)]) from error
 
     def run(self) -> None:
         """Serve until asked to stop, then commit what came and close."""

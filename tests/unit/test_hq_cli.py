@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import zmq
 from click.testing import CliRunner, Result
 
 from headquarters import custody, trust
@@ -50,6 +51,14 @@ def test_init_makes_a_home_that_can_run(tmp_path: Path) -> None:
     again = invoke("init", "--home", str(home), "--id", "headquarters")
     assert again.exit_code == 2
     assert "none yet" in again.output
+
+
+def test_an_address_in_use_is_the_operators_matter(tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.REP) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+        invoke("init", "--home", str(tmp_path), "--id", "hq", "--bind", f"tcp://127.0.0.1:{port}")
+        result = invoke("run", "--home", str(tmp_path))
+    assert result.exit_code == 2 and "[headquarters] bind" in result.output
 
 
 @pytest.mark.parametrize(("option", "value"), [("--id", "Head Quarters"), ("--bind", "0.0.0.0:7600")])
