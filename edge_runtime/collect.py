@@ -36,6 +36,12 @@ SLEEP_MAX_S = 1.0
 DRAIN_S = 2.0
 """At a stop, how long a turn under way may still take."""
 
+FIRST_VALUES_S = 5.0
+"""How long a subscription may take to deliver its first values before its instants are served without."""
+
+FIRST_VALUES_LOOK_S = 0.02
+"""How often it is looked whether they are there."""
+
 STEPS_KEPT = 16
 """Steps of the clock that later turns may still have to explain."""
 
@@ -80,6 +86,8 @@ class CollectTask:
         self._doors = tuple(point.id for point in points if point.report is Report.SWINGING_DOOR)
         self._cache = NotificationCache(self._field_points) if driver.capabilities.subscribe else None
         self._groups: list[Group] = [] if self._cache is not None else driver.plan(self._field_points)
+        self._scan = scan
+        self._reached = reached
         self.schedule = Schedule(scan.period_us, scan.phase_us, clock.now_us())
         self._gaps: list[Gap] = self._downtime(reached)
         self._instant_us = 0
@@ -102,6 +110,8 @@ class CollectTask:
 
     async def run(self) -> None:
         """Serve instants until told to stop, or cancelled."""
+        if self._cache is not None:
+            await self._first_values(self._cache)
         while not self.stopping:
             while (turn := self._turn()) is None:
                 ahead_s = (self.schedule.next_us - self._clock.now_us()) / 1e6
@@ -126,6 +136,14 @@ class CollectTask:
             blocks = tuple(self._processor.flush())
             settled_us = self._told_until(self._instant_us)
             self._put(Delivery(self.name, self._instant_us, settled_us, blocks, points=self._ids))
+
+    async def _first_values(self, cache: NotificationCache) -> None:
+        """Begin only when there is something to serve: until then this process did not collect."""
+        until_us = self._clock.now_us() + int(FIRST_VALUES_S * 1e6)
+        while not cache.complete and self._clock.now_us() < until_us:
+            await asyncio.sleep(FIRST_VALUES_LOOK_S)
+        self.schedule = Schedule(self._scan.period_us, self._scan.phase_us, self._clock.now_us())
+        self._gaps = self._downtime(self._reached)
 
     def _turn(self) -> Turn | None:
         now_us = self._clock.now_us()

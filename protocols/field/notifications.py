@@ -115,6 +115,7 @@ class NotificationCache:
             ids = [point.id for point in points if point.value_type is value_type]
             if ids:
                 self._latest[value_type] = _Latest(value_type, ids)
+        self._unheard = {point.id for point in points}
         self._pending: deque[SampleBlock | _Down] = deque()
         self._pending_rows = 0
         self._pending_max = pending_max
@@ -124,9 +125,16 @@ class NotificationCache:
         self.dark_since_us: int | None = None
         """The last instant before nothing was notified any more; `None` while all is well."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether every point was notified at least once."""
+        return not self._unheard
+
     def put(self, blocks: Sequence[SampleBlock]) -> None:
         """Take notified values; `time` is when they arrived, `source_time` is the device's."""
         for block in blocks:
+            if self._unheard:
+                self._unheard.difference_update(block.point.tolist())
             if len(block):
                 self._pending.append(block)
                 self._pending_rows += len(block)

@@ -16,7 +16,7 @@ from protocols.field.base import (
     NotificationSink,
     Subscription,
 )
-from protocols.samples import BAD_NO_COMMUNICATION, SampleBlock, ValueType
+from protocols.samples import BAD_NO_COMMUNICATION, UNCERTAIN, SampleBlock, ValueType
 
 S = 1_000_000
 
@@ -35,6 +35,7 @@ class FakeDriver:
     per_group: int = 100
     unreachable: bool = False
     subscribes: bool = False
+    first_values: bool = True
     sink: NotificationSink | None = None
     status: DriverStatus = field(default_factory=DriverStatus)
     closed: int = 0
@@ -69,6 +70,10 @@ class FakeDriver:
     ) -> Subscription:
         assert period_s == 1.0
         self.sink = sink
+        if self.first_values:
+            ids = [point.id for point in points]
+            values = [0.0] * len(ids)
+            sink.put([SampleBlock.make(ValueType.F64, ids, [0] * len(ids), values, [UNCERTAIN] * len(ids))])
         return FakeSubscription(tuple(points))
 
     async def browse(self, limit: int = 10_000) -> list[BrowsedNode]:

@@ -7,6 +7,8 @@ import io
 import json
 from collections.abc import Callable
 
+import pytest
+
 from edge_runtime.buffer import Progress
 from edge_runtime.clock import GatewayClock, Step
 from edge_runtime.collect import Collector, CollectTask
@@ -229,6 +231,17 @@ def test_subscribed_values_are_given_at_every_instant_and_nothing_notified_is_lo
     assert values == [(3 * S + 200_000, 7.0), (4 * S, 8.0), (5 * S, 8.0), (6 * S, 8.0)]
     assert site.gaps("dcs") == [(GapCause.SUBSCRIPTION, 1, 2)]
     assert len(site.instants("dcs", 2)) == 6
+
+
+@pytest.mark.parametrize(("answers", "first"), [(True, 1), (False, 6)])
+def test_instants_of_a_subscription_begin_with_its_first_values_or_without_them(
+    answers: bool, first: int
+) -> None:
+    site = Site({"dcs": FakeDriver(subscribes=True, first_values=answers)})
+    site.reached = {"dcs/fast": Progress(T0 - 3 * S, T0 - 3 * S)}
+    run(site.collect(8.0))
+    assert site.instants("dcs", 1) == list(range(first, 9))
+    assert site.gaps("dcs") == [(GapCause.PROCESS_DOWN, -2, first)]
 
 
 def test_a_process_that_ends_without_a_subscription_leaves_the_declaring_to_the_next_one() -> None:
