@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headquarters.lake.query import Engine
+from headquarters.lake.query import Engine, literal
 from protocols.batch import Chain, Stream
 
 
@@ -121,7 +121,7 @@ def ledger_headers(lake: Path, wanted: Iterable[tuple[Chain, int]]) -> dict[tupl
         for chain, seq in wanted:
             sql = (
                 f"SELECT header FROM ledger WHERE seq = {seq} AND epoch = {chain.epoch} "
-                f"AND gateway = '{chain.gateway}' AND stream = '{chain.stream.name.lower()}'"
+                f"AND gateway = {literal(chain.gateway)} AND stream = {literal(chain.stream.name.lower())}"
             )
             for (header,) in engine.rows(sql)[1]:
                 found[(chain, seq)] = header

@@ -8,6 +8,7 @@ is proved by the hash in its signed header: segments need no structure of their 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from protocols.errors import StoreError
 
 SEGMENT_BYTES_MAX = 64 << 20
 """A segment is closed beyond this: small enough to copy, large enough to be few."""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+"""What retention may delete; nothing else in the folder is ours."""
 
 
 class SegmentArchive:
@@ -85,7 +89,8 @@ class SegmentArchive:
         if not self._folder.is_dir():
             return []
         oldest = str(np.datetime64(self._clock_ms(), "ms").astype("datetime64[D]") - days)
-        expired = sorted(path.name for path in self._folder.iterdir() if path.name < oldest)
+        names = [path.name for path in self._folder.iterdir()]
+        expired = sorted(name for name in names if _DATE.fullmatch(name) and name < oldest)
         for date in expired:
             shutil.rmtree(self._folder / date)
         return expired

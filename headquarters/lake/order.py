@@ -120,9 +120,10 @@ def _expand(starts: Indexes, counts: Indexes) -> Indexes:
 
 def _counting(n: int) -> Indexes:
     """0, 1, 2 ... below n: always the same, so it is made once; a fresh one costs more than the sort."""
-    if len(_counted[0]) < n:
-        _counted[0] = np.arange(2 * n)
-    return _counted[0][:n]
+    counted = _counted[0]  # held on to: another thread may put another one there
+    if len(counted) < n:
+        counted = _counted[0] = np.arange(2 * n)
+    return counted[:n]
 
 
 _counted = [np.arange(0)]

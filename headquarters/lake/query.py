@@ -68,7 +68,7 @@ class Engine:
         self._states: dict[str, State] = {}
         self._connection = duckdb.connect()
         try:
-            self._connection.execute(f"SET TimeZone = '{timezone.replace(chr(39), '')}'")
+            self._connection.execute(f"SET TimeZone = {literal(timezone)}")
         except duckdb.Error as error:
             expected = "a time zone such as UTC or Asia/Shanghai"
             raise InputError([Problem("--timezone", "", timezone, expected)]) from error
@@ -251,6 +251,16 @@ def _reader(sql: str, relation: Relation) -> pa.RecordBatchReader:
         return relation.to_arrow_reader(ROWS_PER_FETCH)
     except duckdb.Error as error:
         raise _wrong(sql, str(error)) from error
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal, where DuckDB takes no parameter.
+
+    >>> literal("gw-1"), literal("x' or '1")
+    ("'gw-1'", "'x'' or ''1'")
+    """
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _quoted(name: str) -> str:

@@ -17,7 +17,7 @@ from headquarters.ingest.rows import DeclaredBy, LedgerRow, SeriesRow, Status
 from headquarters.ingest.stores import Reference
 from headquarters.lake.archive import SegmentArchive
 from headquarters.lake.deltalog import LOG, replay
-from headquarters.lake.query import Engine
+from headquarters.lake.query import Engine, literal
 from headquarters.lake.tables import gap_records, now_ms, parse_chain, series_rows
 from headquarters.verify.chains import DeclaredGaps, Entry, Known, walk
 from headquarters.verify.payloads import Decoder, compare
@@ -106,7 +106,7 @@ class Verification:
         rows = self._rows(
             "SELECT batch, header, signature, status, gateway, stream, epoch, seq, kind, samples, "
             "epoch_us(t_min), epoch_us(t_max) "
-            f"FROM ledger WHERE gateway = {_text(gateway)} ORDER BY stream, epoch, seq, batch"
+            f"FROM ledger WHERE gateway = {literal(gateway)} ORDER BY stream, epoch, seq, batch"
         )
         names = ("gateway", "stream", "epoch", "seq", "kind", "samples", "t_min", "t_max")
         for batch, header, signature, status, *columns in rows:
@@ -334,9 +334,3 @@ def _chain_of(entry: Entry) -> Chain:
 
 def _key(chain: Chain) -> tuple[str, str, int]:
     return chain.gateway, chain.stream.name.lower(), chain.epoch
-
-
-def _text(value: str) -> str:
-    """A text as an SQL literal."""
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
