@@ -14,7 +14,7 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class SessionSettings:
     policy: str
     mode: str
     user: str
-    password: str
+    password: str = field(repr=False)
     server_certificate: str
     timeout_s: float
     connect_timeout_s: float

@@ -143,7 +143,6 @@ class _Layout(NamedTuple):
 
     dtype: np.dtype[Any]
     head: bytes
-    head_at: int
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +162,7 @@ def _layout(mask: int, type: int, with_handles: bool) -> _Layout:
     ):
         if mask & bit:
             parts.append((name, form))
-    return _Layout(np.dtype(parts), head, 4 if with_handles else 0)
+    return _Layout(np.dtype(parts), head)
 
 
 class _Reader:
