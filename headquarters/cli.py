@@ -20,9 +20,9 @@ from headquarters.cliview import (
     print_json,
     print_table,
     progress,
-    teach,
 )
 from protocols.batch import is_name
+from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.errors import InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, read_identities

@@ -1,4 +1,4 @@
-"""What the commands of `catchment-hq` share: options, errors, and how output looks."""
+"""What the commands of `catchment-hq` share: options, and how output looks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
-
-from protocols.daemon import exit_code
-from protocols.errors import CatchmentError
 
 EXIT_CODES = """
 \b
@@ -30,21 +26,6 @@ WIDTH_ROWS = 1000
 """Rows that a table's column widths are measured on; later ones may stand out."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Parameters = ParamSpec("Parameters")
-
-
-def teach(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Turn our errors into a message and an exit code; nobody is shown a traceback for them."""
-
-    @wraps(command)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CatchmentError as error:
-            click.echo(str(error), err=True)
-            raise SystemExit(exit_code(error)) from error
-
-    return run
 
 
 def home_option(command: Command) -> Command:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
 from hub import config
-from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, exit_code, read_status
-from protocols.errors import CatchmentError, InputError, Problem
+from protocols.command import teach
+from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
+from protocols.errors import InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_identities
 
 STALE_S = 10.0
@@ -29,23 +28,6 @@ Exit codes:
   4    the hub's disk or store failed
   130  interrupted by Ctrl-C
 """
-
-Parameters = ParamSpec("Parameters")
-
-
-def _teach(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Turn our errors into a message and an exit code; nobody is shown a traceback for them."""
-
-    @wraps(command)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except CatchmentError as error:
-            click.echo(str(error), err=True)
-            raise SystemExit(exit_code(error)) from error
-
-    return run
-
 
 _home = click.option(
     "--home",
@@ -83,7 +65,7 @@ def main() -> None:
 )
 @click.option("--address", help="Where that upstream listens, such as tcp://hq.example:7600.")
 @_json
-@_teach
+@teach
 def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | None, as_json: bool) -> None:
     """Make a hub's directory: keys, hub.toml and an empty allow-list.
 
@@ -119,7 +101,7 @@ def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | 
 
 @main.command(epilog=EXIT_CODES)
 @_home
-@_teach
+@teach
 def run(home: Path) -> None:
     """Run the hub until SIGTERM or Ctrl-C; log lines are JSON, on standard error.
 
@@ -134,7 +116,7 @@ def run(home: Path) -> None:
 @_home
 @click.argument("identity", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_json
-@_teach
+@teach
 def allow_(home: Path, identity: Path, as_json: bool) -> None:
     """Allow the node in IDENTITY (its identity.toml) to connect; a running hub notices at once.
 
@@ -153,7 +135,7 @@ def allow_(home: Path, identity: Path, as_json: bool) -> None:
 @main.command(epilog=EXIT_CODES)
 @_home
 @_json
-@_teach
+@teach
 def status(home: Path, as_json: bool) -> None:
     """Show gateways, upstreams, backlog and marks of a running hub.
 
@@ -191,9 +173,7 @@ def _print(id_: str, found: dict[str, Any] | None, running: bool) -> None:
             f"upstream {name} ({upstream['address']}): {state}, backlog {upstream['backlog']:,} batches"
         )
     if found["gateways"]:
-        click.echo(
-            f"{'gateway':<20} {'link':<8} {'batches':>10} {'samples':>14} {'samples/s':>11} {'held':>8}"
-        )
+        click.echo(_ROW.format("gateway", "link", "batches", "samples", "samples/s", "held"))
     for name, gateway in found["gateways"].items():
         link = "up" if gateway["connected"] else "-"
         counts = [f"{gateway.get(key, 0):,.0f}" for key in ("batches", "samples", "samples_per_s", "held")]

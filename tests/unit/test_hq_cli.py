@@ -53,6 +53,14 @@ def test_init_makes_a_home_that_can_run(tmp_path: Path) -> None:
     assert "none yet" in again.output
 
 
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(
+    headquarters: Headquarters, tmp_path: Path
+) -> None:
+    file = tmp_path / "nowhere" / "marks.json"
+    result = invoke("custody", "snapshot", "--home", str(headquarters.home), str(file))
+    assert result.exit_code == 4 and f"{file}: No such file" in result.output
+
+
 def test_an_address_in_use_is_the_operators_matter(tmp_path: Path) -> None:
     with zmq.Context() as context, context.socket(zmq.REP) as socket:
         port = socket.bind_to_random_port("tcp://127.0.0.1")

@@ -118,6 +118,11 @@ class TestCommands:
             "tcp://10.0.0.1:7600",
         )
 
+    def test_init_says_where_it_cannot_write(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        result = invoke("init", "--home", str(tmp_path / "file" / "hub"), "--id", "hub-1")
+        assert result.exit_code == 4 and f"{tmp_path}/file" in result.output
+
     def test_init_does_not_overwrite_a_hub(self, home: Path) -> None:
         before = (home / config.CONFIG).read_text()
         result = invoke("init", "--home", str(home), "--id", "other")
