@@ -44,9 +44,7 @@ class PointsGroup(click.Group):
         return cli_points.COMMANDS
 
 
-@click.group(
-    epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="catchment", prog_name="catchment-edge")
 def cli() -> None:
     """Collect from field devices, buffer, and send signed batches upward.
@@ -58,7 +56,7 @@ def cli() -> None:
       (edit gw1/gateway.toml and gw1/points.csv)
       catchment-edge check --home gw1
       catchment-edge points test-read --home gw1
-      catchment-edge join --home gw1 hub/identity.toml --address tcp://hub:5570
+      catchment-edge join --home gw1 hub/identity.toml --address tcp://hub:7500
       catchment-edge join --home gw1 hq/identity.toml
       catchment-edge run --home gw1
     """
@@ -96,7 +94,7 @@ def join(home: Path, identity: Path, address: str) -> None:
     is joined without an address, so that its receipts are known.
 
     \b
-      catchment-edge join hub/identity.toml --address tcp://hub:5570
+      catchment-edge join hub/identity.toml --address tcp://hub:7500
       catchment-edge join hq/identity.toml
     """
     from edge_runtime import home as homes

@@ -159,17 +159,10 @@ def test_read(
     "--limit",
     default=10_000,
     show_default=True,
-    type=click.IntRange(1, 1_000_000),
+    type=_LIMIT,
     help="Most variables to ask for.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(0.1, 3600),
-    help="Seconds for all of it.",
-)
+@_timeout_option(60.0, "Seconds for all of it.")
 @click.option(
     "--csv", "scan_class", metavar="SCAN_CLASS", help="Print a point table of them, in this scan class."
 )

@@ -45,7 +45,7 @@ IDENTITY = "identity.toml"
 
 _NAME = re.compile(r"\w[\w.-]{0,62}")
 _ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
-ADDRESS_EXPECTED = "tcp://HOST:PORT, such as tcp://hub.example:5570, with a port from 1 to 65535"
+ADDRESS_EXPECTED = "tcp://HOST:PORT, such as tcp://hub.example:7500, with a port from 1 to 65535"
 _LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SIGNING = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
@@ -372,7 +372,7 @@ class _Reader:
 def is_address(text: str) -> bool:
     """Whether it is `tcp://HOST:PORT`.
 
-    >>> is_address("tcp://hub:5570"), is_address("hub:5570"), is_address("tcp://hub:70000")
+    >>> is_address("tcp://hub:7500"), is_address("hub:7500"), is_address("tcp://hub:70000")
     (True, False, False)
     """
     match = _ADDRESS.fullmatch(text)

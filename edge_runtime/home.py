@@ -50,7 +50,7 @@ policy = "thin"               # when it is full: thin, drop-oldest or drop-newes
 # tables for you, from the identity.toml of the hub and of headquarters.
 # [[upstream]]
 # id = "hub-east"
-# address = "tcp://hub-east.example:5570"
+# address = "tcp://hub-east.example:7500"
 # link = "..."
 # signing = "..."
 #
