@@ -17,7 +17,7 @@ from edge_runtime.config import BufferConfig, DeviceConfig, GatewayConfig, ScanC
 from edge_runtime.writer import Writer
 from protocols import columns
 from protocols.batch import Clock, ClockState, Header, Kind, Stream
-from protocols.daemon import EventLog, Stop
+from protocols.daemon import EventLog, Stop, alone
 from protocols.errors import StoreDamagedError, StoreError
 from protocols.field import registry
 from protocols.field.base import FieldType
@@ -231,9 +231,9 @@ def test_a_bug_in_a_thread_ends_the_gateway_with_a_fault_and_a_trace(
 
 def test_a_second_gateway_in_the_same_home_is_refused(tmp_path: Path) -> None:
     with (
-        main.locked(tmp_path / "lock"),
-        pytest.raises(StoreError, match="another gateway"),
-        main.locked(tmp_path / "lock"),
+        alone(tmp_path),
+        pytest.raises(StoreError, match="another process"),
+        alone(tmp_path),
     ):
         raise AssertionError("two gateways")
 

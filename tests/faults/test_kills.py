@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from tests.faults.kills import Killer, build, crash_points, report
 
-KILLS = int(os.environ.get("CATCHMENT_KILLS", "200"))
-"""`make nightly` asks for more."""
+KILLS = 200
+"""Every night `python -m tests.faults` kills ten times as often."""
 
 UNJOURNALED_S_MAX = 1.0
 """What a kill of a gateway may cost: the last unjournaled second."""
@@ -21,9 +20,9 @@ BUSY_S = 1.5
 """Beside it, on a machine so busy that a commit waits."""
 
 
-@pytest.mark.timeout(KILLS * 3 + 300)
+@pytest.mark.timeout(900)
 def test_hundreds_of_kills_lose_and_double_nothing_but_the_last_unjournaled_second(tmp_path: Path) -> None:
-    seed = int(os.environ.get("CATCHMENT_SEED", "0")) or random.SystemRandom().getrandbits(32)
+    seed = random.SystemRandom().getrandbits(32)
     began = time.monotonic()
     with build(tmp_path, seed) as river:
         tally = Killer(river, random.Random(seed)).run(KILLS)
@@ -35,4 +34,4 @@ def test_hundreds_of_kills_lose_and_double_nothing_but_the_last_unjournaled_seco
     assert figures["unjournaled_s_max"] <= UNJOURNALED_S_MAX + BUSY_S
     for tier, points in crash_points().items():
         missed = set(points) - figures["by_tier"][tier].keys()
-        assert not missed or KILLS < 200, f"no kill at {missed}: seed {seed}, {figures}"
+        assert not missed, f"no kill at {missed}: seed {seed}, {figures}"

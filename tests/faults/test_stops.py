@@ -63,7 +63,8 @@ def test_a_poison_batch_is_refused_and_stalls_nothing(river: River) -> None:
     verdict = river.finish()
     assert verdict.gaps >= 2, "expected one for the stop and one for the poison"
     [refused] = gateway.logged("batch-refused")
-    assert (refused["reason"], refused["done"]) == ("payload", "buried")
+    # Headquarters kept it and signed for it: when that receipt is here first, it is not ours any more.
+    assert (refused["reason"], refused["done"]) in {("payload", "buried"), ("payload", "not-ours")}
     assert list((headquarters.data / "quarantine").rglob("*")), "expected the poison to be kept"
     gaps = DeltaTable(str(river.lake / "gaps")).to_pyarrow_table().to_pylist()
     assert "refused" in {gap["cause"] for gap in gaps}
