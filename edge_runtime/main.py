@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import fcntl
 import hashlib
-import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from edge_runtime.buffer import Buffer, Limits, Shared, Store
@@ -30,7 +28,7 @@ from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
-from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, write_status
+from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
 from protocols.errors import StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
 from protocols.field.base import DriverContext, DriverEvent
@@ -81,7 +79,7 @@ def run(config: GatewayConfig) -> int:
     stop = Stop()
     stop.on_signals()
     config.data.mkdir(parents=True, exist_ok=True)
-    with locked(config.data / "lock"):
+    with alone(config.data):
         return live(config, identity, log, stop)
 
 
@@ -94,26 +92,6 @@ def live(config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop) -
             return session.run()
         except StoreDamagedError as error:
             damaged = session.give_up_file(str(error))
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep a second gateway away from a home directory.
-
-    Raises:
-        StoreError: There is one.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreError(
-                f"expected to be alone in {path.parent}, another gateway runs there; stop it"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def give_back_memory() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
 from headquarters.trust import TrustFile
-from protocols.daemon import EventLog, Stop, write_status
+from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
 from protocols.identity import IDENTITY, Identity
 from protocols.link import ReceiverLink
@@ -56,32 +55,12 @@ def run(home: Path, stop: Stop | None = None) -> None:
     log = EventLog(config.log_level, file=file)
     try:
         config.data.mkdir(parents=True, exist_ok=True)
-        lock = hold(config.data / "lock")
-        try:
+        with alone(config.data):
             Headquarters(config, identity, trust, stop, log).run()
-        finally:
-            os.close(lock)
     except OSError as error:
         raise StoreError(f"cannot use {config.data}: {error.strerror}") from error
     finally:
         log.close()
-
-
-def hold(path: Path) -> int:
-    """Make sure that no other process writes to this home; the lock ends with the process.
-
-    Raises:
-        StoreError: Another one does.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreError(
-            f"expected {path} to be free, it is held; stop the other catchment-hq run"
-        ) from error
-    return descriptor
 
 
 class Headquarters:

@@ -30,7 +30,7 @@ from hub.statement import OwnChain
 from hub.status import Rates, backlog, describe
 from hub.store import Store
 from protocols.batch import Verifier
-from protocols.daemon import EventLog, Stop, write_status
+from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey
 from protocols.link import ReceiverLink
@@ -64,7 +64,7 @@ def run(home: Path, stop: Stop | None = None) -> None:
 
     Raises:
         InputError: The configuration, the keys or the allow-list are wrong.
-        StoreError: The disk failed.
+        StoreError: The disk failed, or another process runs on this home.
     """
     config = load(home)
     identity = Identity.load(home)
@@ -80,19 +80,25 @@ def run(home: Path, stop: Stop | None = None) -> None:
     log = EventLog(config.log_level, file=file)
     try:
         config.data.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, DAMAGED_STARTS_MAX + 1):
-            try:
-                Hub(config, identity, allow, stop, log).run()
-                break
-            except StoreDamagedError as error:
-                aside = schema.set_aside(config.store, time.strftime("%Y%m%dT%H%M%S", time.gmtime()))
-                log.error("store-set-aside", error=str(error), kept_as=str(aside))
-                if attempt == DAMAGED_STARTS_MAX:
-                    raise
+        with alone(config.data):
+            _run(config, identity, allow, stop, log)
     except OSError as error:
-        raise StoreError(f"cannot use {config.data}: {error.strerror}") from error
+        where = error.filename or config.data
+        raise StoreError(f"cannot use {where}: {error.strerror}; fix its permissions") from error
     finally:
         log.close()
+
+
+def _run(config: HubConfig, identity: Identity, allow: AllowListFile, stop: Stop, log: EventLog) -> None:
+    for attempt in range(1, DAMAGED_STARTS_MAX + 1):
+        try:
+            Hub(config, identity, allow, stop, log).run()
+            return
+        except StoreDamagedError as error:
+            aside = schema.set_aside(config.store, time.strftime("%Y%m%dT%H%M%S", time.gmtime()))
+            log.error("store-set-aside", error=str(error), kept_as=str(aside))
+            if attempt == DAMAGED_STARTS_MAX:
+                raise
 
 
 class AllowListFile:

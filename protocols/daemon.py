@@ -1,21 +1,25 @@
-"""What every long-running node does alike: log events, show its status, stop when asked.
+"""What every long-running node does alike: be alone, log events, show its status, stop when asked.
 
 Rules:
 1. A log line is one JSON object: `time`, `level`, `event`, then the fields of the event.
    Events have stable names; what varies is in the fields.
 2. A status file is replaced whole, so that a reader never sees half of one.
 3. SIGTERM and SIGINT ask for a clean stop; a second one is left to the system.
+4. One process writes to a node's data; its lock ends with it, however it ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -152,6 +156,30 @@ def read_status(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return status if isinstance(status, dict) else None
+
+
+@contextmanager
+def alone(data: Path) -> Iterator[None]:
+    """Keep every other process away from a node's data directory meanwhile.
+
+    Raises:
+        StoreError: Another one is there, or the directory cannot be written.
+    """
+    lock = data / "lock"
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot write {lock}: {error.strerror}; fix its permissions") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"expected to be alone in {data}, another process runs there; stop the other one"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class Stop:

@@ -19,7 +19,7 @@ from headquarters.intake import Pace
 from headquarters.lake.deltalog import LOG
 from headquarters.lake.samples import Partition, partitioned
 from headquarters.latest import Directory, LatestValues, answer
-from headquarters.main import hold, run
+from headquarters.main import run
 from headquarters.status import Latency
 from protocols.batch import Batch, Chain, Kind, header_hash
 from protocols.daemon import Stop, read_status
@@ -234,7 +234,7 @@ def test_latest_values_are_answered_on_a_socket_however_long_the_path(
 
 def test_a_second_process_on_the_same_home_is_refused(running: Running) -> None:
     with pytest.raises(StoreError, match="stop the other"):
-        hold(running.settings.data / "lock")
+        run(running.settings.home, Stop())
 
 
 def test_nobody_answers_where_nothing_runs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from hub import cli, config, main
 from protocols.batch import Chain, Stream
-from protocols.daemon import Stop, read_status
+from protocols.daemon import Stop, alone, read_status
 from protocols.errors import InputError
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey, allow
 from protocols.link import ReceiverLink, SenderLink
@@ -243,6 +243,13 @@ def status_of(home: Path) -> dict[str, Any]:
     status = read_status(home / "data/status.json")
     assert status is not None
     return status
+
+
+def test_a_second_hub_on_the_same_home_is_refused(home: Path) -> None:
+    (home / "data").mkdir()
+    with alone(home / "data"):
+        result = invoke("run", "--home", str(home))
+    assert result.exit_code == 4 and "stop the other one" in result.output
 
 
 def test_a_damaged_store_is_set_aside_and_the_hub_begins_anew(home: Path) -> None:
