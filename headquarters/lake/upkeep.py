@@ -92,21 +92,23 @@ class Upkeep:
         )
 
     def _checkpoint(self, now: int) -> bool:
-        for table in self._lake.tables:
-            if table.log.since_checkpoint >= CHECKPOINT_COMMITS:
-                table.log.checkpoint(now)
-                self.checkpoints += 1
-                return True
-        return False
+        table = max(self._lake.tables, key=lambda table: table.log.since_checkpoint)
+        if table.log.since_checkpoint < CHECKPOINT_COMMITS:
+            return False
+        table.log.checkpoint(now)
+        self.checkpoints += 1
+        return True
 
     def _merge(self) -> bool:
-        for table in self._lake.tables:
-            merges = compact.plan_merges(table.log.files())
-            if merges:
-                compact.merge(table, merges[0])
-                self.merges += 1
-                return True
-        return False
+        """Merge where most files wait for it, so that no table starves another."""
+        due = [
+            (table, merge) for table in self._lake.tables for merge in compact.plan_merges(table.log.files())
+        ]
+        if not due:
+            return False
+        compact.merge(*max(due, key=lambda pair: len(pair[1].files)))
+        self.merges += 1
+        return True
 
     def _sweep(self, now: int) -> bool:
         if now - self._daily_ms >= DAILY_MS:
