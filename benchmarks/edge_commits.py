@@ -36,7 +36,7 @@ SETTLE = 20
 
 def measure(setting: Setting) -> Iterator[Row]:
     """Commits a second with payloads of the simulated unit."""
-    turns = 150 if setting.quick else 600
+    turns = 60 if setting.quick else 600
     for samples in SAMPLES:
         payload = encode(batches(samples, None)[0].blocks)
         name = f"edge commits, unit, {samples // 1000}k ({len(payload):,} B)"
