@@ -21,11 +21,16 @@ from edge_runtime.ledger import Counts
 from protocols import columns
 from protocols.batch import Kind, Stream
 from protocols.errors import StoreFullError
-from protocols.records import GapCause
+from protocols.records import Correction, GapCause
 from protocols.samples import SampleBlock, concatenate
 
 JOURNAL_S = 1.0
 """Longest time that a sample is in memory only."""
+
+
+DELIVERIES_MAX = 50_000
+"""Deliveries that wait while nothing can be written, whatever is in them: about 15 MB. Where nothing
+changes they hold no samples, and the bound of samples would never be reached."""
 
 
 class Rules(NamedTuple):
@@ -74,6 +79,7 @@ class Writer:
         self._monotonic = monotonic
         self._waiting: list[Delivery] = []
         self._owed = Losses.none()
+        self._corrections: list[Correction] = []
         self._open: list[SampleBlock] = []
         self._open_chunks = 0
         self._open_since = monotonic()
@@ -209,15 +215,18 @@ class Writer:
         return samples >= self._rules.batch_samples_max or waited_s >= self._rules.flush_s
 
     def _correct(self) -> None:
-        for correction in self._clock.take_corrections():
-            now_us = self._clock.now_us()
-            self._buffer.append(Stream.META, Kind.CORRECTION, correction.pack(), 0, now_us, now_us)
+        """Send what became known of the clock; the clock tells it once, so it is kept until it is durable."""
+        self._corrections += self._clock.take_corrections()
+        while self._corrections:
+            now_us, record = self._clock.now_us(), self._corrections[0].pack()
+            self._buffer.append(Stream.META, Kind.CORRECTION, record, 0, now_us, now_us)
+            del self._corrections[0]
 
     def _drop(self, cause: GapCause, detail: str) -> None:
-        """Keep what waits within the bound; the oldest goes."""
+        """Keep what waits within its bounds; the oldest goes."""
         waiting = sum(delivery.samples for delivery in self._waiting)
         gone = 0
-        while waiting > self._intake.samples_max:
+        while waiting > self._intake.samples_max or len(self._waiting) - gone > DELIVERIES_MAX:
             waiting -= self._waiting[gone].samples
             self._owed.add(self._waiting[gone], cause, detail)
             gone += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from edge_runtime import writer
 from edge_runtime.buffer import Buffer, Progress
 from edge_runtime.clock import GatewayClock
 from edge_runtime.intake import Delivery, Intake, join_adjacent
@@ -237,6 +238,40 @@ def test_a_full_disk_for_long_costs_the_oldest_and_says_so() -> None:
     assert gap.t_to_us == T0 + (stored + lost) * S + 1
     assert bench.data()[-1].t_max_us == T0 + bench.instant * S
     bench.world.check()
+
+
+def test_a_full_disk_keeps_so_many_deliveries_even_if_nothing_is_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "DELIVERIES_MAX", 5)
+    bench = Bench()
+    until_full(bench)
+    for _ in range(20):
+        bench.collect(0, thinned=7)
+        bench.second()
+    assert len(bench.writer._waiting) == 5
+    empty(bench)
+    bench.second()
+    counts = bench.buffer.counts()
+    assert counts.thinned == 20 * 7 and counts.unaccounted == 0
+    bench.world.check()
+
+
+def test_a_correction_waits_for_room() -> None:
+    bench = Bench()
+    bench.synchronised = False
+    bench.second()
+    bench.world.clock.us += 60 * S
+    bench.second()
+    until_full(bench)
+    bench.synchronised = True
+    for _ in range(3):
+        bench.second()
+    assert bench.writer.trouble
+    empty(bench)
+    bench.second()
+    headers = bench.world.headers(bench.world.chain(Stream.META))
+    assert [header.kind for header in headers].count(Kind.CORRECTION) == 1
 
 
 def test_a_full_disk_holds_up_a_cut_and_loses_nothing_of_the_journal() -> None:
