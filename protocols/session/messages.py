@@ -54,7 +54,8 @@ class Offer(NamedTuple):
         chain: Which chain.
         oldest: First sequence that can still be sent.
         next: The sequence that the next batch will get.
-        head: SHA-256 of the header of `next - 1`; `ZERO_HASH` when `next` is 0.
+        head: SHA-256 of the header of `next - 1`; `ZERO_HASH` when `next` is 0; empty at a hub
+            that let go of that header and no longer knows it.
     """
 
     chain: Chain
@@ -147,7 +148,7 @@ def parse_offers(frames: Frames) -> list[Offer]:
         oldest, next_ = _counts(row[3:5])
         if oldest > next_:
             raise MalformedError(f"expected oldest <= next in an offer, got {oldest} and {next_}")
-        parsed.append(Offer(parse_chain(row[:3]), oldest, next_, _hash(row[5])))
+        parsed.append(Offer(parse_chain(row[:3]), oldest, next_, _hash(row[5], empty=True)))
     return parsed
 
 

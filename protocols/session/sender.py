@@ -350,7 +350,7 @@ class Sender:
         if next_ < offer.oldest:
             state.waiting = True
             return [Behind(chain, next_, offer.oldest)]
-        if next_ == offer.next and next_ > 0 and head and head != offer.head:
+        if next_ == offer.next and next_ > 0 and head and offer.head and head != offer.head:
             return self._suspect(chain, state, next_)
         state.acked = 0
         state.sent = next_

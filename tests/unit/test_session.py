@@ -295,6 +295,19 @@ def test_a_chain_that_grows_while_it_is_compared_is_compared_to_its_new_end() ->
     assert of_kind(events, Forked) == [Forked(chain.chain, 9)]
 
 
+def test_a_hub_that_no_longer_knows_its_head_can_still_offer() -> None:
+    chain = ChainOfBatches().grow(PAYLOADS)
+    first = Joined(MemoryOutbox(chain), role="hub")
+    first.run()
+
+    class Forgetful(MemoryOutbox):
+        def offers(self) -> list[messages.Offer]:
+            return [offer._replace(head=b"") for offer in super().offers()]
+
+    joined = Joined(Forgetful(chain), first.marks, role="hub")
+    assert joined.run()[-1] == Stored(chain.chain, 20)
+
+
 def test_tombstones_keep_the_chain_whole() -> None:
     chain = ChainOfBatches().grow(PAYLOADS)
     chain.bury(4)
