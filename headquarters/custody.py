@@ -12,7 +12,7 @@ sender offers its chains.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,10 +124,6 @@ class Confirmed:
         self._seen = stamp
         self.positions = parse(self._path)
         return True
-
-    def of(self, chains: Iterable[Chain]) -> dict[Chain, Position]:
-        """Those of some chains."""
-        return {chain: self.positions[chain] for chain in chains if chain in self.positions}
 
 
 def confirm(path: Path, positions: Mapping[Chain, Position], time: str) -> None:

@@ -30,6 +30,9 @@ BATCHES_PER_TAKE = 64
 BYTES_PER_TAKE = 8 << 20
 """Taken from the receiver at a time, until a commit has rows enough."""
 
+CONFIRMED_TOGETHER = 64
+"""Chains confirmed as backed up in one turn: each is looked up in the ledger."""
+
 QUIET_S = 0.03
 """A burst of batches is over when none came for so long."""
 
@@ -111,6 +114,7 @@ class Intake:
         self._writer = Writer(keeper)
         self._under_way = 0
         self._pending: list[Accepted] = []
+        self._unconfirmed: list[tuple[Chain, Position]] = []
         self._pending_rows = 0
         self._pace = Pace(config.commit_interval_s)
         self._reopen_at: float | None = None
@@ -144,9 +148,15 @@ class Intake:
         """Give receipts for what an operator has confirmed to be backed up."""
         try:
             if self._confirmed.changed():
-                self._give_backed_up(self._confirmed.positions)
+                self._unconfirmed = sorted(self._confirmed.positions.items(), reverse=True)
         except InputError as error:
             self._log.error("custody-file-wrong", error=str(error))
+        given, self._unconfirmed = (
+            self._unconfirmed[-CONFIRMED_TOGETHER:],
+            self._unconfirmed[:-CONFIRMED_TOGETHER],
+        )
+        if given:
+            self._give_backed_up(given)
 
     def close_holes(self, now: float) -> None:
         """Declare what is missing of chains that were waited for long enough."""
@@ -258,10 +268,10 @@ class Intake:
         for receipt, signed in receipts(positions, Mark.HEADQUARTERS, self._signer, now_us()):
             self._receiver.custody(receipt, signed)
 
-    def _give_backed_up(self, positions: dict[Chain, Position]) -> None:
+    def _give_backed_up(self, positions: list[tuple[Chain, Position]]) -> None:
         """Backed-up receipts, but never for a chain that stands otherwise in our own ledger."""
         sound = {}
-        for chain, position in positions.items():
+        for chain, position in positions:
             mark = self._keeper.marks.durable(chain)
             if (
                 position.next

@@ -56,6 +56,7 @@ class LakeKeeper:
         """Set while the lake waits to be opened again: whoever holds the lock should let go."""
         self.open()
         self.marks = LakeMarks(self.lake)
+        self.marks.remember(self.lake.ledger.heads())
 
     def open(self) -> None:
         """Open the lake from the disk and finish what a crash left in some tables only.
@@ -79,6 +80,7 @@ class LakeKeeper:
         """
         self.open()
         self.marks.replace(self.lake)
+        self.marks.remember(self.lake.ledger.heads())
         self.closing.clear()
 
 

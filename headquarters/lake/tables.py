@@ -18,11 +18,15 @@ from headquarters.lake.deltalog import DataFile, DeltaLog
 from headquarters.lake.samples import partitioned
 from headquarters.lake.schema import TableSchema
 from protocols import crash
-from protocols.batch import Chain, Header, Stream
+from protocols.batch import Chain, Header, Stream, header_hash
 from protocols.errors import StoreDamagedError
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
+
+
+HEADS_FILES_MAX = 128
+"""Newest files of the ledger in which heads are looked for at a start: about two open dates."""
 
 
 def now_ms() -> int:
@@ -64,12 +68,16 @@ class LakeTable:
             columns: Which columns, all by default.
             where: A pyarrow filter expression.
         """
-        paths = [str(self.folder / file.path) for file in chosen]
-        if not paths:
+        chosen = list(chosen)
+        if not chosen:
             empty = self.table.columns.empty_table()
             return empty if columns is None else empty.select(columns)
-        dataset = ds.dataset(paths, schema=self.table.columns, format="parquet")
-        return dataset.to_table(columns=columns, filter=where)
+        return self.dataset(chosen).to_table(columns=columns, filter=where)
+
+    def dataset(self, chosen: Iterable[DataFile]) -> Any:
+        """Some files as a pyarrow dataset."""
+        paths = [str(self.folder / file.path) for file in chosen]
+        return ds.dataset(paths, schema=self.table.columns, format="parquet")
 
     def append_rows(self, rows: pa.Table, partition: Mapping[str, str]) -> DataFile:
         """Write rows, put into order, as one file; it counts when a commit names it."""
@@ -114,6 +122,32 @@ class LedgerLakeTable(LakeTable):
         )
         found = self.read(candidates, list(_LEDGER_ROW), where).to_pylist()
         return _ledger_row(found[0]) if found else None
+
+    def heads(self) -> dict[tuple[Chain, int], bytes]:
+        """Header hashes at the marks of all chains that were active lately, in one pass.
+
+        After a start every sender offers its chains at once; looking each up by itself
+        would take seconds.
+        """
+        marks = self.chains()
+        names = ("gateway", "stream", "epoch", "seq")
+        wanted = pa.Table.from_pylist(
+            [dict(zip(names, (*_key(chain), seq), strict=True)) for chain, seq in marks.items()],
+            schema=pa.schema([self.table.columns.field(name) for name in names]),
+        )
+        found: dict[tuple[Chain, int], bytes] = {}
+        newest = sorted(self.log.files(), key=lambda file: file.modified_ms, reverse=True)
+        for file in newest[:HEADS_FILES_MAX]:
+            if len(found) == len(marks):
+                break
+            keys = self.read([file], list(names))
+            keys = keys.append_column("row", pa.array(np.arange(len(keys))))
+            rows = keys.join(wanted, list(names), join_type="inner")
+            headers = self.dataset([file]).take(rows.column("row"), columns=["header"]).column("header")
+            for row, header in zip(rows.to_pylist(), headers.to_pylist(), strict=True):
+                chain = Chain(row["gateway"], Stream[row["stream"].upper()], row["epoch"])
+                found[(chain, row["seq"])] = header_hash(header)
+        return found
 
     def last_batch(self) -> int:
         """The highest batch number given so far."""
@@ -246,6 +280,10 @@ def gap_records(rows: Iterable[GapRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _key(chain: Chain) -> tuple[str, str, int]:
+    return chain.gateway, chain.stream.name.lower(), chain.epoch
 
 
 def _received(received_us: int) -> dict[str, str]:

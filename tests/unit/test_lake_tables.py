@@ -16,7 +16,7 @@ from headquarters.lake.order import row_order
 from headquarters.lake.schema import SAMPLES
 from headquarters.lake.tables import Lake
 from protocols import crash
-from protocols.batch import Kind, Stream
+from protocols.batch import Kind, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
 from protocols.records import PointDefinition
 from protocols.samples import BAD_TIMEOUT, SampleBlock, ValueType
@@ -248,3 +248,14 @@ def test_rows_are_ordered_by_series_and_time_and_stably(
 
 def _overlapping(series: list[int], time: list[int], bounds: list[int]) -> bool:
     return len(set(zip(series, time, strict=True))) < len(series)
+
+
+def test_heads_of_all_chains_are_found_in_one_pass(headquarters: Headquarters, gateway: HandGateway) -> None:
+    last = [gateway.open(Stream.META), gateway.open(), gateway.data(scan(0))]
+    headquarters.take(*last)
+    newest = gateway.data(scan(1))
+    headquarters.take(newest)
+    assert headquarters.lake.ledger.heads() == {
+        (gateway.chain(Stream.META), 0): header_hash(last[0].batch.header),
+        (gateway.chain(), 2): header_hash(newest.batch.header),
+    }
