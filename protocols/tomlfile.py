@@ -19,7 +19,7 @@ from typing import Any
 
 from protocols import limits
 from protocols.errors import InputError, Problem
-from protocols.field.settings import Setting, SettingValue, validate
+from protocols.field.settings import SECRET, Setting, SettingValue, validate
 from protocols.textfile import read_text
 
 KeyPath = tuple[str | int, ...]
@@ -110,7 +110,7 @@ class TomlFile:
         for problem in problems:
             key = problem.place.strip()
             # A table or list prints as Python would, and too long: give its kind instead.
-            secret = problem.value == "(secret)" or _SECRET.search(key)
+            secret = problem.value == "(secret)" or SECRET.search(key)
             value = "(secret)" if secret else shown(table.get(key, ""))
             self.problems.append(Problem(self.file, self.place((*path, key)), value, problem.expected))
 
@@ -153,9 +153,6 @@ def suggest(word: str, known: Collection[str]) -> str:
     return "known: " + ", ".join(names[:12]) + more
 
 
-_SECRET = re.compile(r"pas+w|passphrase|pswd|pwd|secret|token", re.IGNORECASE)
-"""Keys whose values are never shown, however they are spelt."""
-
 _REASONS = {
     "overwrite": "remove one of the two, or write the [table] heading that is missing between them",
     "twice": "remove one of the two",
@@ -193,7 +190,7 @@ def _syntax(text: str, file: str, message: str) -> Problem:
     source = lines[min(line, len(lines)) - 1]
     place = f"line {line}, column {at[2]}" if at[1] else f"line {line} (end of the file)"
     reason = _AT.sub("", message).strip()
-    found = "(a line with a secret)" if _SECRET.search(source) else shown(source.strip())
+    found = "(a line with a secret)" if SECRET.search(source) else shown(source.strip())
     return Problem(file, place, found, f"valid TOML ({reason}); {_remedy(source, reason)}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,10 @@ from enum import StrEnum
 from protocols.errors import Problem
 
 SettingValue = str | int | float | bool | None
+
+
+SECRET = re.compile(r"pas+w|passphrase|pswd|pwd|secret|token", re.IGNORECASE)
+"""Keys whose values are never shown, however they are spelt."""
 
 
 class Kind(StrEnum):
@@ -157,7 +162,8 @@ def validate(
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else "known are " + ", ".join(sorted(known))
-            problems.append(Problem(file, f"{place} {name}", str(given[name]), f"a known setting; {hint}"))
+            shown = "(secret)" if SECRET.search(name) else str(given[name])
+            problems.append(Problem(file, f"{place} {name}", shown, f"a known setting; {hint}"))
     for setting in settings:
         if setting.name not in given:
             complete[setting.name] = setting.default

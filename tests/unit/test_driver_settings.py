@@ -124,3 +124,9 @@ def test_a_driver_whose_package_is_missing_says_what_to_install(monkeypatch: pyt
     monkeypatch.setitem(registry.BUILT_IN, "abacus", "no_such_package:DRIVER")
     with pytest.raises(InputError, match=r"install catchment\[edge\]"):
         registry.driver_type("abacus")
+
+
+@pytest.mark.parametrize("name", ["pasword", "passwort", "apiToken", "client_secret"])
+def test_a_misspelt_secret_is_not_shown(name: str) -> None:
+    _, [problem] = validate((), {name: "hunter2"}, "gateway.toml", "[device.dcs]")
+    assert problem.value == "(secret)" and "hunter2" not in str(problem)
