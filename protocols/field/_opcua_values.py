@@ -18,7 +18,9 @@ from protocols.field import _opcua_wire as wire
 from protocols.field.base import FieldPoint, FieldType
 from protocols.samples import (
     BAD,
+    BAD_NO_DATA,
     BAD_OUT_OF_RANGE,
+    BAD_TYPE_MISMATCH,
     EMPTY_VALUE,
     NO_SOURCE_TIME,
     UNCERTAIN,
@@ -28,9 +30,6 @@ from protocols.samples import (
     Values,
     ValueType,
 )
-
-BAD_TYPE_MISMATCH = 0x8074_0000
-BAD_NO_DATA = 0x809B_0000
 
 _INTEGERS = range(wire.SBYTE, wire.UINT64 + 1)
 _RANGES = {

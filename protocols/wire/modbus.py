@@ -36,7 +36,6 @@ REGISTERS_MAX = 125
 BITS_MAX = 2000
 """Coils or discrete inputs in one answer: 250 bytes (V1.1b3, 6.1)."""
 
-HEADER_BYTES = 7
 LENGTH_MIN = 3
 """Least MBAP length of an answer: unit, function and one byte."""
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from protocols.field._modbus_connection import BAD_NOT_SUPPORTED, BAD_RESOURCE_UNAVAILABLE
 from protocols.field.base import Driver, DriverContext, DriverEvent, DriverState, FieldPoint, FieldType, Group
 from protocols.field.registry import create
 from protocols.samples import (
@@ -20,6 +19,8 @@ from protocols.samples import (
     BAD_DEVICE_FAILURE,
     BAD_NO_COMMUNICATION,
     BAD_NODE_ID_UNKNOWN,
+    BAD_NOT_SUPPORTED,
+    BAD_RESOURCE_UNAVAILABLE,
     BAD_TIMEOUT,
 )
 from tests.contract.worlds import QUICK

@@ -15,8 +15,6 @@ from protocols.errors import MalformedError
 from protocols.field import _opcua_wire as wire
 from protocols.field._opcua_subscription import Completeness
 from protocols.field._opcua_values import (
-    BAD_NO_DATA,
-    BAD_TYPE_MISMATCH,
     Columns,
     field_type,
     overflowed,
@@ -26,8 +24,10 @@ from protocols.field.base import FieldPoint, FieldType, Lost
 from protocols.samples import (
     BAD,
     BAD_NO_COMMUNICATION,
+    BAD_NO_DATA,
     BAD_OUT_OF_RANGE,
     BAD_SENSOR_FAILURE,
+    BAD_TYPE_MISMATCH,
     NO_SOURCE_TIME,
     UNCERTAIN,
 )
