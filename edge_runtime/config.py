@@ -3,7 +3,7 @@
 Rules:
 1. `load` returns a configuration that can run, or raises `InputError` with every problem
    of both files at once, each with its place and what was expected there.
-2. Every default is in the dataclasses below and nowhere else; `docs/gateway.md` lists them.
+2. Every default is in the dataclasses below and nowhere else; `docs/settings.md` lists them.
 3. Point ids are durable before anybody sees them: see `pointids`.
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CONFIG_TEMPLATE = """\
 # Configuration of a Catchment gateway. After a change: catchment-edge check
-# Every setting, with its default and bounds: docs/gateway.md
+# Every setting, with its default and bounds: docs/settings.md
 
 [gateway]
 id = {id}

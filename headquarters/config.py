@@ -3,7 +3,7 @@
 Rules:
 1. `load` returns a configuration that can run, or raises `InputError` with every problem of
    the file at once, each with its line and what was expected there.
-2. Every default is in the schemas below and nowhere else; `docs/headquarters.md` lists them.
+2. Every default is in the schemas below and nowhere else; `docs/settings.md` lists them.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def load(home: Path) -> HeadquartersConfig:
 def example(id: str, bind: str) -> str:
     """The `headquarters.toml` that init writes: what must be set, and how the rest would look."""
     return f"""\
-# Catchment headquarters. All settings: docs/headquarters.md
+# Catchment headquarters. All settings: docs/settings.md
 [headquarters]
 id = "{id}"
 bind = "{bind}"

@@ -3,7 +3,7 @@
 Rules:
 1. `load` returns a configuration that can run, or raises `InputError` with every problem of
    the file at once, each with its line and what was expected there.
-2. Every default is in the schemas below and nowhere else; `docs/hub.md` lists them.
+2. Every default is in the schemas below and nowhere else; `docs/settings.md` lists them.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def example(id: str, bind: str, upstream: PublicIdentity | None, address: str | 
     known = upstream or PublicIdentity("headquarters", "headquarters", bytes(32), b"40 characters")
     signing = known.signing.hex() if upstream is not None else "64 hexadecimal digits"
     return f"""\
-# A Catchment hub. All settings: docs/hub.md
+# A Catchment hub. All settings: docs/settings.md
 [hub]
 id = "{id}"
 bind = "{bind}"
