@@ -44,9 +44,9 @@ def test_a_headquarters_restored_from_an_older_copy_gets_again_what_was_not_back
     headquarters = river.headquarters()
     hub = river.hub(headquarters)
     change(hub.home / "hub.toml", "store", trim="backed-up")
-    plant = river.plant()
-    river.gateway("unit-1", plant, [hub], headquarters)
-    alone = river.gateway("unit-2", plant, [headquarters], headquarters, buffer='trim = "backed-up"')
+    plants = river.plant("plant-1"), river.plant("plant-2")
+    river.gateway("unit-1", plants[0], [hub], headquarters)
+    alone = river.gateway("unit-2", plants[1], [headquarters], headquarters, buffer='trim = "backed-up"')
     river.start()
     river.collected(alone, 200)
     marks = str(river.root / "marks.json")
@@ -60,8 +60,10 @@ def test_a_headquarters_restored_from_an_older_copy_gets_again_what_was_not_back
     rows = headquarters.status()["tables"]["samples"]["rows"]
     headquarters.wait("more", lambda status: status["tables"]["samples"]["rows"] > rows + 200)
     headquarters.kill()
+    had = headquarters.status()["tables"]["samples"]["rows"]
     restore(headquarters, image)
     river.start()
+    headquarters.wait("all of it again", lambda status: status["tables"]["samples"]["rows"] > had + 100)
     verdict = river.finish(backed_up=True)
     assert verdict.in_gaps == 0
 
