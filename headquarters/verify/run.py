@@ -22,7 +22,7 @@ from headquarters.lake.tables import gap_records, now_ms, parse_chain, series_ro
 from headquarters.verify.chains import DeclaredGaps, Entry, Known, walk
 from headquarters.verify.payloads import Decoder, compare
 from headquarters.verify.report import Report, batch_place
-from headquarters.verify.statements import Held, Opened, check_gateway, check_hub
+from headquarters.verify.statements import Held, Opened, Sum, check_gateway, check_hub
 from protocols.batch import Chain, Header, Kind, Stream
 from protocols.errors import PeerError
 
@@ -58,6 +58,7 @@ class Verification:
         self._total = self._one("SELECT count(*) FROM ledger")
         self._done = 0
         self._durable = 0
+        self._next: dict[Chain, int] = {}
 
     def run(self, quick: bool = False) -> Report:
         """Check everything.
@@ -94,7 +95,7 @@ class Verification:
                 marks = {
                     table: marks[str(chain)] for table, marks in self._marks.items() if str(chain) in marks
                 }
-                walk(chain, self._ticking(entries), marks, known, self.report)
+                self._next[chain] = walk(chain, self._ticking(entries), marks, known, self.report)
                 seen.add(str(chain))
                 self.report.count("chains")
         for table, marks in self._marks.items():
@@ -161,7 +162,7 @@ class Verification:
     # -- the other tiers -----------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        held = self._held()
+        held = Held(self._next, self._sum)
         openings = self._openings()
         hubs: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = {}
         gateways: dict[str, dict[str, Any]] = {}
@@ -178,22 +179,15 @@ class Verification:
         for hub, rows in hubs.items():
             check_hub(hub, rows.values(), held, self.report)
 
-    def _held(self) -> dict[Chain, Held]:
-        held: dict[Chain, Held] = {}
-        rows = self._rows(
-            "SELECT gateway, stream, epoch, seq, kind = 'data', samples, status = 'tombstone' "
-            "FROM ledger ORDER BY gateway, stream, epoch, seq"
+    def _sum(self, chain: Chain, first: int, next_: int) -> Sum:
+        """What the ledger has of some sequences of a chain."""
+        sql = (
+            "SELECT count(*), coalesce(sum(samples) FILTER (kind = 'data'), 0)::BIGINT, "
+            "count(*) FILTER (status = 'tombstone') FROM ledger "
+            f"WHERE gateway = {literal(chain.gateway)} AND stream = {literal(chain.stream.name.lower())} "
+            f"AND epoch = {chain.epoch} AND seq >= {first} AND seq < {next_}"
         )
-        for (gateway, stream, epoch), group in groupby(rows, lambda row: row[:3]):
-            samples, tombstones = {0: 0}, {0: 0}
-            total = buried = next_ = 0
-            for _, _, _, seq, is_data, n, is_tombstone in group:
-                total += n if is_data else 0
-                buried += is_tombstone
-                next_ = seq + 1
-                samples[next_], tombstones[next_] = total, buried
-            held[Chain(gateway, Stream[stream.upper()], epoch)] = Held(next_, samples, tombstones)
-        return held
+        return Sum(*next(self._rows(sql)))
 
     def _openings(self) -> dict[str, list[Opened]]:
         openings: dict[str, list[Opened]] = {}

@@ -8,26 +8,37 @@ still hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from headquarters.verify.report import Report
 from protocols.batch import Chain, Stream
 
 
-class Held(NamedTuple):
-    """What our ledger has of one chain.
+class Sum(NamedTuple):
+    """What our ledger has of some sequences of a chain.
 
     Args:
-        next: One beyond its last sequence.
-        samples: Samples announced by its data batches up to each sequence: the running
-            total, by the sequence after.
-        tombstones: The same for tombstones.
+        batches: How many of them.
+        samples: What their headers announce.
+        tombstones: How many are tombstones.
     """
 
-    next: int
-    samples: Mapping[int, int]
-    tombstones: Mapping[int, int]
+    batches: int
+    samples: int
+    tombstones: int
+
+
+class Held(NamedTuple):
+    """What our ledger has.
+
+    Args:
+        next: One beyond the last sequence of each chain.
+        sum: Of a chain, from one sequence to another (exclusive).
+    """
+
+    next: Mapping[Chain, int]
+    sum: Callable[[Chain, int, int], Sum]
 
 
 class Opened(NamedTuple):
@@ -42,7 +53,7 @@ class Opened(NamedTuple):
 def check_gateway(
     gateway: str,
     statement: Mapping[str, Any],
-    held: Mapping[Chain, Held],
+    held: Held,
     openings: Iterable[Opened],
     report: Report,
 ) -> None:
@@ -67,26 +78,23 @@ def check_gateway(
         report.fault("statement", f"gateway {gateway}", text)
     stated = {Chain(gateway, Stream(s), epoch): (next_, n) for s, epoch, next_, n in statement["chains"]}
     for chain, (next_, samples) in stated.items():
-        ours = held.get(chain)
-        have = 0 if ours is None else ours.next
+        have = held.next.get(chain, 0)
         if have < next_:
             report.waiting[str(chain)] = next_ - have
-        elif ours is not None and chain.stream is Stream.DATA:
-            _check_samples(
-                f"{chain} below sequence {next_}", ours.samples.get(next_, 0), samples, gateway, report
-            )
+        elif chain.stream is Stream.DATA:
+            ours = held.sum(chain, 0, next_)
+            if ours.batches == next_:  # a hole is a fault of its own, or declared
+                _check_samples(f"{chain} below sequence {next_}", ours.samples, samples, gateway, report)
     for opening in openings:
         _check_opening(opening, stated, held, report)
 
 
-def _check_opening(
-    opening: Opened, stated: Mapping[Chain, Any], held: Mapping[Chain, Held], report: Report
-) -> None:
+def _check_opening(opening: Opened, stated: Mapping[Chain, Any], held: Held, report: Report) -> None:
     """The epoch before must be here as far as the gateway says, unless it still holds it."""
     if opening.follows is None or not opening.follows_next:
         return
     before = Chain(opening.chain.gateway, opening.chain.stream, opening.follows)
-    have = held[before].next if before in held else 0
+    have = held.next.get(before, 0)
     if have < opening.follows_next and before not in stated:
         text = (
             f"sequences {have} to {opening.follows_next - 1} are missing; {opening.chain} was opened behind "
@@ -95,7 +103,7 @@ def _check_opening(
         report.fault("tail", str(before), text)
 
 
-def check_hub(hub: str, rows: Iterable[tuple[Any, ...]], held: Mapping[Chain, Held], report: Report) -> None:
+def check_hub(hub: str, rows: Iterable[tuple[Any, ...]], held: Held, report: Report) -> None:
     """Hold the statements of a hub against the ledger.
 
     Args:
@@ -107,20 +115,18 @@ def check_hub(hub: str, rows: Iterable[tuple[Any, ...]], held: Mapping[Chain, He
     report.count("statements")
     for gateway, stream, epoch, first, next_, batches, samples, tombstones, let_go in rows:
         chain = Chain(gateway, Stream(stream), epoch)
-        ours = held.get(chain)
-        have = 0 if ours is None else ours.next
+        have = held.next.get(chain, 0)
         if have < first + let_go:
             text = f"hub {hub} let go of sequences below {first + let_go}, the ledger ends before {have}"
             report.fault("tail", str(chain), text)
         elif have < next_:
             waiting = report.waiting.get(str(chain), 0)
             report.waiting[str(chain)] = max(waiting, next_ - have)
-        elif ours is not None and chain.stream is Stream.DATA and batches == next_ - first:
-            ours_buried = ours.tombstones.get(next_, 0) - ours.tombstones.get(first, 0)
-            ours_samples = ours.samples.get(next_, 0) - ours.samples.get(first, 0)
-            if ours_buried == 0 and tombstones == 0:
+        elif chain.stream is Stream.DATA and batches == next_ - first:
+            ours = held.sum(chain, first, next_)
+            if ours.batches == batches and not ours.tombstones and not tombstones:
                 place = f"{chain} sequences {first} to {next_ - 1}"
-                _check_samples(place, ours_samples, samples, f"hub {hub}", report)
+                _check_samples(place, ours.samples, samples, f"hub {hub}", report)
 
 
 def _check_samples(place: str, ours: int, theirs: int, who: str, report: Report) -> None:
