@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from headquarters.cliview import (
     EXIT_CODES,
     home_option,
     json_option,
-    json_value,
+    json_text,
     print_json,
     print_table,
     progress,
@@ -364,8 +363,7 @@ def _print_array(objects: Any) -> None:
     """Print a JSON array without holding it in memory."""
     click.echo("[", nl=False)
     for number, entry in enumerate(objects):
-        text = json.dumps(entry, ensure_ascii=False, default=json_value)
-        click.echo((",\n " if number else "") + text, nl=False)
+        click.echo((",\n " if number else "") + json_text(entry), nl=False)
     click.echo("]")
 
 

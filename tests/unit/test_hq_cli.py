@@ -131,6 +131,10 @@ def test_query_writes_csv_json_and_parquet(headquarters: Headquarters, tmp_path:
     objects = json.loads(invoke("query", "--home", home, "--json", sql).output)
     assert [entry["value"] for entry in objects] == [21.5, 21.625]
     assert bytes.fromhex(objects[0]["header"])
+    strange = "SELECT 'nan'::DOUBLE AS a, '-inf'::DOUBLE AS b"
+    assert json.loads(
+        invoke("query", "--home", home, "--json", strange).output, parse_constant=pytest.fail
+    ) == [{"a": "nan", "b": "-inf"}]
     file = tmp_path / "out.parquet"
     assert invoke("query", "--home", home, "--parquet", str(file), sql).exit_code == 0
     assert pq.read_table(file).column("value").to_pylist() == [21.5, 21.625]
