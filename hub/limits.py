@@ -31,7 +31,8 @@ RECENT_BYTES_MAX = 64 << 20
 """Batches just stored that are kept in memory, so that relaying need not read them again."""
 
 NEWS_MAX = 65_536
-"""Events from upstreams that wait while the store fails; headquarters repeats what is lost."""
+"""Events from upstreams that wait for the thread that stores. Where there are more, relays wait;
+where the store fails, the oldest go: headquarters repeats what is lost."""
 
 LANDING_FILES_PER_LOOK = 4
 """Files of a one-way isolator taken in at a time: links are not kept waiting for longer."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 
 import zmq
 
@@ -145,7 +145,7 @@ class Hub:
         self._stop = stop
         self._log = log
         self._started = time.time()
-        self._news: SimpleQueue[News] = SimpleQueue()
+        self._news: Queue[News] = Queue(limits.NEWS_MAX)
         self._room = Room(config.quota_bytes, config.reserve_bytes)
         self._rates = Rates()
         self._tick_at = self._state_at = 0.0

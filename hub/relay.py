@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
+from queue import Empty, Full, Queue
 
 from hub.config import UpstreamConfig
 from hub.ingest import News
@@ -42,7 +42,7 @@ class Relay:
         store: Its published chains are offered.
         open_connection: Opens a reading connection; called in the thread.
         recent: What was just stored.
-        news: Where to put what is heard.
+        news: Where to put what is heard; the relay waits where it is full.
         stop: When to end.
         log: For the session's ups and downs.
     """
@@ -55,7 +55,7 @@ class Relay:
         store: Store,
         open_connection: Callable[[], sqlite3.Connection],
         recent: Recent,
-        news: SimpleQueue[News],
+        news: Queue[News],
         stop: Stop,
         log: EventLog,
     ) -> None:
@@ -114,13 +114,23 @@ class Relay:
                         stopped_at = None
                     continue
                 for event in events:
-                    self._news.put(News(self.upstream.id, event))
+                    self._pass_on(News(self.upstream.id, event))
                     self._report(event)
                 if stops_a_chain(events):
                     stopped_at = stopped_at or time.monotonic()
         finally:
             link.close()
             self.connected = False
+
+    def _pass_on(self, news: News) -> None:
+        """Wait for room in the queue, or for the stop: headquarters repeats what is lost by that."""
+        while True:
+            try:
+                self._news.put(news, timeout=STEP_S)
+                return
+            except Full:
+                if self._stop.asked:
+                    return
 
     def _report(self, event: SenderEvent) -> None:
         if isinstance(event, Ready):
@@ -138,7 +148,7 @@ def stops_a_chain(events: Iterable[SenderEvent]) -> bool:
     )
 
 
-def drain(queue: SimpleQueue[News], most: int) -> list[News]:
+def drain(queue: Queue[News], most: int) -> list[News]:
     """What waits in a queue, at most so many."""
     found: list[News] = []
     while len(found) < most:
