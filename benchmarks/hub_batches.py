@@ -200,7 +200,7 @@ def cpu_s(pid: int) -> float:
 
 def measure(setting: Setting) -> Iterator[Row]:
     """One row for each size of batch."""
-    seconds, per_gateway = (0.4, 150) if setting.quick else (3.0, 2000)
+    seconds, per_gateway = (0.3, 100) if setting.quick else (3.0, 2000)
     for samples, payload_bytes in SIZES.items():
         before = verifies_per_s(seconds)
         per_cpu, per_wall = batches_per_s(samples, payload_bytes, per_gateway)
