@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from headquarters.ingest.rows import Status
 from headquarters.verify.report import Report, batch_place
+from protocols import limits
 from protocols.batch import ZERO_HASH, Batch, Chain, Header, Verifier, check_signature, header_hash
 from protocols.errors import IntegrityError, PeerError
 
@@ -101,9 +102,14 @@ def _columns_of(header: Header) -> dict[str, Any]:
         "seq": header.seq,
         "kind": header.kind.name.lower(),
         "samples": header.n,
-        "t_min": header.t_min_us,
-        "t_max": header.t_max_us,
+        "t_min": _time(header.t_min_us),
+        "t_max": _time(header.t_max_us),
     }
+
+
+def _time(time_us: int) -> int | None:
+    """A time as a query gives it back: DuckDB reads the two outermost as infinite."""
+    return None if abs(time_us) == limits.INT63_MAX else time_us
 
 
 def _hole(chain: Chain, expected: int, found: int, known: Known, report: Report) -> None:

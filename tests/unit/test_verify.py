@@ -91,6 +91,13 @@ def test_a_lake_that_was_merged_and_rewritten_is_as_sound(headquarters: Headquar
     assert verify(headquarters).faults == []
 
 
+@pytest.mark.parametrize("time", [2**63 - 1, -(2**63) + 1, 2**62, -(2**62), 253_402_300_800_000_000])
+def test_a_clock_beside_itself_is_no_fault(tmp_path: Path, gateway: HandGateway, time: int) -> None:
+    headquarters = Headquarters(tmp_path / "other", gateway)
+    headquarters.take(gateway.data(SampleBlock.make(ValueType.F64, [1], [time], [1.0])))
+    assert verify(headquarters).faults == []
+
+
 def test_a_deleted_row_is_found(headquarters: Headquarters) -> None:
     doctor(headquarters.lake.samples, lambda rows: rows.slice(1))
     report = verify(headquarters)
