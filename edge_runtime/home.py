@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.config import CONFIG, POINTS
-from edge_runtime.pointids import write_durably
+from protocols.durable import write_durably
 from protocols.errors import InputError, Problem
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from edge_runtime import configread, pointids
 from edge_runtime.check import plan_loads, problem_fields
 from edge_runtime.config import POINTS, GatewayConfig
 from edge_runtime.configread import load
+from protocols.durable import write_durably
 from protocols.errors import InputError, Problem, StoreError
 from protocols.points import Point
 from protocols.pointtable import PointTable, write_rows
@@ -63,7 +64,7 @@ def import_table(home: Path, file: Path, delimiter: str, encoding: str, *, dry_r
         gone = sum(name not in names for name in _names(home))
         if not dry_run:
             pointids.save(home, ids)
-            pointids.write_durably(home / POINTS, write_csv(write_rows(config.points)))
+            write_durably(home / POINTS, write_csv(write_rows(config.points)))
     return Imported(config.points, new, gone, home / POINTS, tuple(table.warnings))
 
 
@@ -101,7 +102,7 @@ def export_table(points: tuple[Point, ...], file: Path) -> None:
     """
     rows = write_rows(points)
     if file.suffix.lower() == ".csv":
-        pointids.write_durably(file, write_csv(rows))
+        write_durably(file, write_csv(rows))
         return
     if file.suffix.lower() != ".xlsx":
         raise InputError([Problem(str(file), "file", file.suffix, "a name that ends in .csv or .xlsx")])

@@ -28,6 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from protocols import limits
+from protocols.durable import write_durably
 from protocols.errors import Problem, StoreDamagedError, StoreError
 from protocols.points import Point
 from protocols.pointtable import PointTable
@@ -211,34 +212,3 @@ def locked(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def write_durably(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file so that after a power cut there is the old one or the new one.
-
-    Args:
-        path: The file; directories above it are made.
-        text: Its new content.
-        mode: Permissions of a new file; those of an old one stay.
-
-    Raises:
-        StoreError: The disk failed; the old file is as it was.
-    """
-    temporary = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            os.fchmod(stream.fileno(), path.stat().st_mode & 0o777 if path.exists() else mode)
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror}; expected a disk with room that this user can write"
-        ) from error

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from protocols import identity
+from protocols.durable import write_durably
 from protocols.identity import ALLOW, AllowList, PublicIdentity
 
 RETIRED = "retired.toml"
@@ -60,6 +61,7 @@ def allow(home: Path, new: PublicIdentity) -> bool:
 
     Raises:
         InputError: One of the lists cannot be read.
+        StoreError: One of them cannot be written.
     """
     known = next((node for node in AllowList.load(home / ALLOW).identities if node.id == new.id), None)
     replaced = known is not None and known.signing != new.signing
@@ -113,6 +115,4 @@ def _retire(path: Path, old: PublicIdentity) -> None:
     before = identity.read_identities(path) if path.exists() else []
     if all(known.signing != old.signing for known in before):
         text = "\n".join(known.to_toml("node") for known in [*before, old])
-        temporary = path.with_suffix(".new")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_durably(path, text)

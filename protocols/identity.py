@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from protocols.batch import is_name
+from protocols.durable import write_durably
 from protocols.errors import InputError, Problem
 
 ROLES = ("gateway", "hub", "headquarters")
@@ -215,12 +216,11 @@ def allow(path: Path, identity: PublicIdentity) -> None:
 
     Raises:
         InputError: The file is there and is not an allow-list.
+        StoreError: It cannot be written.
     """
     others = [known for known in read_identities(path) if known.id != identity.id] if path.exists() else []
     text = "\n".join(known.to_toml("node") for known in [*others, identity])
-    temporary = path.with_suffix(".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_durably(path, text)
 
 
 def read_identities(path: Path) -> list[PublicIdentity]:

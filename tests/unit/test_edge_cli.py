@@ -19,9 +19,9 @@ from edge_runtime import testread
 from edge_runtime.browsing import table_of
 from edge_runtime.cli import invoke
 from edge_runtime.configread import load
-from edge_runtime.pointids import write_durably
 from edge_runtime.statusview import StatusView
 from edge_runtime.testread import quality_name, read_once
+from protocols.durable import write_durably
 from protocols.errors import DeviceError
 from protocols.field import registry
 from protocols.field.base import BrowsedNode, FieldPoint, FieldType
