@@ -41,6 +41,9 @@ SLACK_SHARE = 50
 STEP_BATCHES = 64
 """Batches looked at in one step."""
 
+THIN_SAMPLES = 60_000
+"""Samples thinned in one step: the usual size of a batch, which half of them then is."""
+
 THINNED_MAX = 3
 """A sample in eight is kept at the least; after that whole batches go."""
 
@@ -183,7 +186,7 @@ def _thinnable(chains: Chains, row: ChainRow, times: int) -> list[tuple[int, Hea
         )  # fmt: skip
         if fits:
             run.append((at, header, batch))
-        if run and (not fits or len(run) >= STEP_BATCHES or sum(h.n for _, h, _ in run) >= 60_000):
+        if run and (not fits or len(run) >= STEP_BATCHES or sum(h.n for _, h, _ in run) >= THIN_SAMPLES):
             break
     return run
 
