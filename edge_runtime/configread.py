@@ -27,6 +27,7 @@ from edge_runtime.config import (
     UpstreamConfig,
 )  # fmt: skip
 from protocols import limits
+from protocols.addresses import is_address, is_link
 from protocols.batch import is_name
 from protocols.errors import InputError, Problem
 from protocols.field import registry
@@ -44,9 +45,7 @@ POINTS_MISSING = "the point table; write one, or use: catchment-edge points impo
 IDENTITY = "identity.toml"
 
 _NAME = re.compile(r"\w[\w.-]{0,62}")
-_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 ADDRESS_EXPECTED = "tcp://HOST:PORT, such as tcp://hub.example:7500, with a port from 1 to 65535"
-_LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SIGNING = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
@@ -285,7 +284,7 @@ class _Reader:
                 if first != index:
                     expected = f"an address of its own; [[upstream]] {first + 1} has the same"
                     self._file.problem((*path, "address"), address, expected)
-            if isinstance(link, str) and not _LINK.fullmatch(link):
+            if isinstance(link, str) and not is_link(link):
                 expected = "the link key of 40 characters, copied from the upstream's identity.toml"
                 self._file.problem((*path, "link"), link, expected)
             if not self._file.problems:
@@ -367,16 +366,6 @@ class _Reader:
                 place = self._file.place(("device", device.name))
                 found.append(Problem(self._file.file, place, device.name, expected))
         return tuple(found)
-
-
-def is_address(text: str) -> bool:
-    """Whether it is `tcp://HOST:PORT`.
-
-    >>> is_address("tcp://hub:7500"), is_address("hub:7500"), is_address("tcp://hub:70000")
-    (True, False, False)
-    """
-    match = _ADDRESS.fullmatch(text)
-    return match is not None and 1 <= int(match[2]) <= 65_535
 
 
 def _check_size(config: GatewayConfig, points: list[Point], file: str, problems: list[Problem]) -> None:

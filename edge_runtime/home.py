@@ -111,7 +111,8 @@ def join(home: Path, identity_file: Path, address: str) -> list[str]:
         InputError: A file is wrong, or the node is there already.
         StoreError: The configuration cannot be written.
     """
-    from edge_runtime.configread import ADDRESS_EXPECTED, is_address
+    from edge_runtime.configread import ADDRESS_EXPECTED
+    from protocols.addresses import is_address
     from protocols.identity import read_identities
 
     node = read_identities(identity_file)[0]

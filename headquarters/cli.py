@@ -20,6 +20,7 @@ from headquarters.cliview import (
     print_table,
     progress,
 )
+from protocols.addresses import is_bind
 from protocols.batch import is_name
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
@@ -72,7 +73,7 @@ def init(home: Path, id_: str, bind: str, as_json: bool) -> None:
     if not is_name(id_):
         expected = "lower-case letters, digits, '-', '_' or '.', starting with a letter or digit"
         raise InputError([Problem("--id", "", id_, expected)])
-    if not config.is_bind(bind):
+    if not is_bind(bind):
         raise InputError([Problem("--bind", "", bind, "an address such as 'tcp://0.0.0.0:7600'")])
     home.mkdir(parents=True, exist_ok=True)
     identity = Identity.create(home, id_, "headquarters")

@@ -8,12 +8,12 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from protocols.addresses import is_bind
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Kind, Setting
@@ -187,12 +187,6 @@ commit_interval_s = 1.0
 path = "data/archive"
 retention_days = 400    # 0: for ever
 """
-
-
-def is_bind(text: str) -> bool:
-    """Whether ZeroMQ can listen there."""
-    match = re.fullmatch(r"tcp://(\*|[\w.:\[\]-]+):(\d{1,5})", text)
-    return match is not None and int(match[2]) <= 65_535
 
 
 def _table(toml: TomlFile, name: str, schema: Sequence[Setting]) -> dict[str, Any]:

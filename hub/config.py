@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols import limits
+from protocols.addresses import is_address, is_bind, is_link
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Kind, Setting
@@ -295,29 +296,15 @@ def _refuse_twice(toml: TomlFile, ids: Sequence[str | None]) -> None:
             toml.problem(("upstream", index, "id"), name, "another id: each upstream once")
 
 
-def _is_bind(text: str) -> bool:
-    match = re.fullmatch(r"tcp://(\*|[\w.:\[\]-]+):(\d{1,5})", text)
-    return match is not None and int(match[2]) <= 65_535
-
-
-def _is_address(text: str) -> bool:
-    match = re.fullmatch(r"tcp://([\w.:\[\]-]+):(\d{1,5})", text)
-    return match is not None and 0 < int(match[2]) <= 65_535 and match[1] != "0.0.0.0"  # noqa: S104
-
-
-def _is_link(text: str) -> bool:
-    return len(text) == 40 and text.isascii() and text.isprintable() and " " not in text
-
-
 def _is_signing(text: str) -> bool:
     return re.fullmatch(r"[0-9a-fA-F]{64}", text) is not None
 
 
 _RULES: dict[str, Callable[[str], bool]] = {
     "id": is_name,
-    "bind": _is_bind,
-    "address": _is_address,
-    "link": _is_link,
+    "bind": is_bind,
+    "address": is_address,
+    "link": is_link,
     "signing": _is_signing,
 }
 

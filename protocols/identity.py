@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import zmq
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from protocols.addresses import is_link
 from protocols.batch import is_name
 from protocols.durable import write_durably
 from protocols.errors import InputError, Problem
@@ -264,15 +264,11 @@ def _identity(file: str, place: str, table: object, problems: list[Problem]) -> 
         )
     if not isinstance(signing, str) or not _is_hex(signing, 32):
         problems.append(Problem(file, f"{place}, signing", str(signing), "64 hexadecimal digits"))
-    if not isinstance(link, str) or not _LINK.fullmatch(link):
+    if not isinstance(link, str) or not is_link(link):
         problems.append(Problem(file, f"{place}, link", str(link), "a CURVE key of 40 Z85 characters"))
     if len(problems) > before:
         return None
     return PublicIdentity(id_, role, bytes.fromhex(signing), link.encode(), site)
-
-
-_LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
-"""32 bytes in Z85 (ZeroMQ RFC 32): it has no quote and no control character to break out of TOML with."""
 
 
 def _is_hex(text: str, size: int) -> bool:

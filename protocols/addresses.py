@@ -1,0 +1,40 @@
+"""Where nodes listen and connect, and the link keys they know each other by: forms, not existence.
+
+>>> is_address("tcp://hub:7500"), is_address("hub:7500"), is_address("tcp://hub:70000")
+(True, False, False)
+>>> is_bind("tcp://*:0"), is_bind("tcp://[::1]:7500"), is_bind("7500")
+(True, True, False)
+"""
+
+from __future__ import annotations
+
+import re
+
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)"
+_ADDRESS = re.compile(rf"tcp://{_HOST}:(\d{{1,5}})")
+_BIND = re.compile(rf"tcp://(?:\*|{_HOST}):(\d{{1,5}})")
+_LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+_ANYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - refused here
+_PORT_MAX = 65_535
+
+
+def is_address(text: str) -> bool:
+    """Whether a node can be connected to there: `tcp://HOST:PORT`."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 1 <= int(match[2]) <= _PORT_MAX and match[1] not in _ANYWHERE
+
+
+def is_bind(text: str) -> bool:
+    """Whether a node can listen there: `tcp://HOST:PORT` or `tcp://*:PORT`; port 0 lets the system choose."""
+    match = _BIND.fullmatch(text)
+    return match is not None and int(match[2]) <= _PORT_MAX
+
+
+def is_link(text: str) -> bool:
+    """Whether it is a CURVE public key: 32 bytes in Z85.
+
+    Z85 has no quote and no control character, so a key cannot break out of a TOML text.
+
+    Source: ZeroMQ RFC 32 (Z85).
+    """
+    return _LINK.fullmatch(text) is not None
