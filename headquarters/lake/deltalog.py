@@ -379,7 +379,7 @@ def _info(
         "commitInfo": {
             "timestamp": now_ms,
             "operation": operation,
-            "operationParameters": {"mode": "Append"},
+            "operationParameters": {"mode": "Append"} if operation == "WRITE" else {},
             "operationMetrics": {key: str(value) for key, value in metrics.items()},
             "engineInfo": "catchment",
         }
