@@ -3,7 +3,8 @@
 Rules:
 1. A file is complete or worthless: a hash over all of it stands at its end.
 2. It holds messages of the link, offers and batches, in the order in which they are to be
-   taken. Batches keep their own signatures: who wrote the file need not be trusted.
+   taken. Batches keep their own signatures; offers have none, and whoever may write the
+   file is believed about what will never come.
 3. An offer in a file says with `oldest` below which sequence no later file will bring
    anything: what is missing below it when that file has come is missing for good.
 4. Files are numbered by their sender from 0 without holes, so that a lost one is noticed.
