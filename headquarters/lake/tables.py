@@ -19,7 +19,7 @@ from headquarters.lake.samples import partitioned
 from headquarters.lake.schema import TableSchema
 from protocols import crash
 from protocols.batch import Chain, Header, Stream, header_hash
-from protocols.errors import StoreDamagedError
+from protocols.errors import StoreDamagedError, StoreError
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
@@ -67,12 +67,20 @@ class LakeTable:
             chosen: Files of this table.
             columns: Which columns, all by default.
             where: A pyarrow filter expression.
+
+        Raises:
+            StoreError: A file cannot be read.
         """
         chosen = list(chosen)
         if not chosen:
             empty = self.table.columns.empty_table()
             return empty if columns is None else empty.select(columns)
-        return self.dataset(chosen).to_table(columns=columns, filter=where)
+        try:
+            return self.dataset(chosen).to_table(columns=columns, filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(
+                f"expected Parquet files in {self.folder}: {error}; restore the file from a copy"
+            ) from error
 
     def dataset(self, chosen: Iterable[DataFile]) -> Any:
         """Some files as a pyarrow dataset."""

@@ -60,6 +60,17 @@ def test_other_readers_filter_on_any_column(headquarters: Headquarters, gateway:
         assert table.to_pyarrow_table(filters=filters).num_rows == rows, filters
 
 
+def test_a_file_that_cannot_be_read_is_the_disks_fault(
+    headquarters: Headquarters, gateway: HandGateway
+) -> None:
+    headquarters.take(gateway.data(scan(0)))
+    [file] = (headquarters.settings.lake / "samples").rglob("a-*.parquet")
+    file.write_bytes(b"not what was written")
+    samples = Lake(headquarters.settings.lake).samples
+    with pytest.raises(StoreError, match="restore the file"):
+        samples.read(samples.log.files(), None)
+
+
 def test_every_value_comes_back_bit_for_bit(headquarters: Headquarters, gateway: HandGateway) -> None:
     nan = np.array([0x7FF8_0000_0000_BEEF], np.uint64).view(np.float64)
     values = np.concatenate([AWKWARD, nan])
