@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headquarters.ingest.rows import SampleChunk, SeriesRow
-from protocols.errors import DeviceError, StoreError
+from protocols.errors import DeviceError, InputError, Problem, StoreError
 
 REQUEST_BYTES_MAX = 1 << 20
 """A request names at most some ten thousand points."""
@@ -108,7 +108,9 @@ class Directory:
 
     def update(self, rows: Iterable[SeriesRow]) -> None:
         """Take over definitions, the latest last."""
-        self._rows = {**self._rows, **{row.series: row for row in rows}}
+        new = {row.series: row for row in rows}
+        if new:  # a whole one takes the old one's place: the socket's threads read it meanwhile
+            self._rows = {**self._rows, **new}
 
     def find(self, names: Sequence[str]) -> list[SeriesRow]:
         """Series with one of these names, or all."""
@@ -154,6 +156,7 @@ def ask(data: Path, names: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises:
         DeviceError: No process answers.
+        InputError: More names than one request may hold.
     """
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(10)
@@ -167,6 +170,10 @@ def ask(data: Path, names: Sequence[str]) -> list[dict[str, Any]]:
         raise DeviceError(
             f"expected a running headquarters in {data.parent}, got none; start it: catchment-hq run"
         ) from error
+    if "latest" not in document:
+        raise InputError(
+            [Problem("latest", "names", f"{len(names)} names", "fewer at a time, or none for all")]
+        )
     rows: list[dict[str, Any]] = document["latest"]
     return [{**row, "time": f"{np.datetime64(row['time_us'], 'us')}Z"} for row in rows]
 
