@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Column, Groups
+from protocols.columns.groups import Column, Groups, same
 from protocols.samples import NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s
 
 _LOOK_AHEAD = 4096
@@ -41,7 +41,7 @@ class Arrangement:
         """Find the arrangement of a block that has rows."""
         point = block.point
         width = _rising(point[:_LOOK_AHEAD]) or _rising(point) or len(point)
-        if len(point) % width == 0 and np.array_equal(point[width:], point[:-width]):
+        if len(point) % width == 0 and same(point[width:], point[:-width]):
             return cls(block, point[:width], Groups.even(width, len(point) // width), width)
         order: Int64s | None = None
         if (point[1:] < point[:-1]).any():
@@ -64,9 +64,9 @@ class Arrangement:
         if not isinstance(self.order, int):
             return None
         time = self.block.time
-        same = time[1:] == time[:-1]
-        same[self.order - 1 :: self.order] = True  # between scans they may differ
-        return time[:: self.order].copy() if same.all() else None
+        steps = time[1:] != time[:-1]
+        steps[self.order - 1 :: self.order] = False  # between scans
+        return None if np.count_nonzero(steps) else time[:: self.order].copy()
 
     @property
     def gaps(self) -> Column:

@@ -11,7 +11,7 @@ from protocols import limits
 from protocols.columns import runs, timelines, values
 from protocols.columns.arrangement import Arrangement
 from protocols.columns.frame import Reader, Writer
-from protocols.columns.groups import Column, Groups
+from protocols.columns.groups import Column, Groups, same
 from protocols.errors import LimitError, MalformedError
 from protocols.samples import GOOD, NO_SOURCE_TIME, Int64s, SampleBlock, UInt32s, ValueType, concatenate
 
@@ -106,7 +106,7 @@ def _common_line(parts: list[Arrangement]) -> Int64s | None:
     first = parts[0].line
     for part in parts[1:]:
         line = part.line
-        if first is None or line is None or not np.array_equal(first, line):
+        if first is None or line is None or not same(first, line):
             return None
     return first
 

@@ -38,9 +38,6 @@ DIVIDE stands for MULTIPLY too: see `rules.apply`.
 EXACT_MAX = 2.0**53
 """Integers up to here are doubles, each of them."""
 
-PROBE_PAIRS = 3
-"""Neighbours, because a signal that flickers between two values shows one at every other row."""
-
 EXCEPTIONS_PER_DIGIT = 25
 """An exception costs about 9 bytes, a decimal digit more 3.3 bits in every row."""
 
@@ -82,11 +79,13 @@ def to_integers(values: Floats, groups: Groups) -> tuple[Codes, Column, Int64s]:
 
 
 def _probed(groups: Groups) -> Int64s:
-    """Pairs of neighbouring rows of each group: the first, the last, and some between."""
-    first = np.maximum(groups.counts - 2, 0) * np.arange(PROBE_PAIRS)[:, None] // (PROBE_PAIRS - 1)
-    second = np.minimum(first + 1, groups.counts - 1)
-    rows: Int64s = groups.starts + np.concatenate((first, second))
-    return rows
+    """Three pairs of neighbouring rows of each group: the first, the middle and the last.
+
+    Neighbours, because a signal that flickers between two values shows one at every other row.
+    """
+    last = groups.starts + groups.counts - 1
+    firsts = (groups.starts, groups.starts + groups.counts // 2, np.maximum(last - 1, groups.starts))
+    return np.array((*firsts, *(np.minimum(first + 1, last) for first in firsts)))
 
 
 def _counterexamples(exceptions: Floats, owners: Int64s, groups: int) -> Floats:
@@ -137,7 +136,7 @@ def _fits(probes: Floats, codes: Codes) -> Bools:
     powers = POWERS[codes % CODE_UNIT]
     exact: Bools = np.abs(probes).max(axis=0) * powers[:, None] <= EXACT_MAX
     powers = powers[:, None, None]
-    scaled = probes * powers
+    scaled = probes.astype(np.float64, copy=False) * powers
     np.rint(scaled, out=scaled)
     again = scaled / powers
     if rule is Rule.DIVIDE_SINGLE:

@@ -57,12 +57,14 @@ class Writer:
 
     def column(self, numbers: npt.NDArray[Any]) -> None:
         """Unsigned whole numbers, in the narrowest width that holds the largest."""
-        largest = int(numbers.max()) if len(numbers) else 0
-        width = _narrowest(largest)
+        if len(numbers) == 1:  # most columns of times
+            only = int(numbers[0])
+            width = _narrowest(only)
+            self.raw(bytes((width,)) + only.to_bytes(width, "little"))
+            return
+        width = _narrowest(int(numbers.max())) if len(numbers) else 0
         self.number(width, 1)
-        if len(numbers) == 1:
-            self.number(largest, width)  # most columns of times have one number
-        elif width:
+        if width:
             self.raw(_shuffled(numbers.astype(WIDTHS[width], copy=False)))
 
     def bits(self, flags: Bools) -> None:

@@ -17,7 +17,7 @@ from protocols.samples import Int64s
 
 Bools = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any]
-Rows = Int64s | slice
+Rows = Bools | slice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,39 +94,35 @@ class Groups:
         """The rows of the chosen groups, to index a column with, and the groups they form."""
         if chosen.all():
             return slice(None), self
-        some = Groups.of(self.counts[chosen])
-        rows = some.spread(self.starts[chosen] - some.starts)
-        rows += np.arange(some.rows)
-        return rows, some
+        return self.spread(chosen), Groups.of(self.counts[chosen])
 
     def samples(self, most: int) -> Int64s:
-        """Rows spread evenly over each group, at most so many: one column a group, first and last in it."""
+        """At most so many rows spread evenly over each group, one column a group.
+
+        Where a group has fewer, rows of its neighbours are among them.
+        """
         count = min(most, int(self.counts.max()))
-        steps = np.maximum((self.counts - 1) // max(1, count - 1), 1)
-        places = np.arange(count)[:, None] * steps
-        if int(self.counts.min()) < count:
-            np.minimum(places, self.counts - 1, out=places)
-        places[-1] = self.counts - 1
+        places = np.arange(count)[:, None] * np.maximum(self.counts // count, 1)
         places += self.starts
         return places
 
     def differences(self, column: Column) -> Column:
-        """Each row less the row before it; zero where a group begins."""
+        """Each row less the row before it; the first of each group as it is."""
         out = np.empty_like(column)
         np.subtract(column[1:], column[:-1], out=out[1:])
-        out[self.starts] = 0
+        out[self.starts] = column[self.starts]
         return out
 
     def running_sums(self, column: Column) -> Column:
-        """The inverse of `differences` for groups that begin at zero; others keep their first."""
+        """The inverse of `differences`."""
         total = column.cumsum(dtype=column.dtype)
         total -= self.spread(total[self.starts] - column[self.starts])
         return total
 
 
-def part(column: Column, rows: Rows) -> Column:
-    """These rows of a column; numpy's own indexing takes twice as long."""
-    return column[rows] if isinstance(rows, slice) else column.take(rows)
+def same(some: Column, others: Column) -> bool:
+    """Whether two columns are equal throughout; `np.array_equal` without its preparations."""
+    return len(some) == len(others) and not np.count_nonzero(some != others)
 
 
 def zigzag(numbers: Column) -> Column:

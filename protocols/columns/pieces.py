@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Column, Groups, Rows, part
+from protocols.columns.groups import Column, Groups, Rows
 from protocols.samples import Int64s
 
 UNIT = 4
@@ -42,7 +42,7 @@ def pack(numbers: Column, widths: Int64s, groups: Groups) -> bytes:
     """The lowest `widths` bits of each row's unsigned number; higher ones are left out."""
     parts = []
     for power, rows, some, below in _pieces(widths, groups):
-        piece = part(numbers, rows)
+        piece = numbers[rows]
         if below.any():
             piece = piece >> some.spread(below.astype(numbers.dtype))
         if power >= 8:

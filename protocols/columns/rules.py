@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from protocols.columns.groups import Bools, Column, Groups, Rows, part
+from protocols.columns.groups import Bools, Column, Groups, Rows
 from protocols.samples import Int64s
 
 Floats = npt.NDArray[Any]
@@ -35,6 +35,9 @@ CODE_UNIT = EXPONENT_MAX + 1
 
 POWERS = np.array([float(f"1e{e}") for e in range(CODE_UNIT)])
 """Exact, so that one divided by them is the double next to 10**-e."""
+
+OTHER_RULE_RATE = 16
+"""If more than one value in so many is wrong, the rule may be the other one; by it one in three is."""
 
 _INT32 = 2.0**31
 
@@ -73,7 +76,7 @@ def from_integers(codes: Codes, numbers: Int64s, groups: Groups, dtype: np.dtype
     with np.errstate(all="ignore"):  # an integer too large for its rule is an infinity
         for rule, rows, chosen, some in _by_rule(codes, groups):
             powers = some.spread(POWERS[chosen % CODE_UNIT])
-            values[rows] = _float(part(numbers, rows), rule, powers, dtype)
+            values[rows] = _float(numbers[rows], rule, powers, dtype)
     return values
 
 
@@ -90,7 +93,7 @@ def apply(values: Floats, codes: Codes, groups: Groups) -> tuple[Codes, Column, 
     wrong = np.empty(len(values), np.bool_)
     decided = codes.copy()
     for rule, rows, chosen, some in _by_rule(codes, groups):
-        own = part(values, rows)
+        own = values[rows]
         tried, failed = _tried(own, rule, some.spread(POWERS[chosen % CODE_UNIT]))
         if rule is Rule.DIVIDE and failed.any():
             multiply = _or_multiply(own, tried, failed, chosen, some)
@@ -107,7 +110,8 @@ def _tried(values: Floats, rule: Rule, powers: Column) -> tuple[Column, Bools]:
         single = values.astype(np.float32, copy=False) if rule is Rule.SINGLE_BITS else values
         numbers = _ordered(bits_of(single))
         return numbers, _differ(_float(numbers, rule, powers, values.dtype), values)
-    scaled = values * powers
+    scaled = values.astype(np.float64)  # two passes of one type are faster than one of two
+    scaled *= powers
     np.rint(scaled, out=scaled)
     numbers = scaled.astype(np.int32)
     wrong = _differ(_float(numbers, rule, powers, values.dtype), values)
@@ -120,13 +124,14 @@ def _tried(values: Floats, rule: Rule, powers: Column) -> tuple[Column, Bools]:
 def _or_multiply(values: Floats, numbers: Column, wrong: Bools, codes: Codes, groups: Groups) -> Bools:
     """The groups that MULTIPLY fits better than DIVIDE; `wrong` is set to what it makes wrong there."""
     failures = groups.counted(wrong)
-    rows, some = groups.rows_of(failures > 0)
-    own, codes = part(values, rows), codes[failures > 0]
-    powers = some.spread(POWERS[codes % CODE_UNIT])
-    still = _differ(_float(part(numbers, rows), Rule.MULTIPLY, powers, values.dtype), own)
-    better = some.counted(still) < failures[failures > 0]
-    wrong[rows] = np.where(some.spread(better), still, part(wrong, rows))
-    multiply = failures > 0
+    multiply = failures * OTHER_RULE_RATE > groups.counts
+    if not multiply.any():
+        return multiply
+    rows, some = groups.rows_of(multiply)
+    own, powers = values[rows], some.spread(POWERS[codes[multiply] % CODE_UNIT])
+    still = _differ(_float(numbers[rows], Rule.MULTIPLY, powers, values.dtype), own)
+    better = some.counted(still) < failures[multiply]
+    wrong[rows] = np.where(some.spread(better), still, wrong[rows])
     multiply[multiply] = better
     return multiply
 

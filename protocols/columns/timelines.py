@@ -11,7 +11,7 @@ import numpy as np
 
 from protocols.columns import integers
 from protocols.columns.frame import Reader, Writer
-from protocols.columns.groups import Groups, unzigzag, zigzag
+from protocols.columns.groups import Groups, same, unzigzag, zigzag
 from protocols.errors import MalformedError
 from protocols.samples import Int64s
 
@@ -86,7 +86,7 @@ def _write_lines(out: Writer, times: Int64s, lines: Groups) -> None:
     out.column((lines.counts - 1).view(np.uint64))
     first = times[lines.starts]
     step = times[lines.starts + (lines.counts > 1)] - first
-    regular = np.array_equal(times, _regular(first, step, lines))
+    regular = same(times, _regular(first, step, lines))
     base = int(first[0])
     unit, ticks = (REGULAR, first - first[0]) if regular else _in_units(times)
     out.number(unit, 4)

@@ -117,7 +117,9 @@ def _booleans(numbers: Int64s) -> Values:
 def _write_exceptions(out: Writer, bits: npt.NDArray[Any], rows: Int64s) -> None:
     out.number(len(rows), 4)
     if len(rows):
-        out.column((np.diff(rows, prepend=-1) - 1).view(np.uint64))
+        gaps = rows.copy()
+        gaps[1:] -= rows[:-1] + 1
+        out.column(gaps.view(np.uint64))
         out.column(bits[rows].view(f"u{bits.itemsize}"))
 
 
@@ -169,8 +171,8 @@ def _read_held(source: Reader, groups: Groups) -> tuple[Bools | None, Groups]:
 
 def _write_texts(out: Writer, values: Values) -> Int64s:
     """Append the dictionary; return each row's place in it."""
-    places: dict[str, int] = {}
-    index = np.array([places.setdefault(text, len(places)) for text in values], np.int64)
+    places = {text: place for place, text in enumerate(dict.fromkeys(values))}
+    index = np.fromiter(map(places.__getitem__, values), np.int64, len(values))
     texts = [text.encode() for text in places]
     lengths = np.array([len(text) for text in texts], np.int64)
     assert int(lengths.max()) <= limits.TEXT_BYTES_MAX, "a driver cuts longer texts"
