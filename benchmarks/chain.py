@@ -47,7 +47,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     data = batches(SAMPLES, None)[0]
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="bench-") as name:
         folder = Path(name)
-        ours = pace(data, 30 if setting.quick else 300, folder)
+        ours = pace(data, 100 if setting.quick else 300, folder)
         size, theirs = _best_naive(data, folder, quick=setting.quick)
     title = f"edge to durable lake, {data.name}"
     against = f"JSON + SQLite chain at {size:,} a batch"
