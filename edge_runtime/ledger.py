@@ -27,7 +27,7 @@ class Counts:
         thinned: Left out on purpose by report mode: change, deadband or swinging door.
         journalled: Durable, not yet in a batch.
         sealed: In batches of any epoch, each sample once.
-        dropped: Never reached a batch, by cause.
+        dropped: Never reached a batch, or delivered before an image was restored, by cause.
         buried: Of the sealed, those whose payload was given up, by cause.
     """
 

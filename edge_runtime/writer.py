@@ -87,7 +87,7 @@ class Writer:
         """Why nothing can be written; empty when all is well."""
 
     def recover(self) -> int:
-        """Cut what an earlier process journalled. Returns its samples.
+        """Cut what an earlier process journalled, before anything is written. Returns its samples.
 
         Raises:
             StoreFullError: No room; it stays journalled.
@@ -108,9 +108,11 @@ class Writer:
                     t_max_us=max(chunk.t_max_us for chunk in chunks[:alike]),
                 ),
                 chunks=alike,
+                earlier=True,
             )
             recovered += sum(len(block) for block in blocks)
             chunks = chunks[alike:]
+        self._buffer.note_start(self._clock.boot_id)
         return recovered
 
     def step(self, *, last: bool = False) -> None:

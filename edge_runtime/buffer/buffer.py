@@ -21,7 +21,7 @@ from pathlib import Path
 import zstandard
 
 from edge_runtime import ledger
-from edge_runtime.buffer import custody
+from edge_runtime.buffer import custody, recovered
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
 from edge_runtime.buffer.quota import Limits, make_room, pages_used
 from edge_runtime.buffer.salvage import Salvaged, salvage
@@ -183,8 +183,17 @@ class Buffer:
             for payload, n, t_min, t_max, table_hash, boot_id, monotonic, state, offset in rows
         ]
 
-    def cut(self, chunk: Chunk, *, chunks: int) -> Header:
+    def note_start(self, boot_id: bytes) -> None:
+        """Remember where the data chain stands as the process with this id begins to write."""
+        recovered.note_start(self._store, self._chains, boot_id)
+
+    def cut(self, chunk: Chunk, *, chunks: int, earlier: bool = False) -> Header:
         """Replace the oldest `chunks` of the journal by one batch of the same samples.
+
+        Args:
+            chunk: The samples.
+            chunks: How many journalled chunks they were.
+            earlier: Another process journalled them; see `edge_runtime.buffer.recovered`.
 
         Raises:
             StoreFullError, StoreDamagedError: As `append`; the journal stays as it was.
@@ -208,6 +217,8 @@ class Buffer:
             self._store.execute("delete from journal where no <= ?", (chosen[-1][0],))
             header = self._add(Stream.DATA, draft)
             ledger.add(self._store, Counts(journalled=-journalled, sealed=chunk.n))
+            if earlier:
+                recovered.mark(self._store, self._chains, self._limits, header)
         return header
 
     def declare(
@@ -389,8 +400,11 @@ class Buffer:
         return custody.refused(self._store, self._chains, self._declare, refusal, signed)
 
     def on_forked(self, chain: Chain, seq: int) -> Chain | None:
-        """The receiver holds other headers from `seq` on: ours are signed again in a new epoch."""
-        return custody.forked(self._store, self._chains, chain, seq)
+        """The receiver holds other headers from `seq` on: ours are signed again in a new epoch.
+
+        But not one there that was cut from an image's journal and is delivered already.
+        """
+        return custody.forked(self._store, self._chains, chain, seq, held=True)
 
     def on_behind(self, chain: Chain, wanted: int, oldest: int) -> Chain | None:
         """The receiver lacks what we no longer hold: declare it, and sign the rest again."""

@@ -15,6 +15,7 @@ import zstandard
 
 from edge_runtime import ledger
 from edge_runtime.buffer.chains import ChainRow, Chains, ClockSource, samples_of
+from edge_runtime.buffer.recovered import drop_delivered
 from edge_runtime.ledger import Counts
 from edge_runtime.store import Store
 from protocols import crash
@@ -214,8 +215,17 @@ def _forget_if_done(chains: Chains, no: int) -> None:
 # -- forks, and receivers that lost something ---------------------------------------------------------
 
 
-def forked(store: Store, chains: Chains, chain: Chain, seq: int) -> Chain | None:
-    """Sign everything from `seq` on again in a new epoch; see `Buffer.on_forked`."""
+def forked(store: Store, chains: Chains, chain: Chain, seq: int, *, held: bool = False) -> Chain | None:
+    """Sign everything from `seq` on again in a new epoch; see `Buffer.on_forked`.
+
+    Args:
+        store: The file.
+        chains: Its chains.
+        chain: The one that forked.
+        seq: The first sequence that differs.
+        held: The receiver compared headers, and has the other batch whole. A signed refusal
+            does not say so: headquarters also refuses what it knows by header only.
+    """
     with store.transaction():
         row = chains.find(chain)
         if row is None or row.heir is not None:
@@ -224,6 +234,8 @@ def forked(store: Store, chains: Chains, chain: Chain, seq: int) -> Chain | None
             store.execute("update chains set move_from = next, move_to = next where no = ?", (row.no,))
             return None
         heir = _begin_move(store, chains, row, max(row.oldest, min(seq, row.next)), OpenReason.FORK)
+        if held:
+            drop_delivered(store, chains, row, seq)
     finish_moves(store, chains)
     return chains.name(heir)
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
+from edge_runtime.writer import JOURNAL_S
 from headquarters.cli import main as headquarters_cli
 from tests.faults.river import Node, River, change, lose
 
@@ -74,7 +80,25 @@ def custody(headquarters: Node, command: str, marks: str) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_nothing(river: River) -> None:
+def image_of(gateway: Node, *, journalled: bool) -> Path:
+    """A copy of a gateway's data at one instant, with samples in its journal if asked for."""
+    while True:
+        gateway.child.signal(signal.SIGSTOP)
+        image = copy_of(gateway)
+        gateway.child.signal(signal.SIGCONT)
+        with closing(sqlite3.connect(image / "buffer.db")) as copy:
+            (chunks,) = copy.execute("select count(*) from journal").fetchone()
+        if chunks or not journalled:
+            return image
+        lose(image)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("flush_s", [0.4, 2.5], ids=["sealed each time", "journalled first"])
+def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_nothing(
+    river: River, flush_s: float
+) -> None:
+    river.pace = replace(river.pace, flush_s=flush_s)
     headquarters = river.headquarters()
     hub = river.hub(headquarters)
     gateway = river.gateway("unit-1", river.plant(), [hub], headquarters)
@@ -82,9 +106,7 @@ def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_not
     river.collected(gateway, 150)
     hub.kill()
     river.run_for(1.5)
-    gateway.child.signal(signal.SIGSTOP)
-    image = copy_of(gateway)
-    gateway.child.signal(signal.SIGCONT)
+    image = image_of(gateway, journalled=flush_s > JOURNAL_S)
     hub.up()
     collected = gateway.status()["ledger"]["collected"]
     river.collected(gateway, collected + 200)
@@ -94,3 +116,5 @@ def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_not
     verdict = river.finish()
     assert verdict.in_gaps > 0, "expected the time between the image and now to be declared"
     assert gateway.logged("chain-forked")
+    if flush_s > JOURNAL_S:
+        assert gateway.status()["ledger"]["dropped"]["delivered-before"] > 0
