@@ -40,12 +40,12 @@ def measure(setting: Setting) -> Iterator[Row]:
     for samples in SAMPLES:
         payload = encode(batches(samples, None)[0].blocks)
         name = f"edge commits, unit, {samples // 1000}k ({len(payload):,} B)"
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+        with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="bench-") as directory:
             ours, sealed, plain = _medians(Path(directory), payload, turns, warm=True)
         yield Row.of(name, 1 / ours, "commits/s", "seal + fdatasync append", 1 / sealed, GOAL)
         yield Row.of(name, 1 / ours, "commits/s", "fdatasync append alone", 1 / plain)
         if samples == 10_000:
-            with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+            with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="bench-") as directory:
                 ours, sealed, _ = _medians(Path(directory), payload, turns, warm=False)
             row = f"{name}, WAL still growing"
             yield Row.of(row, 1 / ours, "commits/s", "seal + fdatasync append", 1 / sealed)
