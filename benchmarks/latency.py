@@ -37,7 +37,7 @@ POINTS = 1000
 SCAN_S, FLUSH_S = 0.1, 1.0
 ON_TOP_S = 0.1
 COMMITS, QUICK_COMMITS = 20_000, 50
-RUN_S, QUICK_RUN_S = 120.0, 6.0
+RUN_S, QUICK_RUN_S = 120.0, 5.0
 STATUS_S = 2.5
 """When headquarters has surely committed the last batch and written its status."""
 
