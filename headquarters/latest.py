@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from headquarters.ingest.rows import SampleChunk, SeriesRow
 from protocols.errors import DeviceError, InputError, Problem, StoreError
+from protocols.samples import Int64s
 
 REQUEST_BYTES_MAX = 1 << 20
 """A request names at most some ten thousand points."""
@@ -70,21 +71,17 @@ class LatestValues:
             )
 
     def _take(self, chunk: SampleChunk) -> None:
-        self._grow(int(chunk.series.max()) + 1)
-        # Stable by time, so that the last of equal series is the newest.
-        order = np.argsort(chunk.time, kind="stable")
-        series = chunk.series[order][::-1]
-        unique, first = np.unique(series, return_index=True)
-        rows = order[::-1][first]
-        newer = chunk.time[rows] >= self._time[unique]
-        unique, rows = unique[newer], rows[newer]
-        self._time[unique] = chunk.time[rows]
-        self._quality[unique] = chunk.quality[rows]
-        self._value[unique] = np.nan if chunk.value is None else chunk.value[rows]
+        series, rows = _newest(chunk)
+        self._grow(int(series.max()) + 1)
+        newer = chunk.time[rows] >= self._time[series]
+        series, rows = series[newer], rows[newer]
+        self._time[series] = chunk.time[rows]
+        self._quality[series] = chunk.quality[rows]
+        self._value[series] = np.nan if chunk.value is None else chunk.value[rows]
         if chunk.text is not None:
-            self._text.update(zip(unique.tolist(), chunk.text[rows].tolist(), strict=True))
+            self._text.update(zip(series.tolist(), chunk.text[rows].tolist(), strict=True))
         elif self._text:
-            for number in unique.tolist():
+            for number in series.tolist():
                 self._text.pop(number, None)
 
     def _grow(self, size: int) -> None:
@@ -98,6 +95,18 @@ class LatestValues:
 
 
 _NEVER = -(2**63)
+
+
+def _newest(chunk: SampleChunk) -> tuple[Int64s, Int64s]:
+    """Each series of a chunk, and its newest row; of rows with one time the last."""
+    ends = np.cumsum(chunk.run_lengths)
+    falls = chunk.time[1:] < chunk.time[:-1]
+    falls[ends[:-1] - 1] = False
+    if not falls.any():
+        return chunk.run_series, ends - 1
+    runs = np.repeat(np.arange(len(ends)), chunk.run_lengths)
+    order = np.lexsort((chunk.time, runs))  # stable, and runs stay in their places
+    return chunk.run_series, order[ends - 1]
 
 
 class Directory:

@@ -130,7 +130,7 @@ class SampleChunk:
     """Samples of one batch in columns of equal length, point-major as they were decoded.
 
     Args:
-        run_series: Series of each run of rows; a run is all of one point.
+        run_series: Series of each run of rows; a run is all rows of one point, so no series has two.
         run_lengths: Rows of each run.
         time: Microseconds since 1970, UTC.
         value: Doubles, or `None` when the values are text.

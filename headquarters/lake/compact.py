@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,6 +33,11 @@ slower, fewer makes every row be rewritten more often."""
 
 MERGE_ROWS_MAX = 4_000_000
 """Rows that an open date's merge may make: 250 MB in memory, a second of work."""
+
+LARGE_ROWS = MERGE_ROWS_MAX // 3
+LARGE_FILES_MAX = 32
+"""So many files of a tier that are large already are left as they are: to merge two or three of
+them rewrites millions of rows, in the middle of a backlog's draining, and spares a query one file."""
 
 CHUNK_ROWS = 2_000_000
 """Rows sorted at once when a closed date is rewritten: bounds memory to about 300 MB."""
@@ -71,6 +75,8 @@ def plan_merges(present: Iterable[DataFile]) -> list[Merge]:
             groups[(kind_of(file), *file.partition.values())].append(file)
     merges = []
     for (kind, *_), group in sorted(groups.items()):
+        if sum(file.rows > LARGE_ROWS for file in group) <= LARGE_FILES_MAX:
+            group = [file for file in group if file.rows <= LARGE_ROWS]
         group.sort(key=lambda file: file.modified_ms)
         tier = 0 if kind == files.APPENDED else int(kind[1:])
         chosen: list[DataFile] = []
@@ -186,12 +192,11 @@ def _sorted_chunks(table: LakeTable, chosen: Sequence[DataFile]) -> Iterator[pa.
 
 
 def _ordered(table: LakeTable, parts: Sequence[pa.Table]) -> pa.Table:
-    """Rows of several sorted tables in one order."""
+    """Rows of several tables in one order."""
     rows = pa.concat_tables(parts)
     if table.table.sort[:2] != ("series", "time"):
         return rows.sort_by([(name, "ascending") for name in table.table.sort])
-    lengths = np.array([len(part) for part in parts], np.int64)
-    taken = row_order(_column(rows, "series"), _column(rows, "time"), np.cumsum(lengths) - lengths)
+    taken = row_order(_column(rows, "series"), _column(rows, "time"))
     return rows if taken is None else rows.take(pa.array(taken))
 
 

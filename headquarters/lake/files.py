@@ -141,23 +141,29 @@ def _encoding(table: TableSchema, columns: pa.Schema, kind: str) -> dict[str, An
     An appended file lives for a minute or so: it is packed for speed. Others are packed
     for size: zstd-1 takes half the bytes and a third more time.
     """
-    packed = [
-        field.name
-        for field in columns
-        if (pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type))
-        and field.name not in table.dictionary
-    ]
-    encoding = dict.fromkeys(packed, "DELTA_BINARY_PACKED")
+    repeating = [name for name in table.dictionary if name in columns.names]
+    others = [field for field in columns if field.name not in repeating]
+    integers = [field.name for field in others if pa.types.is_integer(field.type)]
+    times = [field.name for field in others if pa.types.is_timestamp(field.type)]
     common = {
-        "use_dictionary": [name for name in table.dictionary if name in columns.names],
         "write_statistics": [name for name in table.sort if name in columns.names],
         "write_batch_size": ROWS_PER_GROUP,
         "store_schema": False,
     }
-    if kind == APPENDED:
-        encoding.pop("time", None)
-        return {"compression": "snappy", "column_encoding": encoding, **common}
-    return {"compression": "zstd", "compression_level": 1, "column_encoding": encoding, **common}
+    if kind == APPENDED:  # integers come in runs, for which dictionaries are cheapest
+        return {
+            "compression": "snappy",
+            "use_dictionary": repeating + integers,
+            "data_page_version": "2.0",
+            **common,
+        }
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": repeating,
+        "column_encoding": dict.fromkeys(integers + times, "DELTA_BINARY_PACKED"),
+        **common,
+    }
 
 
 def unlink_all(folder: Path, files: list[DataFile]) -> None:

@@ -217,7 +217,7 @@ def _ordered_columns(rows: pa.Table) -> tuple[Any, Any, Any, Any]:
     time = rows.column("time").cast(pa.int64()).combine_chunks().to_numpy()
     value = pc.fill_null(rows.column("value"), float("nan")).combine_chunks().to_numpy()
     quality = rows.column("quality").combine_chunks().to_numpy()
-    taken = row_order(series, time, np.empty(0, np.int64))
+    taken = row_order(series, time)
     if taken is None:
         return series, time, value, quality
     return series[taken], time[taken], value[taken], quality[taken]

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake import files, schema
 from headquarters.lake.deltalog import DataFile, DeltaLog
-from headquarters.lake.samples import partitioned
+from headquarters.lake.samples import partitioned, portions, present
 from headquarters.lake.schema import TableSchema
 from protocols import crash
 from protocols.batch import Chain, Header, Stream, header_hash
@@ -103,10 +103,13 @@ class SamplesTable(LakeTable):
 
     def append(self, rows: Sequence[SampleChunk], marks: Mapping[Chain, int]) -> None:
         """Write chunks and marks in one commit; a commit may have marks only."""
-        adds = [
-            files.write(self.table, self.folder, partition.values, files.APPENDED, table, self.clock_ms())
-            for partition, table in partitioned(rows)
-        ]
+        adds = []
+        for partition, chunks in partitioned(rows):
+            names = present(chunks)
+            writer = files.FileWriter(self.table, self.folder, partition.values, files.APPENDED, names)
+            for portion in portions(chunks, files.ROWS_PER_GROUP):
+                writer.write(portion)
+            adds.append(writer.close(self.clock_ms()))
         crash.point("hq:after-parquet")
         self.commit(adds, marks)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from headquarters import custody, latest
@@ -184,7 +183,7 @@ def test_a_failing_disk_is_survived_and_nothing_is_lost_or_doubled(
 ) -> None:
     failures = iter([OSError(28, "No space left on device")])
 
-    def failing(rows: Sequence[SampleChunk]) -> Iterator[tuple[Partition, pa.Table]]:
+    def failing(rows: Sequence[SampleChunk]) -> Iterator[tuple[Partition, list[SampleChunk]]]:
         error = next(failures, None)
         if error is not None:
             raise error
@@ -262,6 +261,15 @@ def test_latest_takes_the_newest_and_forgets_old_text() -> None:
     assert values.get(5) == latest.Latest(5, 11, None, "stopped", 0)
     assert values.get(4) is None
     assert values.get(10**6) is None
+
+
+def test_latest_is_by_time_whatever_the_order_of_rows() -> None:
+    values = LatestValues()
+    times, readings = [7, 3, 7, 5, 9, 8], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    block = SampleBlock.make(ValueType.F64, [1, 1, 1, 1, 2, 2], times, readings)
+    values.update([chunk(block, np.array([6, 5]), np.array([4, 2]), 1, 0)])
+    assert values.get(6) == latest.Latest(6, 7, 3.0, None, 0)
+    assert values.get(5) == latest.Latest(5, 9, 5.0, None, 0)
 
 
 def test_a_commit_follows_each_burst() -> None:

@@ -65,10 +65,20 @@ def test_files_of_different_dates_and_tiers_are_merged_apart() -> None:
 
 
 def test_a_merge_has_a_bound_and_a_full_tier_is_left_to_the_rewrite() -> None:
-    half = compact.MERGE_ROWS_MAX // 2
-    [merge] = compact.plan_merges([file(number, rows=half) for number in range(3)])
+    third = compact.MERGE_ROWS_MAX // 3
+    [merge] = compact.plan_merges([file(number, rows=third) for number in range(4)])
+    assert len(merge.files) == 3
+    assert compact.plan_merges([file(number, rows=compact.MERGE_ROWS_MAX) for number in range(60)]) == []
+
+
+def test_large_files_are_merged_only_when_there_are_many_and_stand_in_nobodys_way() -> None:
+    large = [file(number, rows=compact.LARGE_ROWS + 1) for number in range(compact.LARGE_FILES_MAX)]
+    small = [file(100 + number) for number in range(compact.FAN_IN[0])]
+    assert compact.plan_merges(large) == []
+    [merge] = compact.plan_merges(large + small)
+    assert list(merge.files) == small
+    [merge] = compact.plan_merges([*large, file(99, rows=compact.LARGE_ROWS + 1)])
     assert len(merge.files) == 2
-    assert compact.plan_merges([file(number, rows=compact.MERGE_ROWS_MAX) for number in range(20)]) == []
 
 
 def test_the_number_of_files_stays_bounded_through_a_day_of_commits() -> None:
