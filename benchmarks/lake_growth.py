@@ -93,17 +93,27 @@ class Housekeeping(threading.Thread):
         super().__init__(daemon=True)
         self._upkeep = upkeep
         self._stopped = threading.Event()
+        self._failure: Exception | None = None
 
     def run(self) -> None:
         """Step until `finish`."""
-        while not self._stopped.is_set():
-            if not self._upkeep.step():
-                self._stopped.wait(0.02)
+        try:
+            while not self._stopped.is_set():
+                if not self._upkeep.step():
+                    self._stopped.wait(0.02)
+        except Exception as error:
+            self._failure = error
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._failure is not None:
+            raise self._failure
 
     def finish(self) -> None:
         """Stop after the step under way."""
         self._stopped.set()
         self.join()
+        self.check()
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -125,6 +135,7 @@ def grow(commits: int, points: int) -> Iterator[Row]:
         measured = min(MEASURED, commits // 4)
         took, asked, most = [], [], 0
         for number in range(commits):
+            keeping.check()
             if number == commits - measured:
                 engine.refresh()
             cycle = ingest.prepare([gateway.next()], time.time_ns() // 1000)

@@ -221,9 +221,10 @@ class DeltaLog:
             StoreError: It could not be written.
         """
         try:
-            table = DeltaTable(str(self.folder))
-            table.create_checkpoint()
-            version = table.version()
+            # Of a version that was there before: what is committed while the folder is listed
+            # may be seen in part, a later file without the one before it.
+            version = self.version
+            DeltaTable(str(self.folder), version=version).create_checkpoint()
             for path in self._log.glob(f"{version:020d}.checkpoint*.parquet"):
                 disk.sync(path)
             disk.sync(self._log / "_last_checkpoint")
