@@ -207,7 +207,9 @@ class Hub:
 
     def _listen(self, identity: Identity) -> ReceiverLink:
         try:
-            return ReceiverLink(self._config.bind, identity, self._allow.list, self._store, any_start=True)
+            return ReceiverLink(
+                self._config.bind, identity, self._allow.list, self._store, any_start=True, runs=True
+            )
         except zmq.ZMQError as error:
             self._connection.close()
             expected = f"an address that is free on this machine ({error})"
@@ -228,8 +230,8 @@ class Hub:
         return LandingWatch(watched, landing.poll_s)
 
     def _commit_all(self) -> None:
-        while self._ingest.commit(time.monotonic()):
-            pass
+        while self._ingest.receiver.staged:
+            self._ingest.commit(time.monotonic())
 
     def _serve(self) -> None:
         while not self._stop.asked:

@@ -189,6 +189,7 @@ class ReceiverLink:
         allow: Who may connect and whose signatures count; may be replaced by `set_allow`.
         marks: What is durable here.
         any_start: See `Receiver`.
+        runs: See `Receiver`.
         custodian: See `Receiver`.
         clock: Monotonic seconds.
 
@@ -204,6 +205,7 @@ class ReceiverLink:
         marks: Marks,
         *,
         any_start: bool,
+        runs: bool = False,
         custodian: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -232,7 +234,7 @@ class ReceiverLink:
         self._poller.register(self._router, zmq.POLLIN)
         keys = KeyBook(self._verifier, self._owner)
         self.receiver = Receiver(
-            identity.id, identity.signing, marks, keys, any_start=any_start, custodian=custodian
+            identity.id, identity.signing, marks, keys, any_start=any_start, runs=runs, custodian=custodian
         )
         self.refused_keys = 0
         """Connections refused because their key is on no list."""

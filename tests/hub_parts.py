@@ -9,10 +9,11 @@ from hub.ingest import Ingest, News
 from hub.outbox import Recent, UpstreamOutbox
 from hub.statement import OwnChain
 from hub.store import Store
-from protocols.batch import Batch, Chain, Header, Stream
+from protocols.batch import Batch, Chain, Header, Stream, header_hash
 from protocols.identity import Identity, LinkKey, PublicIdentity, VerifyKey
-from protocols.records import Mark, Receipt, sign_record
+from protocols.records import Mark, Receipt, Refusal, RefusalReason, sign_record
 from protocols.session import Accepted, Receiver, Sender, SenderEvent, messages
+from protocols.session.events import Refused
 from protocols.session.receiver import KeyBook
 from tests.chains import GATEWAY_KEY, HEADQUARTERS_KEY, HUB_KEY, ChainOfBatches
 
@@ -51,6 +52,13 @@ def receipt_for(chain: ChainOfBatches, next_: int, mark: Mark = Mark.HEADQUARTER
     return receipt, sign_record(receipt, HEADQUARTERS_KEY)
 
 
+def refusal_of(chain: ChainOfBatches, seq: int, reason: RefusalReason) -> Refused:
+    """Headquarters' refusal of one batch."""
+    head = header_hash(chain.batches[seq].header)
+    refusal = Refusal(chain.chain, seq, head, reason, "no", "hq")
+    return Refused(refusal, sign_record(refusal, HEADQUARTERS_KEY))
+
+
 class HubParts:
     """Store, receiver and deciding half over one connection, and a gateway's sender joined to them."""
 
@@ -60,7 +68,12 @@ class HubParts:
         self.recent = Recent()
         self.store.listen(self.recent.add)
         self.receiver = Receiver(
-            "hub", HUB_KEY, self.store, KeyBook(KEYS.get, {GATEWAY_KEY.key_id: "gw"}.get), any_start=True
+            "hub",
+            HUB_KEY,
+            self.store,
+            KeyBook(KEYS.get, {GATEWAY_KEY.key_id: "gw"}.get),
+            any_start=True,
+            runs=True,
         )
         self.own = OwnChain(self.store, HUB_IDENTITY, bytes(16), 7)
         self.ingest = Ingest(self.store, self.receiver, KEYS.get, self.own)

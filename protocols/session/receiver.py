@@ -9,8 +9,10 @@ The owner (a hub, headquarters, or a simulation) calls:
 
 A batch passes these gates in order: its header parses; the session may speak for its
 gateway; its sequence is the next of its chain; it carries the hash of the header before;
-the key it names belongs to that gateway; signature and payload hash hold. Only then is
-it staged, and only what is committed is acknowledged.
+the key it names belongs to that gateway; signature and payload hash hold. Only what
+passed is handed to the owner, and only what is committed is acknowledged.
+
+At a hub the signature's gate is at `take`, where one proves a whole run: see `runs`.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from protocols.session import messages
 from protocols.session.findings import Finding, Noticed
 from protocols.session.messages import Accepted, Frames, Mark, Marks, Offer
 from protocols.session.peers import Peers, Session
+from protocols.session.runs import first_faults
 from protocols.session.staging import Position, Staging
 
 REWIND_EVERY_S = 0.3
@@ -67,6 +70,7 @@ class Receiver:
         keys: Whom signatures may belong to.
         any_start: True at a hub, which takes a chain it never saw from where it is
             offered; headquarters must have every chain from its first batch.
+        runs: True at a hub: the signature of the last of a run of batches is looked at, not each.
         custodian: At headquarters the wall clock in microseconds: a sender that offers less
             of a chain than is durable here gets a receipt for just that, if the heads agree.
         credit_batches: Unacknowledged batches granted to a session.
@@ -81,6 +85,7 @@ class Receiver:
         keys: KeyBook,
         *,
         any_start: bool,
+        runs: bool = False,
         custodian: Callable[[], int] | None = None,
         credit_batches: int = 512,
         budget_bytes: int = 256 << 20,
@@ -91,6 +96,8 @@ class Receiver:
         self._marks = marks
         self._keys = keys
         self._any_start = any_start
+        self._runs = runs
+        self._doubted: set[Chain] = set()
         self._custodian = custodian
         self._peers = Peers(credit_batches, budget_bytes)
         self._staging = Staging(marks)
@@ -132,12 +139,22 @@ class Receiver:
             self._noticed.append(Noticed(Finding.MALFORMED, node, None, str(error)))
 
     def take(self, batches_max: int, bytes_max: int) -> list[Accepted]:
-        """What was verified and not yet taken, in order; at least one if there is any."""
-        return self._staging.take(batches_max, bytes_max)
+        """What is staged and not yet taken, verified and in order.
+
+        At least one if anything is staged, but for what `runs` finds wrong here.
+        """
+        taken = self._staging.take(batches_max, bytes_max)
+        if not self._runs:
+            return taken
+        ends: dict[Chain, int] = {}
+        for item, fault in first_faults(taken, self._keys.verifier, self._doubted):
+            ends[item.chain] = item.header.seq
+            self._take_back(item, fault)
+        return [item for item in taken if item.chain not in ends or item.header.seq < ends[item.chain]]
 
     @property
     def staged(self) -> int:
-        """Batches verified and not yet taken."""
+        """Batches staged and not yet taken."""
         return len(self._staging)
 
     def committed(self, accepted: Iterable[Accepted], now: float) -> None:
@@ -156,7 +173,11 @@ class Receiver:
             self._rewind_all(chain)
 
     def reload(self, chain: Chain) -> None:
-        """The owner changed what is durable of a chain: read the mark anew and ask for what follows it."""
+        """The owner changed what is durable of a chain: read the mark anew and ask for what follows it.
+
+        From now on each of its signatures is looked at: one in a run may have been wrong.
+        """
+        self._doubted.add(chain)
         self._staging.forget(chain)
         if self._staging.position(chain) is not None:
             self._rewind_all(chain)
@@ -333,13 +354,25 @@ class Receiver:
         except IntegrityError as error:
             self._refuse_to(session, chain, seq, batch, RefusalReason.HASH, str(error))
             return
-        try:
-            check_signature(batch, verifier)
-        except IntegrityError as error:
-            self._refuse_to(session, chain, seq, batch, RefusalReason.SIGNATURE, str(error))
-            return
+        if not self._runs:
+            try:
+                check_signature(batch, verifier)
+            except IntegrityError as error:
+                self._refuse_to(session, chain, seq, batch, RefusalReason.SIGNATURE, str(error))
+                return
         self._staging.stage(Accepted(chain, header, batch, position.hole_from), session.peer)
         session.staged_bytes += batch.size
+
+    def _take_back(self, item: Accepted, fault: str) -> None:
+        """Refuse a batch whose signature turned out wrong, and have its chain sent from there again."""
+        dropped = self._staging.drop(item)
+        for accepted, peer in dropped:
+            self._peers.release(peer, accepted.batch.size)
+        session = self._peers.get(dropped[0][1])
+        if session is not None:
+            seq = item.header.seq
+            self._refuse_to(session, item.chain, seq, item.batch, RefusalReason.SIGNATURE, fault)
+        self._rewind_all(item.chain)
 
     def _on_old_batch(self, session: Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:
         if self._staging.verdict(chain, seq, header_hash(batch.header)) == messages.DIFFERENT:

@@ -1,4 +1,4 @@
-"""Where each chain stands at a receiver, counting what is verified and not yet durable."""
+"""Where each chain stands at a receiver, counting what is staged and not yet durable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Position:
 
 
 class Staging:
-    """What was verified, from the moment it is accepted until its owner said it is durable.
+    """What was accepted, from that moment until its owner said it is durable.
 
     Args:
         marks: What is durable.
@@ -65,7 +65,7 @@ class Staging:
         self._positions.pop(chain, None)
 
     def stage(self, accepted: Accepted, peer: bytes) -> None:
-        """Take a verified batch, which must be the next of its chain."""
+        """Take a batch, which must be the next of its chain."""
         chain, seq = accepted.chain, accepted.header.seq
         head = header_hash(accepted.batch.header)
         self._queue.append((accepted, peer))
@@ -92,6 +92,24 @@ class Staging:
         self._hashes.pop(key, None)
         return self._in_commit.pop(key, (accepted, b""))[1]
 
+    def drop(self, first: Accepted) -> list[tuple[Accepted, bytes]]:
+        """Take back a taken batch and all of its chain behind it; the chain stands at it again.
+
+        Returns:
+            What was taken back, with the connections it came over.
+        """
+        chain, seq = first.chain, first.header.seq
+        entries = [*self._in_commit.values(), *self._queue]
+        dropped = [entry for entry in entries if entry[0].chain == chain and entry[0].header.seq >= seq]
+        for accepted, _ in dropped:
+            key = (chain, accepted.header.seq)
+            self._in_commit.pop(key, None)
+            self._hashes.pop(key, None)
+        self._queue = deque(entry for entry in self._queue if entry[0].chain != chain)
+        before = self._hashes.get((chain, seq - 1))
+        self._positions[chain] = self._at(first) if before is None else Position(seq, before)
+        return dropped
+
     def abandon(self) -> list[Chain]:
         """Forget all that is staged or in a commit; returns the chains that stand lower now."""
         first: dict[Chain, Accepted] = {}
@@ -101,14 +119,15 @@ class Staging:
         self._in_commit.clear()
         self._hashes.clear()
         for chain, accepted in first.items():
-            durable = self._marks.mark(chain)
-            if durable is not None and durable[0] == accepted.header.seq:
-                self._positions[chain] = Position(*durable)
-            else:
-                self._positions[chain] = Position(
-                    accepted.header.seq, b"", accepted.hole_from, tentative=True
-                )
+            self._positions[chain] = self._at(accepted)
         return list(first)
+
+    def _at(self, accepted: Accepted) -> Position:
+        """Where a chain stands whose first batch that is not durable is this one."""
+        durable = self._marks.mark(accepted.chain)
+        if durable is not None and durable[0] == accepted.header.seq:
+            return Position(*durable)
+        return Position(accepted.header.seq, b"", accepted.hole_from, tentative=True)
 
     def verdict(self, chain: Chain, seq: int, head: bytes) -> int:
         """Whether a header is the one held there; see `messages.EQUAL` and its like."""

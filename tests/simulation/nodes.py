@@ -329,7 +329,9 @@ class Hub(ReceivingNode):
 
     def boot(self) -> None:
         self.store = HubStore(self.disk, trim=self.trim)
-        self.receiver = Receiver(self.name, self.key, self.store, self.group.key_book(), any_start=True)
+        self.receiver = Receiver(
+            self.name, self.key, self.store, self.group.key_book(), any_start=True, runs=True
+        )
         self.ingest = HubIngest(self.store, self.receiver, self.group.key_book().verifier)
         recent = Recent()
         self.store.listen(recent.add)

@@ -14,20 +14,12 @@ from protocols.records import (
     HubStatement,
     Opening,
     OpenReason,
-    Refusal,
     RefusalReason,
     parse_statement,
-    sign_record,
 )
 from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
-from tests.chains import HEADQUARTERS_KEY, HUB_KEY, ChainOfBatches
-from tests.hub_parts import DATA, GatewaySide, HubParts, accept, data_chain, receipt_for
-
-
-def refusal_of(chain: ChainOfBatches, seq: int, reason: RefusalReason) -> Refused:
-    head = header_hash(chain.batches[seq].header)
-    refusal = Refusal(chain.chain, seq, head, reason, "no", "hq")
-    return Refused(refusal, sign_record(refusal, HEADQUARTERS_KEY))
+from tests.chains import HUB_KEY
+from tests.hub_parts import DATA, GatewaySide, HubParts, accept, data_chain, receipt_for, refusal_of
 
 
 def events_of(hub: HubParts) -> list[str]:

@@ -30,6 +30,9 @@ PAYLOADS = [bytes([i]) * 10 for i in range(20)]
 class Joined:
     """A sender and a receiver whose messages are carried by `run`."""
 
+    runs = False
+    """Whether the receiver lets one signature prove a run."""
+
     def __init__(
         self,
         outbox: MemoryOutbox,
@@ -49,6 +52,7 @@ class Joined:
             self.marks,
             KeyBook(keys.get, {GATEWAY_KEY.key_id: "gw"}.get),
             any_start=role == "gateway",
+            runs=self.runs,
             credit_batches=credit,
         )
         self.sender = Sender(
@@ -104,6 +108,12 @@ class Joined:
                 continue
             events += self.sender.receive(frames, self.now)
         return bool(messages_)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["each", "runs"])
+def runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(Joined, "runs", request.param)
+    return bool(request.param)
 
 
 def of_kind(events: Iterable[SenderEvent], kind: type) -> list[SenderEvent]:
@@ -337,9 +347,11 @@ def _altered(batch: Batch, part: str) -> Batch:
     ),
 )
 def test_an_altered_batch_is_refused_with_a_signature_and_its_reason(
-    part: str, reason: RefusalReason
+    part: str, reason: RefusalReason, runs: bool
 ) -> None:
     chain = ChainOfBatches().grow(PAYLOADS)
+    if runs and reason is RefusalReason.SIGNATURE and part == "signature":
+        chain.batches = chain.batches[:7]  # the last one, on which the run depends
     chain.batches[6] = _altered(chain.batches[6], part)
     joined = Joined(MemoryOutbox(chain))
     refused = of_kind(joined.run(), Refused)
