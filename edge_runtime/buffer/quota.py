@@ -70,8 +70,13 @@ class Limits:
 
 def pages_used(store: Store) -> int:
     """Pages of the file that hold something, the running transaction included."""
-    (total,), (free,) = store.row("pragma page_count"), store.row("pragma freelist_count")
-    return int(total) - int(free)
+    (free,) = store.row("pragma freelist_count")
+    return _pages(store) - int(free)
+
+
+def _pages(store: Store) -> int:
+    (total,) = store.row("pragma page_count")
+    return int(total)
 
 
 def make_room(store: Store, chains: Chains, limits: Limits, declare: Declare) -> None:
@@ -80,7 +85,7 @@ def make_room(store: Store, chains: Chains, limits: Limits, declare: Declare) ->
     Raises:
         StoreFullError: There is none, and the policy allows no more.
     """
-    if pages_used(store) <= limits.pages_max:
+    if _pages(store) <= limits.pages_max or pages_used(store) <= limits.pages_max:
         return
     goal = limits.pages_max - max(8, limits.pages_max // SLACK_SHARE)
     steps: list[Callable[[], bool]] = [lambda: _strip_some(store, chains)]

@@ -110,6 +110,7 @@ def test_a_gateway_restored_from_an_image_goes_on_in_a_new_epoch_and_doubles_not
     hub.up()
     collected = gateway.status()["ledger"]["collected"]
     river.collected(gateway, collected + 200)
+    gateway.wait("a session after the hub's death", lambda status: status["uplink"]["sessions"] > 1)
     river.drained()
     gateway.kill()
     restore(gateway, image)
