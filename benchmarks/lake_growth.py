@@ -4,8 +4,9 @@ One date of a real lake gets one commit after the other, each a whole cycle of h
 (archive, ledger, samples), while the lake's housekeeping runs beside it as it does in the
 process. Most of the day is driven as fast as the machine can, with retention shortened
 alike, so that the tables hold as many removed files as they would after the same number
-of real seconds. Its last commits are made at a steady pace, still twenty times that of a
-real day, and are the ones measured; now and then all samples of one point are asked for.
+of real seconds; then housekeeping may catch up. The last commits are made at a steady
+pace, still twenty times that of a real day, and are the ones measured; now and then all
+samples of one point are asked for.
 
 Run: ``python -m benchmarks.lake_growth [--commits 86400] [--points 100] [--quick] [--json]``
 """
@@ -93,6 +94,7 @@ class Housekeeping(threading.Thread):
         super().__init__(daemon=True)
         self._upkeep = upkeep
         self._stopped = threading.Event()
+        self._idle = threading.Event()
         self._failure: Exception | None = None
 
     def run(self) -> None:
@@ -100,9 +102,16 @@ class Housekeeping(threading.Thread):
         try:
             while not self._stopped.is_set():
                 if not self._upkeep.step():
+                    self._idle.set()
                     self._stopped.wait(0.02)
         except Exception as error:
             self._failure = error
+
+    def settle(self) -> None:
+        """Wait until there is nothing left to do, as between the commits of a real day."""
+        self._idle.clear()
+        while not self._idle.wait(1.0):
+            self.check()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
@@ -137,6 +146,7 @@ def grow(commits: int, points: int) -> Iterator[Row]:
         for number in range(commits):
             keeping.check()
             if number == commits - measured:
+                keeping.settle()
                 engine.refresh()
             cycle = ingest.prepare([gateway.next()], time.time_ns() // 1000)
             began = time.perf_counter()

@@ -140,6 +140,19 @@ class UplinkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """Files for a one-way isolator, in the place of an upstream.
+
+    Args:
+        directory: Where files are put for the isolator to take.
+        repeat_after_s: When a batch is written again, counted from the first time.
+    """
+
+    directory: Path
+    repeat_after_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """Where log lines go beside standard error.
 
@@ -169,6 +182,7 @@ class GatewayConfig:
         points: All points, ids assigned, in the order of the table.
         upstreams: In the order in which they are tried; empty to only collect.
         headquarters: Whose receipts count; `None` only when there is no upstream.
+        export: Files for a one-way isolator; `None` to send over links.
         buffer: The store.
         uplink: Sending.
         log: Logging.
@@ -183,6 +197,7 @@ class GatewayConfig:
     points: tuple[Point, ...]
     upstreams: tuple[UpstreamConfig, ...] = ()
     headquarters: HeadquartersConfig | None = None
+    export: ExportConfig | None = None
     buffer: BufferConfig = field(default_factory=BufferConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     log: LogConfig = field(default_factory=LogConfig)

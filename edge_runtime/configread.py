@@ -18,6 +18,7 @@ from edge_runtime.config import (
     POINTS,
     BufferConfig,
     DeviceConfig,
+    ExportConfig,
     GatewayConfig,
     HeadquartersConfig,
     LogConfig,
@@ -36,7 +37,7 @@ from protocols.field.settings import SettingValue
 from protocols.pointrow import AddressCheck, Surroundings
 from protocols.points import Point, to_definition
 from protocols.pointtable import PointTable, read_points
-from protocols.records import pack_definitions
+from protocols.records import Mark, pack_definitions
 from protocols.tablefile import read_table
 from protocols.tomlfile import KeyPath, Table, TomlFile
 
@@ -166,6 +167,7 @@ class _Reader:
             points=(),
             upstreams=upstreams,
             headquarters=self._headquarters(upstreams),
+            export=self._export(upstreams),
             buffer=self._buffer(),
             uplink=self._uplink(),
             log=self._log(),
@@ -320,16 +322,36 @@ class _Reader:
             return None
         return HeadquartersConfig(str(values["id"]), bytes.fromhex(str(values["signing"])))
 
+    def _export(self, upstreams: tuple[UpstreamConfig, ...]) -> ExportConfig | None:
+        if "export" not in self._file.document:
+            return None
+        values = self._section("export")
+        if upstreams:
+            expected = "either [export] or [[upstream]]: a gateway sends over links or through an isolator"
+            self._file.problem(("export",), "", expected)
+        first, last = values["repeat_s"], values["last_repeat_s"]
+        if first and last and first > last:
+            expected = f"at least repeat_s, which is {first:g}"
+            self._file.problem(("export", "last_repeat_s"), last, expected)
+        repeats = tuple(sorted({float(after_s) for after_s in (first, last) if after_s}))
+        return ExportConfig(self._home / str(values["directory"] or ""), repeats)
+
     # -- the rest --------------------------------------------------------------------------
 
     def _buffer(self) -> BufferConfig:
         values = self._section("buffer")
+        trim = settings.TRIM[values["trim"]]
+        if "export" in self._file.document:  # no receipt comes back through an isolator
+            if trim is not Mark.HUB and "trim" in self._file.table(("buffer",), self._file.document):
+                expected = "'hub' or no trim at all, because no receipt comes back through an [export]"
+                self._file.problem(("buffer", "trim"), values["trim"], expected)
+            trim = Mark.HUB
         return BufferConfig(
             flush_s=values["flush_s"],
             batch_samples_max=values["batch_samples_max"],
             quota_bytes=values["quota_mb"] << 20,
             policy=QuotaPolicy(values["policy"]),
-            trim=settings.TRIM[values["trim"]],
+            trim=trim,
         )
 
     def _uplink(self) -> UplinkConfig:
@@ -354,7 +376,7 @@ class _Reader:
         self, devices: Mapping[str, DeviceConfig], upstreams: tuple[UpstreamConfig, ...]
     ) -> tuple[Problem, ...]:
         found: list[Problem] = []
-        if not upstreams:
+        if not upstreams and "export" not in self._file.document:
             expected = "an [[upstream]] to send to; without one the gateway only collects and buffers"
             found.append(Problem(self._file.file, "[[upstream]]", "", expected))
         twins: dict[tuple[object, ...], str] = {}

@@ -24,6 +24,7 @@ from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, Step, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import GatewayConfig
+from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
@@ -256,8 +257,11 @@ class Session:
         # After damage the gap declared above ends at the start: nothing may lie between.
         begin_us = clock.now_us() if salvaged is None else self._started_us
         self._collector = self._build_collector(buffer, intake, begin_us)
-        self._uplink = None
-        if config.upstreams:
+        self._uplink: Uplink | Export | None = None
+        if config.export is not None:
+            sent = self._another_buffer()
+            self._uplink = Export(config.export, self._identity, sent, self._log, clock.now_us)
+        elif config.upstreams:
             self._uplink = Uplink(config, self._identity, self._another_buffer(), self._log)
         self._board = StatusBoard(
             config,
@@ -396,6 +400,8 @@ class Session:
 
     def _drain(self) -> None:
         """Wait for headquarters' receipt for everything, if there is a chance to get it."""
+        if self._config.export is not None:
+            return
         end = time.monotonic() + DRAIN_S
         while time.monotonic() < end and not self._failed.is_set():
             if self._uplink is None or not self._uplink.status.connected or self._writer_buffer.settled:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UplinkConfig
 from protocols import limits
+from protocols.exporter import REPEAT_AFTER_S
 from protocols.field.settings import Kind, Setting
 from protocols.records import Mark
 
@@ -83,6 +84,24 @@ HEADQUARTERS = (
     Setting("signing", Kind.TEXT, "The signing key in its identity.toml (64 digits).", required=True),
 )
 
+EXPORT = (
+    Setting(
+        "directory", Kind.TEXT,
+        "Where files are put for the isolator to take, relative to the home directory.",
+        required=True, low=1, high=limits.POINT_TEXT_CHARS_MAX,
+    ),
+    Setting(
+        "repeat_s", Kind.NUMBER, "Each batch is written again after so long; 0 for never.",
+        default=REPEAT_AFTER_S[0], low=0, high=86_400, unit="s",
+    ),
+    Setting(
+        "last_repeat_s", Kind.NUMBER,
+        "And for the last time after so long, counted from the first; longer than any hiccup of the "
+        "isolator. 0 for never.",
+        default=REPEAT_AFTER_S[1], low=0, high=86_400, unit="s",
+    ),
+)  # fmt: skip
+
 UPLINK = (
     Setting(
         "ack_timeout_s", Kind.NUMBER, "Without an answer for so long, a new connection is made.",
@@ -146,6 +165,12 @@ SECTIONS = {
     ),
     "headquarters": SectionSpec(
         "[headquarters]", "Whose receipts let batches leave the buffer.", HEADQUARTERS
+    ),
+    "export": SectionSpec(
+        "[export]",
+        "Files for a one-way isolator, in the place of upstreams. Nothing comes back through it: "
+        "batches leave the buffer when they have been written for the last time.",
+        EXPORT,
     ),
     "uplink": SectionSpec("[uplink]", "How the gateway sends.", UPLINK),
     "log": SectionSpec("[log]", "Logging, beside standard error.", LOG),

@@ -6,7 +6,8 @@ Rules:
 2. Repeats are dropped without a word. A batch whose forerunner has not come waits in its file.
 3. What an offer says will never come any more is taken as a hole and reported; the chain goes
    on behind it.
-4. A file that is not what it should be is set aside in `rejected/` and reported.
+4. A file that is not what it should be, or that its sender did not sign, is set aside in
+   `rejected/` and reported. One under a key that is not allowed waits until it is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hub.store import Store
 from protocols import container
 from protocols import limits as protocol_limits
 from protocols.batch import SIGNATURE_BYTES, Batch, Chain, Header, Signer, header_hash
-from protocols.errors import LimitError, MalformedError, PeerError, StoreError
+from protocols.errors import IntegrityError, LimitError, MalformedError, PeerError, StoreError
 from protocols.records import Refusal, RefusalReason
 from protocols.session import Accepted, Offer, Receiver, messages
 from protocols.session.receiver import KeyBook
@@ -89,6 +90,7 @@ class Landing:
         self._before_append = before_append
         self._after_append = after_append
         self._files: dict[Path, _Landed] = {}
+        self._unknown: set[Path] = set()
         self._places: dict[Chain, dict[int, _Place]] = {}
         self._never: dict[Chain, int] = {}
         self._highest: dict[str, int] = {}
@@ -106,7 +108,16 @@ class Landing:
     @property
     def waiting(self) -> int:
         """Files of which something could not be stored yet."""
-        return len(self._files)
+        return len(self._files) + len(self._unknown)
+
+    def keys_changed(self) -> None:
+        """Try again what waited for a key.
+
+        Raises:
+            StoreError: The store failed, or a file cannot be moved; nothing is lost.
+        """
+        self._unknown.clear()
+        self.retry()
 
     def findings(self) -> list[Finding]:
         """What is worth a line in the log since the last call."""
@@ -130,7 +141,7 @@ class Landing:
         return len(fresh)
 
     def retry(self) -> None:
-        """Store what can be stored of the files that wait; also after a key was allowed.
+        """Store what can be stored of the files that wait.
 
         Raises:
             StoreError: The store failed, or a file cannot be moved; nothing is lost.
@@ -150,13 +161,17 @@ class Landing:
     def _fresh(self, files_max: int) -> list[Path]:
         """Complete files not read yet, each sender's in the order of their numbers."""
         paths = sorted(self.directory.glob(f"[!.]*{container.SUFFIX}"))
-        return [path for path in paths if path not in self._files][:files_max]
+        self._unknown &= set(paths)
+        return [path for path in paths if path not in self._files and path not in self._unknown][:files_max]
 
     def _read(self, path: Path) -> None:
         try:
             if path.stat().st_size > protocol_limits.CONTAINER_BYTES_MAX:
                 raise LimitError(f"expected at most {protocol_limits.CONTAINER_BYTES_MAX} bytes")
-            parsed = container.parse(path.read_bytes())
+            packed, seal = container.unseal(path.read_bytes())
+            parsed = container.parse(packed)
+            if not self._is_signed(path, parsed.sender, seal):
+                return
             if path.name != container.file_name(parsed.sender, parsed.number):
                 raise MalformedError(f"expected the name {container.file_name(parsed.sender, parsed.number)}")
             offers = list(parsed.offers())
@@ -174,6 +189,21 @@ class Landing:
             self._never[offer.chain] = max(self._never.get(offer.chain, 0), offer.oldest)
         for index, header in enumerate(headers):
             self._place(path, landed, index, header, header_hash(batches[index].header))
+
+    def _is_signed(self, path: Path, sender: str, seal: container.Seal) -> bool:
+        """Whether a file counts; one under a key that is not allowed for its sender is left for later.
+
+        Raises:
+            IntegrityError: The signature does not hold.
+        """
+        verifier = self._keys.verifier(seal.key_id)
+        if verifier is None or self._keys.owner(seal.key_id) != sender:
+            self._unknown.add(path)
+            self._note("file-key", file=path.name, sender=sender, key=seal.key_id.hex())
+            return False
+        if not seal.holds(verifier):
+            raise IntegrityError("the file's signature does not hold")
+        return True
 
     def _place(self, path: Path, landed: _Landed, index: int, header: Header, head: bytes) -> None:
         """Note where a batch lies that is still to be stored."""
@@ -294,7 +324,8 @@ class Landing:
     def _batches(self, path: Path) -> list[Batch]:
         if self._open is None or self._open[0] != path:
             try:
-                self._open = (path, list(container.parse(path.read_bytes()).batches()))
+                packed, _ = container.unseal(path.read_bytes())
+                self._open = (path, list(container.parse(packed).batches()))
             except (OSError, PeerError) as error:
                 raise StoreError(f"cannot read {path} again: {error}; was it changed?") from error
         return self._open[1]

@@ -307,7 +307,7 @@ class Hub:
             if self._allow.changed():
                 self._link.set_allow(self._allow.list)
                 for watch in self._landings:
-                    watch.landing.retry()
+                    watch.landing.keys_changed()
                 self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
         except InputError as error:
             self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")

@@ -1,18 +1,22 @@
 """Files that carry batches through a one-way isolator, where nothing comes back.
 
 Rules:
-1. A file is complete or worthless: a hash over all of it stands at its end.
+1. A file is complete or worthless: a hash over all of it stands at its end, and behind that
+   the sender's signature over the hash.
 2. It holds messages of the link, offers and batches, in the order in which they are to be
-   taken. Batches keep their own signatures; offers have none, and whoever may write the
-   file is believed about what will never come.
+   taken. Batches keep their own signatures; offers are believed for the file's.
 3. An offer in a file says with `oldest` below which sequence no later file will bring
    anything: what is missing below it when that file has come is missing for good.
 4. Files are numbered by their sender from 0 without holes, so that a lost one is noticed.
 
 Layout, byte by byte, with a test vector: `docs/wire-container.md`.
 
->>> parse(pack(Container("gw", 7, 1_000_000, ()))).number
+>>> packed = pack(Container("gw", 7, 1_000_000, ()))
+>>> parse(packed).number
 7
+>>> unsealed, seal = unseal(packed + b"key id  " + bytes(64))
+>>> unsealed == packed, seal.key_id
+(True, b'key id  ')
 >>> parse_file_name(file_name("gw", 7))
 ('gw', 7)
 """
@@ -26,7 +30,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from protocols import limits
-from protocols.batch import Batch, is_name
+from protocols.batch import SIGNATURE_BYTES, Batch, Signer, Verifier, is_name
 from protocols.errors import IntegrityError, LimitError, MalformedError
 from protocols.session import messages
 from protocols.session.messages import Frames, Offer
@@ -37,6 +41,9 @@ MAGIC = b"\x89CMF\r\n\x1a\n"
 VERSION = 1
 SUFFIX = ".cmf"
 HASH_BYTES = 32
+DOMAIN = b"catchment/container/v1\x00"
+KEY_ID_BYTES = 8
+SEAL_BYTES = KEY_ID_BYTES + SIGNATURE_BYTES
 
 _HEAD = struct.Struct(">8sHHQqIB")
 _LENGTH = struct.Struct(">I")
@@ -80,8 +87,47 @@ class Container(NamedTuple):
                 yield messages.parse_batch(frames)
 
 
+class Seal(NamedTuple):
+    """Who says that a file is as it was made.
+
+    Args:
+        key_id: The key that signed.
+        hash: The hash at the end of the file, which a reader has still to hold against its bytes.
+        signature: Over that hash.
+    """
+
+    key_id: bytes
+    hash: bytes
+    signature: bytes
+
+    def holds(self, verifier: Verifier) -> bool:
+        """Whether the signature is that key's."""
+        return verifier.verify(DOMAIN, self.hash, self.signature)
+
+
+def seal(packed: bytes, signer: Signer) -> bytes:
+    """The file as it travels: signed by its sender."""
+    return packed + signer.key_id + signer.sign(DOMAIN, packed[-HASH_BYTES:])
+
+
+def unseal(data: bytes) -> tuple[bytes, Seal]:
+    """What `pack` made, and its seal, neither of them checked.
+
+    Raises:
+        LimitError: Larger than a file may be.
+        IntegrityError: Too short for either.
+    """
+    if len(data) > limits.CONTAINER_BYTES_MAX:
+        raise LimitError(f"expected a file of at most {limits.CONTAINER_BYTES_MAX} bytes, got {len(data)}")
+    end = len(data) - SEAL_BYTES
+    if end < HASH_BYTES:
+        raise IntegrityError(f"expected a whole file with its signature, got {len(data)} bytes of it")
+    key_id, signature = data[end : end + KEY_ID_BYTES], data[end + KEY_ID_BYTES :]
+    return data[:end], Seal(key_id, data[end - HASH_BYTES : end], signature)
+
+
 def pack(container: Container) -> bytes:
-    """The bytes of a file."""
+    """The bytes of a file, but for its seal."""
     sender = container.sender.encode()
     assert is_name(container.sender) and len(container.messages) <= limits.CONTAINER_MESSAGES_MAX
     head = (MAGIC, VERSION, 0, container.number, container.made_us, len(container.messages), len(sender))
@@ -93,7 +139,7 @@ def pack(container: Container) -> bytes:
             parts.append(_LENGTH.pack(len(frame)))
             parts.append(frame)
     body = b"".join(parts)
-    assert len(body) + HASH_BYTES <= limits.CONTAINER_BYTES_MAX
+    assert len(body) + HASH_BYTES + SEAL_BYTES <= limits.CONTAINER_BYTES_MAX
     return body + hashlib.sha256(body).digest()
 
 
@@ -104,11 +150,11 @@ def packed_size(frames: Frames) -> int:
 
 def overhead(sender: str) -> int:
     """Bytes of a file that holds no message."""
-    return _HEAD.size + len(sender) + HASH_BYTES
+    return _HEAD.size + len(sender) + HASH_BYTES + SEAL_BYTES
 
 
 def parse(data: bytes) -> Container:
-    """Read a file; what is in the batches is not looked at.
+    """Read what `pack` made; what is in the batches is not looked at.
 
     Raises:
         LimitError: Larger than a file may be, or more messages than it may hold.

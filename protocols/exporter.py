@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from protocols import container, limits
-from protocols.batch import Chain
+from protocols.batch import Chain, Signer
 from protocols.errors import StoreError, StoreFullError
 from protocols.session import Outbox, messages
 from protocols.session.events import Stored
@@ -47,6 +47,7 @@ class File(NamedTuple):
     name: str
     number: int
     data: bytes
+    batches: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class Exporter:
 
     Args:
         sender: The node's name.
+        signer: Its key.
         outbox: What to send from.
         first_number: Number of the next file; the owner keeps count over restarts.
         repeat_after_s: Seconds after the first time at which a batch is sent again.
@@ -74,6 +76,7 @@ class Exporter:
     def __init__(
         self,
         sender: str,
+        signer: Signer,
         outbox: Outbox,
         *,
         first_number: int,
@@ -86,6 +89,7 @@ class Exporter:
         assert 0 < batches_max <= limits.CONTAINER_BATCHES_MAX
         assert limits.PAYLOAD_BYTES_MAX < bytes_max <= limits.CONTAINER_BYTES_MAX
         self._sender = sender
+        self._signer = signer
         self._outbox = outbox
         self._delays = (0.0, *repeat_after_s)
         self._done = dict(done or {})
@@ -114,7 +118,8 @@ class Exporter:
         self._moves = moves
         frames = (*self._offers(), *batches)
         data = container.pack(container.Container(self._sender, self.number, now_us, frames))
-        return File(container.file_name(self._sender, self.number), self.number, data)
+        sealed = container.seal(data, self._signer)
+        return File(container.file_name(self._sender, self.number), self.number, sealed, len(batches))
 
     def written(self, now: float) -> list[Stored]:
         """The last file is durable; returns what has now been sent in every pass."""

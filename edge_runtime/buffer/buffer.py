@@ -327,6 +327,16 @@ class Buffer:
         return Backlog(batches, size, oldest, unsent)
 
     @property
+    def files(self) -> int:
+        """Files for a one-way isolator that were made so far."""
+        return int(self._store.fact("files") or 0)
+
+    def count_file(self, made: int) -> None:
+        """Note how many files for a one-way isolator were made."""
+        with self._store.transaction():
+            self._store.remember("files", made)
+
+    @property
     def used_bytes(self) -> int:
         """Disk space that holds something, without the WAL."""
         return pages_used(self._store) * PAGE_BYTES

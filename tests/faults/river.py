@@ -274,7 +274,7 @@ class River:
         _operate(hub_cli, "init", "--home", str(home), "--id", name, "--bind", address, *upstream)
         change(home / "hub.toml", "hub", statement_s=2)
         node = self._node(name, "hub", home, address)
-        _allow(headquarters, node)
+        allow(headquarters, node)
         return node
 
     def gateway(
@@ -310,10 +310,10 @@ class River:
             address = through or upstream.address
             _edge("join", "--home", str(home), upstream.identity, "--address", address)
             through = ""
-            _allow(upstream, node)
+            allow(upstream, node)
         if headquarters not in upstreams:
             _edge("join", "--home", str(home), headquarters.identity)
-            _allow(headquarters, node)
+            allow(headquarters, node)
         return node
 
     def _toml(self, name: str, plant: PlantServer, buffer: str, uplink: str) -> str:
@@ -462,7 +462,8 @@ def free_address() -> str:
         return f"tcp://{HOST}:{probe.getsockname()[1]}"
 
 
-def _allow(receiver: Node, peer: Node) -> None:
+def allow(receiver: Node, peer: Node) -> None:
+    """Put a node on another one's allow-list."""
     command = headquarters_cli if receiver.tier == "hq" else hub_cli
     _operate(command, "allow", "--home", str(receiver.home), peer.identity)
 

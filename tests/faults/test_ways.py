@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
 
 from deltalake import DeltaTable
 
 from protocols.batch import Header, Kind, Stream
-from tests.faults.river import Node, River, free_address
+from tests.faults.river import Node, River, allow, free_address
 
 ALL_SAMPLES = 400
 
@@ -77,6 +81,84 @@ def test_batches_stranded_on_a_lost_hub_go_through_the_other_one_and_count_once_
     verdict = river.finish()
     assert verdict.in_gaps == 0
     assert gateway.logged("upstream-changed")
+
+
+def test_batches_cross_a_one_way_isolator_that_loses_files(river: River) -> None:
+    headquarters = river.headquarters()
+    hub = river.hub(headquarters)
+    gateway = river.gateway("unit-1", river.plant(), [], headquarters)
+    allow(hub, gateway)
+    out, landed = river.root / "out", river.root / "landed"
+    out.mkdir()
+    export = f'\n[export]\ndirectory = "{out}"\nrepeat_s = 1\nlast_repeat_s = 2\n'
+    for path, more in (
+        (gateway.home / "gateway.toml", export),
+        (hub.home / "hub.toml", f'\n[[landing]]\ndirectory = "{landed}"\npoll_s = 0.1\n'),
+    ):
+        path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
+    with Isolator(out, landed) as isolator:
+        river.start()
+        isolator.losing = True
+        river.collected(gateway, ALL_SAMPLES // 2)
+        gateway.kill()
+        gateway.up()
+        river.collected(gateway, ALL_SAMPLES)
+        isolator.losing = False
+        river.drained()
+        river.stopped_us = time.time_ns() // 1000
+        gateway.child.ask_to_stop()
+        gateway.stopped()
+        isolator.finish()
+        batches = [offer["next"] for offer in gateway.status()["chains"]]
+        hub.wait("the last batch", lambda status: status["landings"][0]["stored"] >= sum(batches))
+        river.stop(backed_up=True)
+    verdict = river.judge()
+    assert isolator.lost > 1
+    assert hub.logged("files-missing")
+    assert verdict.in_gaps < ALL_SAMPLES // 4, "expected no more than the kill cost"
+
+
+class Isolator:
+    """Moves files one way, and loses every third while it is `losing`."""
+
+    def __init__(self, source: Path, target: Path) -> None:
+        self._source = source
+        self._target = target
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._seen = 0
+        self.losing = False
+        self.lost = 0
+
+    def __enter__(self) -> Isolator:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Move what is there, and end."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.05):
+            self._move()
+        self._move()
+
+    def _move(self) -> None:
+        if not self._target.is_dir():
+            return
+        for path in sorted(self._source.glob("[!.]*")):
+            self._seen += 1
+            if self.losing and self._seen % 3 == 0:
+                self.lost += 1
+                path.unlink()
+            else:
+                path.replace(self._target / path.name)
 
 
 class Cable:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub.landing import Landing
 from hub.store import Store
-from protocols.container import Container, pack, parse
+from protocols.container import Container, pack, parse, unseal
 from protocols.errors import PeerError
 from protocols.exporter import Exporter
 from protocols.session.receiver import KeyBook
@@ -61,7 +61,7 @@ def test_a_batch_arrives_unless_every_file_with_it_was_lost(data: st.DataObject)
     """Whatever files the isolator loses or delays: the store holds each batch that came, once, in order."""
     chain = data_chain(0)
     outbox = MemoryOutbox(chain)
-    out = Exporter("gw", outbox, first_number=0, repeat_after_s=(3.0, 9.0), batches_max=5)
+    out = Exporter("gw", GATEWAY_KEY, outbox, first_number=0, repeat_after_s=(3.0, 9.0), batches_max=5)
     came: set[int] = set()
     delayed = []
     with TemporaryDirectory() as name:
@@ -78,7 +78,7 @@ def test_a_batch_arrives_unless_every_file_with_it_was_lost(data: st.DataObject)
             out.written(float(now))
             fate = data.draw(st.sampled_from(["comes", "comes", "lost", "late"])) if now < 39 else "comes"
             if fate != "lost":
-                came |= {chain.batches.index(batch) for batch in parse(file.data).batches()}
+                came |= {chain.batches.index(batch) for batch in parse(unseal(file.data)[0]).batches()}
             if fate == "late":
                 delayed.append(file)
             elif fate == "comes":

@@ -13,7 +13,17 @@ from hub.landing import REJECTED, Landing
 from hub.store import Store
 from protocols import limits
 from protocols.batch import Header, Stream, bury, header_hash
-from protocols.container import MAGIC, Container, file_name, pack, packed_size, parse, parse_file_name
+from protocols.container import (
+    MAGIC,
+    Container,
+    file_name,
+    pack,
+    packed_size,
+    parse,
+    parse_file_name,
+    seal,
+    unseal,
+)
 from protocols.errors import IntegrityError, LimitError, MalformedError, StoreError
 from protocols.exporter import HEARTBEAT_S, Exporter, File, write_file
 from protocols.session import Offer, messages
@@ -31,8 +41,13 @@ def small_container() -> Container:
     return Container("gw", 7, 1_700_000_000_000_000, (offers, *map(messages.batch, chain.batches)))
 
 
-def sealed(body: bytes) -> bytes:
+def hashed(body: bytes) -> bytes:
     return body + hashlib.sha256(body).digest()
+
+
+def read(file: File | None) -> Container:
+    assert file is not None
+    return parse(unseal(file.data)[0])
 
 
 class TestFormat:
@@ -46,7 +61,7 @@ class TestFormat:
     def test_the_document_prints_this_very_file(self) -> None:
         printed = re.search(r"```\n([0-9a-f\n]+)```", DOCUMENT.read_text(encoding="utf-8"))
         assert printed is not None
-        assert bytes.fromhex(printed[1].replace("\n", "")) == pack(small_container())
+        assert bytes.fromhex(printed[1].replace("\n", "")) == seal(pack(small_container()), GATEWAY_KEY)
 
     def test_the_size_of_a_message_is_known_before_it_is_packed(self) -> None:
         empty = Container("gw", 0, 0, ())
@@ -57,6 +72,12 @@ class TestFormat:
     def test_a_file_that_was_cut_short_is_refused(self, cut: int) -> None:
         with pytest.raises((IntegrityError, MalformedError)):
             parse(pack(small_container())[:cut])
+
+    def test_what_is_too_short_for_a_seal_is_refused(self) -> None:
+        with pytest.raises(IntegrityError):
+            unseal(bytes(100))
+        with pytest.raises(LimitError):
+            unseal(bytes(limits.CONTAINER_BYTES_MAX + 1))
 
     def test_a_file_with_trailing_bytes_is_refused(self) -> None:
         with pytest.raises(IntegrityError):
@@ -82,7 +103,7 @@ class TestFormat:
         self, change: Callable[[bytes], bytes], error: type[Exception]
     ) -> None:
         with pytest.raises(error):
-            parse(sealed(change(pack(small_container())[:-32])))
+            parse(hashed(change(pack(small_container())[:-32])))
 
     def test_a_file_beyond_the_limit_is_refused_by_its_length(self) -> None:
         with pytest.raises(LimitError):
@@ -113,12 +134,11 @@ class TestFormat:
 
 
 def sent(file: File | None) -> list[int]:
-    assert file is not None
-    return [Header.parse(batch.header).seq for batch in parse(file.data).batches()]
+    return [Header.parse(batch.header).seq for batch in read(file).batches()]
 
 
 def exporter(outbox: MemoryOutbox, **options: object) -> Exporter:
-    return Exporter("gw", outbox, first_number=0, repeat_after_s=(10.0, 100.0), **options)  # type: ignore[arg-type]
+    return Exporter("gw", GATEWAY_KEY, outbox, first_number=0, repeat_after_s=(10.0, 100.0), **options)  # type: ignore[arg-type]
 
 
 class TestExporter:
@@ -154,12 +174,12 @@ class TestExporter:
         for now in (0.0, 10.0, 100.0, 160.0):
             file = out.next_file(now, 0)
             assert file is not None
-            oldest += [offer.oldest for offer in parse(file.data).offers()]
+            oldest += [offer.oldest for offer in read(file).offers()]
             out.written(now)
         assert oldest == [0, 0, 0, 3]
 
     def test_a_file_is_made_now_and_then_when_nothing_is_due(self) -> None:
-        out = Exporter("gw", MemoryOutbox(), first_number=3, repeat_after_s=())
+        out = Exporter("gw", GATEWAY_KEY, MemoryOutbox(), first_number=3, repeat_after_s=())
         assert sent(out.next_file(0.0, 0)) == []
         out.written(0.0)
         assert out.next_file(HEARTBEAT_S - 1, 0) is None
@@ -171,7 +191,7 @@ class TestExporter:
         out = exporter(MemoryOutbox(data, event), batches_max=4)
         file = out.next_file(0.0, 0)
         assert file is not None
-        kinds = [messages.parse_offers(f)[0].chain.stream for f in parse(file.data).messages if f[0] == b"O"]
+        kinds = [messages.parse_offers(f)[0].chain.stream for f in read(file).messages if f[0] == b"O"]
         assert len(kinds) == 1 and sent(file) == [0, 1, 0, 1]
         out.written(0.0)
         assert sent(out.next_file(0.0, 0)) == [2, 3, 4]
@@ -179,7 +199,9 @@ class TestExporter:
     def test_large_payloads_take_files_of_their_own(self) -> None:
         chain = ChainOfBatches().grow([bytes(12 << 20)] * 3)
         most = (16 << 20) + 4096
-        out = Exporter("gw", MemoryOutbox(chain), first_number=0, repeat_after_s=(), bytes_max=most)
+        out = Exporter(
+            "gw", GATEWAY_KEY, MemoryOutbox(chain), first_number=0, repeat_after_s=(), bytes_max=most
+        )
         for seq in range(3):
             file = out.next_file(0.0, 0)
             assert sent(file) == [seq] and file is not None and len(file.data) <= most
@@ -236,6 +258,7 @@ class LandingSide:
         self.directory = directory / "in"
         self.done = directory / "done"
         self.number = 0
+        self.key = GATEWAY_KEY
 
     def put(
         self, chain: ChainOfBatches, start: int, end: int, oldest: int = 0, number: int | None = None
@@ -244,9 +267,8 @@ class LandingSide:
         self.number = number + 1
         (offers,) = messages.offers([Offer(chain.chain, oldest, len(chain.batches), chain.head)])
         frames = (offers, *map(messages.batch, chain.batches[start:end]))
-        write_file(
-            self.directory, File(file_name("gw", number), number, pack(Container("gw", number, 0, frames)))
-        )
+        data = seal(pack(Container("gw", number, 0, frames)), self.key)
+        write_file(self.directory, File(file_name("gw", number), number, data))
 
     def look(self) -> list[str]:
         self.landing.look()
@@ -365,13 +387,30 @@ class TestLanding:
         assert side.store.mark(DATA) == (3, good.head)
         assert [path.name for path in (side.directory / REJECTED).iterdir()] == [file_name("gw", 0)]
 
-    def test_batches_wait_until_their_key_is_allowed(self, side: LandingSide) -> None:
+    def test_files_wait_until_their_key_is_allowed(self, side: LandingSide) -> None:
         side.owners.clear()
         side.put(data_chain(3), 0, 3)
-        assert side.look() == ["file-batch-refused"] and side.landing.waiting == 1
+        assert side.look() == ["file-key"] and side.landing.waiting == 1
+        assert side.look() == [], "it is said once"
         side.owners[GATEWAY_KEY.key_id] = "gw"
-        side.landing.retry()
+        side.landing.keys_changed()
+        side.look()
         assert side.next == 3 and side.landing.waiting == 0
+
+    def test_a_file_that_its_sender_did_not_sign_is_believed_nothing(self, side: LandingSide) -> None:
+        chain = data_chain(6)
+        side.put(chain, 0, 2, oldest=6)
+        [path] = side.directory.glob("*.cmf")
+        path.write_bytes(path.read_bytes()[:-64] + bytes(64))
+        assert side.look() == ["file-rejected"]
+        side.put(chain, 3, 6)
+        side.look()
+        assert side.next is None, "nobody said that the first three will never come"
+
+    def test_an_allowed_key_speaks_for_its_own_name_only(self, side: LandingSide) -> None:
+        side.owners[GATEWAY_KEY.key_id] = "another"
+        side.put(data_chain(3), 0, 3)
+        assert side.look() == ["file-key"]
 
     def test_another_history_is_left_to_people(self, side: LandingSide) -> None:
         chain = data_chain(4)
@@ -433,7 +472,8 @@ class TestLanding:
         )
         chain = data_chain(1)
         (offers,) = messages.offers([Offer(DATA, 0, 1, chain.head)])
-        data = pack(Container("gw", 0, 0, (offers, messages.batch(chain.batches[0]))))
+        packed = pack(Container("gw", 0, 0, (offers, messages.batch(chain.batches[0]))))
+        data = seal(packed, GATEWAY_KEY)
         write_file(tmp_path, File(file_name("gw", 0), 0, data))
         landing.look()
         assert told == ["first", DATA]
