@@ -68,7 +68,7 @@ simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" 
 nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, each parser fuzzed for 10 minutes
 	$(BIN)/python -m tests.simulation --seeds 10000
 	$(BIN)/python -m tests.faults --kills 2000
-	$(BIN)/python -m scripts.fuzz --seconds $$($(BIN)/python -c 'from scripts.fuzz_targets import TARGETS; print(600 * len(TARGETS))')
+	$(BIN)/python -m scripts.fuzz --each 600 --jobs $$(nproc)
 
 .PHONY: peers
 peers:  ## Install and build the other vendors' servers that tests/peers talks to
