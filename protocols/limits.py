@@ -78,6 +78,9 @@ OFFERS_PER_FRAME_MAX = 512
 CHAINS_PER_SESSION_MAX = 65_536
 """Chains one peer may keep open at a receiver: 3 streams of 20,000 gateways."""
 
+POSITIONS_MAX = 2 * CHAINS_PER_SESSION_MAX
+"""Chains of which a receiver remembers where they stand; beyond it those that nobody has open go first."""
+
 FRAMES_MAX = 4
 """Parts of one link message: the kind and at most header, payload, signature."""
 

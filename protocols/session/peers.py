@@ -82,6 +82,10 @@ class Peers:
         """The sessions that have a chain open."""
         return [self._sessions[peer] for peer in self._open.get(chain, ())]
 
+    def is_open(self, chain: Chain) -> bool:
+        """Whether any session has a chain open."""
+        return chain in self._open
+
     def begin(self, peer: bytes, node: str, role: str, now: float) -> tuple[Session, str | None]:
         """Begin a session; an earlier one of the same node ends.
 

@@ -226,8 +226,11 @@ class Receiver:
                 self._out.append((session.peer, messages.ack([], *self._peers.credit())))
 
     def tick(self, now: float) -> None:
-        """Forget sessions whose peers have been silent for too long."""
+        """Forget sessions whose peers have been silent for too long, and what only they needed."""
         self._peers.end_idle(now)
+        self._staging.prune(self._peers.is_open)
+        if len(self._rewound) > limits.POSITIONS_MAX:
+            self._rewound.clear()
 
     def outgoing(self) -> list[tuple[bytes, Frames]]:
         """The (peer, message) pairs to send now, in order; each is given once."""

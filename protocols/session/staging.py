@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocols import limits
 from protocols.batch import Chain, header_hash
 from protocols.session import messages
 from protocols.session.messages import Accepted, Marks
@@ -63,6 +65,17 @@ class Staging:
         """Read a chain's position anew from what is durable, the next time it is asked for."""
         assert not any(accepted.chain == chain for accepted, _ in self._queue)
         self._positions.pop(chain, None)
+
+    def prune(self, is_open: Callable[[Chain], bool]) -> None:
+        """Where too many chains are remembered, forget those that nobody has open and nothing is staged of.
+
+        Where such a chain stands is found again in what is durable, or in the next offer of it.
+        """
+        if len(self._positions) <= limits.POSITIONS_MAX:
+            return
+        staged = {chain for chain, _ in self._hashes}
+        for chain in [chain for chain in self._positions if chain not in staged and not is_open(chain)]:
+            del self._positions[chain]
 
     def stage(self, accepted: Accepted, peer: bytes) -> None:
         """Take a batch, which must be the next of its chain."""

@@ -9,7 +9,7 @@ import pytest
 from protocols.batch import Batch, Chain, Stream, header_hash
 from protocols.identity import SigningKey, VerifyKey
 from protocols.records import Mark, Receipt, RefusalReason, sign_record
-from protocols.session import Receiver, Sender, SenderEvent, messages
+from protocols.session import Offer, Receiver, Sender, SenderEvent, messages
 from protocols.session.course import STALLED_S
 from protocols.session.events import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
 from protocols.session.findings import Finding
@@ -365,6 +365,22 @@ def test_a_stranger_s_key_is_refused() -> None:
     chain.grow(PAYLOADS[:1])
     refused = of_kind(Joined(MemoryOutbox(chain)).run(), Refused)
     assert [e.refusal.reason for e in refused if isinstance(e, Refused)] == [RefusalReason.KEY]
+
+
+def test_a_peer_that_offers_ever_new_chains_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.limits.POSITIONS_MAX", 20)
+    joined = Joined(MemoryOutbox(ChainOfBatches(epoch=1).grow(PAYLOADS)))
+    joined.run()
+    for epoch in range(2, 200):
+        offered = Offer(Chain("gw", Stream.DATA, epoch), 0, 3, bytes(32))
+        joined.receiver.receive(b"peer", joined.node, joined.role, messages.hello("gw", "gateway"), 0.0)
+        for frames in messages.offers([offered]):
+            joined.receiver.receive(b"peer", joined.node, joined.role, frames, 0.0)
+        joined.receiver.tick(0.0)
+    assert len(joined.receiver._staging._positions) <= 21
+    joined.receiver.outgoing()
+    joined.sender.start(joined.now)
+    assert Stored(Chain("gw", Stream.DATA, 1), 20) in joined.run(), "what was forgotten is found again"
 
 
 def test_a_gateway_cannot_speak_for_another() -> None:
