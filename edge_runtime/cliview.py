@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edge_runtime import limits
+
 if TYPE_CHECKING:
     from protocols.errors import Problem
 
-PROBLEMS_SHOWN_MAX = 100
-"""Problems printed for people; `--json` gives all."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,10 +58,10 @@ def _width(text: str) -> int:
 
 def print_problems(problems: Sequence[Problem], label: str) -> None:
     """Print problems to standard error, one a line."""
-    for problem in problems[:PROBLEMS_SHOWN_MAX]:
+    for problem in problems[: limits.PROBLEMS_SHOWN_MAX]:
         click.echo(f"{label}: {problem}", err=True)
-    if len(problems) > PROBLEMS_SHOWN_MAX:
-        more = len(problems) - PROBLEMS_SHOWN_MAX
+    if len(problems) > limits.PROBLEMS_SHOWN_MAX:
+        more = len(problems) - limits.PROBLEMS_SHOWN_MAX
         click.echo(f"... and {more} more (all of them with check --json)", err=True)
 
 

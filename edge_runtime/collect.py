@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edge_runtime import limits
 from edge_runtime.buffer import Progress
 from edge_runtime.clock import GatewayClock, Step
 from edge_runtime.config import ScanClass
@@ -41,9 +42,6 @@ FIRST_VALUES_S = 5.0
 
 FIRST_VALUES_LOOK_S = 0.02
 """How often it is looked whether they are there."""
-
-STEPS_KEPT = 16
-"""Steps of the clock that later turns may still have to explain."""
 
 
 class CollectTask:
@@ -148,7 +146,7 @@ class CollectTask:
     def _turn(self) -> Turn | None:
         now_us = self._clock.now_us()
         self._steps += self._clock.take_steps()
-        del self._steps[:-STEPS_KEPT]
+        del self._steps[: -limits.STEPS_KEPT]
         return self.schedule.take(now_us)
 
     async def _read(self, instant_us: int) -> list[SampleBlock]:

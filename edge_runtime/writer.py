@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from edge_runtime import limits
 from edge_runtime.buffer import Buffer, Chunk, Progress
 from edge_runtime.clock import GatewayClock
 from edge_runtime.intake import Delivery, Intake, Losses, join_adjacent
@@ -26,11 +27,6 @@ from protocols.samples import SampleBlock, concatenate
 
 JOURNAL_S = 1.0
 """Longest time that a sample is in memory only."""
-
-
-DELIVERIES_MAX = 50_000
-"""Deliveries that wait while nothing can be written, whatever is in them: about 15 MB. Where nothing
-changes they hold no samples, and the bound of samples would never be reached."""
 
 
 class Rules(NamedTuple):
@@ -228,7 +224,7 @@ class Writer:
         """Keep what waits within its bounds; the oldest goes."""
         waiting = sum(delivery.samples for delivery in self._waiting)
         gone = 0
-        while waiting > self._intake.samples_max or len(self._waiting) - gone > DELIVERIES_MAX:
+        while waiting > self._intake.samples_max or len(self._waiting) - gone > limits.DELIVERIES_MAX:
             waiting -= self._waiting[gone].samples
             self._owed.add(self._waiting[gone], cause, detail)
             gone += 1

@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from headquarters import limits
 from headquarters.ingest.rows import SampleChunk, SeriesRow
 from protocols.errors import DeviceError, InputError, Problem, StoreError
 from protocols.samples import Int64s
-
-REQUEST_BYTES_MAX = 1 << 20
-"""A request names at most some ten thousand points."""
 
 SOCKET = "latest.sock"
 
@@ -209,7 +207,7 @@ class LatestServer:
             timeout = 5
 
             def handle(self) -> None:
-                self.wfile.write(answer(self.rfile.readline(REQUEST_BYTES_MAX), directory, values))
+                self.wfile.write(answer(self.rfile.readline(limits.REQUEST_BYTES_MAX), directory, values))
 
         (data / SOCKET).unlink(missing_ok=True)
         try:

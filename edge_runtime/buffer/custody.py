@@ -13,7 +13,7 @@ from enum import Enum
 
 import zstandard
 
-from edge_runtime import ledger
+from edge_runtime import ledger, limits
 from edge_runtime.buffer.chains import ChainRow, Chains, ClockSource, samples_of
 from edge_runtime.buffer.recovered import drop_delivered
 from edge_runtime.ledger import Counts
@@ -33,8 +33,6 @@ MOVE_BATCHES = 64
 HANDED_AHEAD = 64
 """Batches marked as handed to a link beyond those that are: one commit for so many reads."""
 
-REFUSALS_MAX = 3
-"""A batch that is whole here and refused so often is cast out of its chain."""
 
 Declare = Callable[[list[Gap]], None]
 """Signs gap records inside the caller's transaction."""
@@ -351,7 +349,7 @@ def refused(store: Store, chains: Chains, declare: Declare, refusal: Refusal, si
             return Verdict.REPAIRED
         elif refusal.reason is RefusalReason.PAYLOAD:
             verdict = Verdict.BURIED
-        elif _count_refusal(store, refusal) < REFUSALS_MAX:
+        elif _count_refusal(store, refusal) < limits.REFUSALS_MAX:
             return Verdict.SOUND
         else:
             verdict = Verdict.CAST_OUT

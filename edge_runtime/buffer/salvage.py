@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_runtime import ledger
+from edge_runtime import ledger, limits
 from edge_runtime.buffer.chains import Chains, samples_of
 from edge_runtime.ledger import Counts
 from edge_runtime.store import SEQ_BITS, Store
@@ -26,9 +26,6 @@ from protocols.records import GapCause
 
 SALVAGE_S = 2.0
 """Time for reading a damaged file; about 200 MB from a flash disk."""
-
-SALVAGE_BYTES_MAX = 64 << 20
-"""Of one chain, read into memory before it is written; the newest come first."""
 
 
 class Salvaged(NamedTuple):
@@ -113,7 +110,7 @@ def _newest_run(
                 break
             continue
         size += found.batch.size
-        if not in_time() or size > SALVAGE_BYTES_MAX:
+        if not in_time() or size > limits.SALVAGE_BYTES_MAX:
             break
         run.append(found)
         head = found.header.previous

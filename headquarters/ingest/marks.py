@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from headquarters import limits
 from headquarters.ingest.cycle import Cycle
 from headquarters.ingest.stores import Tables
 from protocols.batch import Chain, header_hash
-
-HASHES_MAX = 100_000
-"""Header hashes remembered: the credit window of 200 gateways, 10 MB."""
 
 
 class LakeMarks:
@@ -72,5 +70,5 @@ class LakeMarks:
 
     def _remember(self, chain: Chain, seq: int, hash_: bytes) -> None:
         self._hashes[(chain, seq)] = hash_
-        if len(self._hashes) > HASHES_MAX:
+        if len(self._hashes) > limits.HASHES_MAX:
             self._hashes.popitem(last=False)

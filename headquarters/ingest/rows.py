@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from headquarters import limits
 from protocols.batch import FLAG_ZSTD, Header, Kind
 from protocols.errors import MalformedError
 from protocols.records import Correction, Gap, Opening, inflate, parse_statement, unpack
@@ -23,8 +24,6 @@ from protocols.samples import Int64s, SampleBlock, UInt32s, ValueType
 EXACT_INT_MAX = 2**53
 """Whole numbers up to here have a double of their own; larger ones keep their digits in `text`."""
 
-DAYS_PER_BATCH_MAX = 400
-"""Different dates in one batch: a year of daily values in one import. Each is a partition to open."""
 
 DAY_US = 86_400_000_000
 
@@ -233,10 +232,10 @@ def check_blocks(header: Header, blocks: Sequence[SampleBlock]) -> None:
             f"expected times within {header.t_min_us} to {header.t_max_us} us as the header says, "
             f"got {t_min} to {t_max}"
         )
-    if t_max // DAY_US - t_min // DAY_US >= DAYS_PER_BATCH_MAX:
+    if t_max // DAY_US - t_min // DAY_US >= limits.DAYS_PER_BATCH_MAX:
         days = len(np.unique(np.concatenate([block.time // DAY_US for block in blocks])))
-        if days > DAYS_PER_BATCH_MAX:
-            raise MalformedError(f"expected at most {DAYS_PER_BATCH_MAX} dates in a batch, got {days}")
+        if days > limits.DAYS_PER_BATCH_MAX:
+            raise MalformedError(f"expected at most {limits.DAYS_PER_BATCH_MAX} dates in a batch, got {days}")
 
 
 def record_body(header: Header, payload: bytes) -> bytes:

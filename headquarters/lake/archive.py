@@ -16,13 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from headquarters import limits
 from headquarters.ingest.stores import Reference
 from headquarters.lake import disk
 from protocols.batch import Chain
 from protocols.errors import StoreError
-
-SEGMENT_BYTES_MAX = 64 << 20
-"""A segment is closed beyond this: small enough to copy, large enough to be few."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 """What retention may delete; nothing else in the folder is ours."""
@@ -98,7 +96,7 @@ class SegmentArchive:
     def _choose(self) -> None:
         """Go on in the same segment, but for a start, a full one, and midnight."""
         date = str(np.datetime64(self._clock_ms(), "ms").astype("datetime64[D]"))
-        if self._name.startswith(date) and self._offset < SEGMENT_BYTES_MAX:
+        if self._name.startswith(date) and self._offset < limits.SEGMENT_BYTES_MAX:
             return
         folder = self._folder / date
         disk.make_folder(folder)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headquarters import limits
 from headquarters.lake import files
 from headquarters.lake.deltalog import DataFile
 from headquarters.lake.order import row_order
@@ -30,20 +31,6 @@ from protocols.samples import Int64s
 FAN_IN = (16, 8)
 """Files merged into one: appended ones, and those of each higher tier. More makes queries
 slower, fewer makes every row be rewritten more often."""
-
-MERGE_ROWS_MAX = 4_000_000
-"""Rows that an open date's merge may make: 250 MB in memory, a second of work."""
-
-LARGE_ROWS = MERGE_ROWS_MAX // 3
-LARGE_FILES_MAX = 32
-"""So many files of a tier that are large already are left as they are: to merge two or three of
-them rewrites millions of rows, in the middle of a backlog's draining, and spares a query one file."""
-
-CHUNK_ROWS = 2_000_000
-"""Rows sorted at once when a closed date is rewritten: bounds memory to about 300 MB."""
-
-FILE_ROWS_MAX = 32_000_000
-"""Rows of one sorted file: about 100 MB."""
 
 
 class Merge(NamedTuple):
@@ -75,13 +62,13 @@ def plan_merges(present: Iterable[DataFile]) -> list[Merge]:
             groups[(kind_of(file), *file.partition.values())].append(file)
     merges = []
     for (kind, *_), group in sorted(groups.items()):
-        if sum(file.rows > LARGE_ROWS for file in group) <= LARGE_FILES_MAX:
-            group = [file for file in group if file.rows <= LARGE_ROWS]
+        if sum(file.rows > limits.LARGE_ROWS for file in group) <= limits.LARGE_FILES_MAX:
+            group = [file for file in group if file.rows <= limits.LARGE_ROWS]
         group.sort(key=lambda file: file.modified_ms)
         tier = 0 if kind == files.APPENDED else int(kind[1:])
         chosen: list[DataFile] = []
         for file in group:
-            if chosen and sum(f.rows for f in chosen) + file.rows > MERGE_ROWS_MAX:
+            if chosen and sum(f.rows for f in chosen) + file.rows > limits.MERGE_ROWS_MAX:
                 break
             chosen.append(file)
         full = len(chosen) < len(group)
@@ -135,7 +122,7 @@ def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], No
     try:
         for rows in _sorted_chunks(table, chosen):
             pause()
-            if writer is not None and rows_in_file + len(rows) > FILE_ROWS_MAX:
+            if writer is not None and rows_in_file + len(rows) > limits.FILE_ROWS_MAX:
                 new.append(writer.close(table.clock_ms()))
                 writer, rows_in_file = None, 0
             if writer is None:
@@ -155,7 +142,7 @@ def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], No
 
 
 def key_ranges(table: LakeTable, chosen: Sequence[DataFile], key: str) -> list[tuple[Any, Any]]:
-    """Ranges of a key, both ends included, that hold about `CHUNK_ROWS` rows each.
+    """Ranges of a key, both ends included, that hold about `limits.CHUNK_ROWS` rows each.
 
     Args:
         table: Whose files they are.
@@ -164,7 +151,7 @@ def key_ranges(table: LakeTable, chosen: Sequence[DataFile], key: str) -> list[t
     """
     if not chosen:
         return []
-    if sum(file.rows for file in chosen) <= CHUNK_ROWS and key in chosen[0].low:
+    if sum(file.rows for file in chosen) <= limits.CHUNK_ROWS and key in chosen[0].low:
         return [(min(file.low[key] for file in chosen), max(file.high[key] for file in chosen))]
     counts: dict[Any, int] = defaultdict(int)
     for file in chosen:
@@ -174,7 +161,7 @@ def key_ranges(table: LakeTable, chosen: Sequence[DataFile], key: str) -> list[t
     low, rows = None, 0
     previous = None
     for value in sorted(counts):
-        if low is not None and rows + counts[value] > CHUNK_ROWS:
+        if low is not None and rows + counts[value] > limits.CHUNK_ROWS:
             ranges.append((low, previous))
             low, rows = None, 0
         low = value if low is None else low

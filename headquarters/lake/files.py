@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headquarters import limits
 from headquarters.lake import disk
 from headquarters.lake.deltalog import DataFile
 from headquarters.lake.schema import TableSchema
@@ -23,9 +24,6 @@ from protocols.errors import StoreError
 
 APPENDED = "a"
 SORTED = "s"
-
-ROWS_PER_GROUP = 65_536
-"""Rows of a row group: what a query for one series must read at least, about 2 ms."""
 
 
 class FileWriter:
@@ -74,7 +72,7 @@ class FileWriter:
         try:
             arrays = [rows.column(name) for name in self._columns.names]
             table = pa.Table.from_arrays(arrays, schema=self._columns)
-            self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+            self._writer.write_table(table, row_group_size=limits.ROWS_PER_GROUP)
         except OSError as error:
             raise self._failed(error) from error
         self._rows += len(rows)
@@ -147,7 +145,7 @@ def _encoding(table: TableSchema, columns: pa.Schema, kind: str) -> dict[str, An
     times = [field.name for field in others if pa.types.is_timestamp(field.type)]
     common = {
         "write_statistics": [name for name in table.sort if name in columns.names],
-        "write_batch_size": ROWS_PER_GROUP,
+        "write_batch_size": limits.ROWS_PER_GROUP,
         "store_schema": False,
     }
     if kind == APPENDED:  # integers come in runs, for which dictionaries are cheapest

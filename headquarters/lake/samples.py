@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headquarters import limits
 from headquarters.ingest.rows import DAY_US, SampleChunk
 from headquarters.lake.schema import SAMPLES, TIME
 from protocols.samples import NO_SOURCE_TIME, Int64s
@@ -25,8 +26,6 @@ LAST_DAY = 84_005
 """Days since 1970 that may name a partition, up to 2199: what a broken clock says beyond
 them is kept with its time, in the partition of the nearest such day."""
 
-TEXT_CHARS_MAX = 500_000_000
-"""Characters of text in one portion: up to four bytes each, of the 2 GB that an Arrow column addresses."""
 
 Column = npt.NDArray[Any]
 
@@ -78,7 +77,7 @@ def portions(chunks: Sequence[SampleChunk], rows_max: int) -> Iterator[pa.Table]
     rows = size = 0
     for chunk in chunks:
         texts = 0 if chunk.text is None else sum(len(text) for text in chunk.text if text is not None)
-        if portion and (rows + len(chunk) > rows_max or size + texts > TEXT_CHARS_MAX):
+        if portion and (rows + len(chunk) > rows_max or size + texts > limits.TEXT_CHARS_MAX):
             yield rows_of(portion)
             portion, rows, size = [], 0, 0
         portion.append(chunk)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from headquarters import limits
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake import files, schema
 from headquarters.lake.deltalog import DataFile, DeltaLog
@@ -23,10 +24,6 @@ from protocols.errors import StoreDamagedError, StoreError
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
-
-
-HEADS_FILES_MAX = 128
-"""Newest files of the ledger in which heads are looked for at a start: about two open dates."""
 
 
 def now_ms() -> int:
@@ -107,7 +104,7 @@ class SamplesTable(LakeTable):
         for partition, chunks in partitioned(rows):
             names = present(chunks)
             writer = files.FileWriter(self.table, self.folder, partition.values, files.APPENDED, names)
-            for portion in portions(chunks, files.ROWS_PER_GROUP):
+            for portion in portions(chunks, limits.ROWS_PER_GROUP):
                 writer.write(portion)
             adds.append(writer.close(self.clock_ms()))
         crash.point("hq:after-parquet")
@@ -148,7 +145,7 @@ class LedgerLakeTable(LakeTable):
         )
         found: dict[tuple[Chain, int], bytes] = {}
         newest = sorted(self.log.files(), key=lambda file: file.modified_ms, reverse=True)
-        for file in newest[:HEADS_FILES_MAX]:
+        for file in newest[: limits.HEADS_FILES_MAX]:
             if len(found) == len(marks):
                 break
             keys = self.read([file], list(names))

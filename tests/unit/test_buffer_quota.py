@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.buffer import Limits
-from edge_runtime.buffer.quota import THINNED_MAX, every_other
+from edge_runtime.buffer.quota import every_other
 from edge_runtime.config import QuotaPolicy
+from edge_runtime.limits import THINNED_MAX
 from protocols.batch import Header, Kind, Stream
 from protocols.errors import StoreFullError
 from protocols.records import GapCause

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headquarters import limits
 from headquarters.lake import compact, files
 from headquarters.lake.deltalog import DataFile
 from headquarters.lake.rollup import HOUR_US, MINUTE_US, RollUps, aggregate
@@ -65,19 +66,19 @@ def test_files_of_different_dates_and_tiers_are_merged_apart() -> None:
 
 
 def test_a_merge_has_a_bound_and_a_full_tier_is_left_to_the_rewrite() -> None:
-    third = compact.MERGE_ROWS_MAX // 3
+    third = limits.MERGE_ROWS_MAX // 3
     [merge] = compact.plan_merges([file(number, rows=third) for number in range(4)])
     assert len(merge.files) == 3
-    assert compact.plan_merges([file(number, rows=compact.MERGE_ROWS_MAX) for number in range(60)]) == []
+    assert compact.plan_merges([file(number, rows=limits.MERGE_ROWS_MAX) for number in range(60)]) == []
 
 
 def test_large_files_are_merged_only_when_there_are_many_and_stand_in_nobodys_way() -> None:
-    large = [file(number, rows=compact.LARGE_ROWS + 1) for number in range(compact.LARGE_FILES_MAX)]
+    large = [file(number, rows=limits.LARGE_ROWS + 1) for number in range(limits.LARGE_FILES_MAX)]
     small = [file(100 + number) for number in range(compact.FAN_IN[0])]
     assert compact.plan_merges(large) == []
     [merge] = compact.plan_merges(large + small)
     assert list(merge.files) == small
-    [merge] = compact.plan_merges([*large, file(99, rows=compact.LARGE_ROWS + 1)])
+    [merge] = compact.plan_merges([*large, file(99, rows=limits.LARGE_ROWS + 1)])
     assert len(merge.files) == 2
 
 
@@ -138,8 +139,8 @@ def test_rows_appended_during_a_merge_stay(headquarters: Headquarters, gateway: 
 def test_a_closed_date_is_rewritten_sorted_whatever_its_size(
     headquarters: Headquarters, gateway: HandGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compact, "CHUNK_ROWS", 7)
-    monkeypatch.setattr(compact, "FILE_ROWS_MAX", 20)
+    monkeypatch.setattr(limits, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(limits, "FILE_ROWS_MAX", 20)
     for second in range(10):
         headquarters.take(gateway.data(scan(second, points=[1, 2, 3, 4, 5])))
     samples = headquarters.lake.samples

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge_runtime import writer
 from edge_runtime.buffer import Buffer, Progress
 from edge_runtime.clock import GatewayClock
 from edge_runtime.intake import Delivery, Intake, join_adjacent
@@ -261,7 +260,7 @@ def test_a_full_disk_for_long_costs_the_oldest_and_says_so() -> None:
 def test_a_full_disk_keeps_so_many_deliveries_even_if_nothing_is_in_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writer, "DELIVERIES_MAX", 5)
+    monkeypatch.setattr("edge_runtime.limits.DELIVERIES_MAX", 5)
     bench = Bench()
     until_full(bench)
     for _ in range(20):

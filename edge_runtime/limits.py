@@ -1,0 +1,29 @@
+"""Bounds of the gateway, each with its unit and its reason. What an operator sets is in `settings`."""
+
+from __future__ import annotations
+
+from protocols import limits
+
+DELIVERIES_MAX = 50_000
+"""Deliveries that wait while nothing can be written, whatever is in them: about 15 MB. Where nothing
+changes they hold no samples, and the bound of samples would never be reached."""
+
+STEPS_KEPT = 16
+"""Steps of the clock that later turns may still have to explain."""
+
+GAPS_PER_RECORD_MAX = 1000
+"""Gap entries in one batch: well below what a record may hold and easy to look at."""
+
+THINNED_MAX = 3
+"""A sample in eight is kept at the least; after that whole batches go."""
+
+REFUSALS_MAX = 3
+"""A batch that is whole here and refused so often is cast out of its chain."""
+
+SALVAGE_BYTES_MAX = 64 << 20
+"""Of one chain, read into memory before it is written; the newest come first."""
+
+PROBLEMS_SHOWN_MAX = 100
+"""Problems printed for people; `--json` gives all."""
+
+assert GAPS_PER_RECORD_MAX <= limits.RECORD_ITEMS_MAX

@@ -1,0 +1,43 @@
+"""Bounds of headquarters, each with its unit and its reason. What an operator sets is in `config`."""
+
+from __future__ import annotations
+
+from protocols import limits
+
+DAYS_PER_BATCH_MAX = 400
+"""Different dates in one batch: a year of daily values in one import. Each is a partition to open."""
+
+HASHES_MAX = 100_000
+"""Header hashes remembered: the credit window of 200 gateways, 10 MB."""
+
+SEGMENT_BYTES_MAX = 64 << 20
+"""A segment is closed beyond this: small enough to copy, large enough to be few."""
+
+ROWS_PER_GROUP = 65_536
+"""Rows of a row group: what a query for one series must read at least, about 2 ms."""
+
+TEXT_CHARS_MAX = 500_000_000
+"""Characters of text in one portion: up to four bytes each, of the 2 GB that an Arrow column addresses."""
+
+MERGE_ROWS_MAX = 4_000_000
+"""Rows that an open date's merge may make: 250 MB in memory, a second of work."""
+
+LARGE_ROWS = MERGE_ROWS_MAX // 3
+LARGE_FILES_MAX = 32
+"""So many files of a tier that are large already are left as they are: to merge two or three of
+them rewrites millions of rows, in the middle of a backlog's draining, and spares a query one file."""
+
+CHUNK_ROWS = 2_000_000
+"""Rows sorted at once when a closed date is rewritten: bounds memory to about 300 MB."""
+
+FILE_ROWS_MAX = 32_000_000
+"""Rows of one sorted file: about 100 MB."""
+
+HEADS_FILES_MAX = 128
+"""Newest files of the ledger in which heads are looked for at a start: about two open dates."""
+
+REQUEST_BYTES_MAX = 1 << 20
+"""A request names at most some ten thousand points."""
+
+assert limits.PAYLOAD_BYTES_MAX < SEGMENT_BYTES_MAX
+assert ROWS_PER_GROUP <= CHUNK_ROWS <= MERGE_ROWS_MAX <= FILE_ROWS_MAX
