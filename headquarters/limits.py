@@ -7,6 +7,9 @@ from protocols import limits
 DAYS_PER_BATCH_MAX = 400
 """Different dates in one batch: a year of daily values in one import. Each is a partition to open."""
 
+BRANCH_DAYS_MAX = 90
+"""How far back epochs are looked at for branches: as long as a gateway may be away and still deliver."""
+
 HASHES_MAX = 100_000
 """Header hashes remembered: the credit window of 200 gateways, 10 MB."""
 

@@ -84,10 +84,11 @@ class HandGateway:
         epoch: int = 1,
         follows: int | None = None,
         next_: int | None = None,
+        at: int = T0,
     ) -> Accepted:
         reason = OpenReason.FIRST if follows is None else OpenReason.LIVE_FIRST
         payload = Opening(reason, follows, next_).pack()
-        return self.batch(Kind.OPEN, payload, stream=stream, epoch=epoch)
+        return self.batch(Kind.OPEN, payload, stream=stream, epoch=epoch, times=(at, at))
 
     def data(self, *blocks: SampleBlock, epoch: int = 1) -> Accepted:
         times = [t for block in blocks for t in block.time.tolist()]

@@ -10,7 +10,9 @@ Rules:
 4. A crash between two tables leaves a prefix of them ahead. The batch is then taken in
    again, from the archive (`recover`) or from its sender: it finds its number in the
    ledger and fills only the tables that lack it.
-5. A batch that is signed and chained but cannot be read is refused, not lost: the ledger
+5. A sample is taken once: where a gateway's history has branched, rows that another batch
+   has brought are left out, and the ledger says how many (`repeats`).
+6. A batch that is signed and chained but cannot be read is refused, not lost: the ledger
    keeps its header, quarantine its payload, `gaps` says what is missing, and the chain
    goes on behind it.
 
@@ -26,6 +28,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from headquarters.ingest.repeats import Branches, Key, Opened, keys_of, left
 from headquarters.ingest.rows import (
     DeclaredBy,
     EventRow,
@@ -42,9 +47,9 @@ from headquarters.ingest.rows import (
 from headquarters.ingest.series import SeriesRegistry
 from headquarters.ingest.stores import Archive, Reference, Table, Tables
 from protocols import columns, crash
-from protocols.batch import Batch, Chain, Header, Kind, check_payload, header_hash
+from protocols.batch import Batch, Chain, Header, Kind, Stream, check_payload, header_hash
 from protocols.errors import IntegrityError, PeerError
-from protocols.records import Gap, GapCause, RefusalReason, parse_definitions, parse_gaps
+from protocols.records import Gap, GapCause, Opening, RefusalReason, parse_definitions, parse_gaps
 from protocols.session import Accepted
 
 RECOVERED_TOGETHER = 64
@@ -104,17 +109,27 @@ class Ingest:
         archive: Where payloads go.
         site_of: The site of a gateway, by the allow-list.
         buckets: Partitions of each date; a site's rows always go to the same one.
+        once: Leave out rows that came before; a verification wants all rows of every batch.
     """
 
     def __init__(
-        self, tables: Tables, archive: Archive, site_of: Callable[[str], str], buckets: int = 1
+        self,
+        tables: Tables,
+        archive: Archive,
+        site_of: Callable[[str], str],
+        buckets: int = 1,
+        *,
+        once: bool = True,
     ) -> None:
+        self._once = once
         self._tables = tables
         self._archive = archive
         self._site_of = site_of
         self._buckets = buckets
         self._registry = SeriesRegistry(tables.series.load(), site_of)
         self._next_batch = tables.ledger.last_batch() + 1
+        self._branches = Branches(tables.openings(), tables.samples.mark)
+        self._last: list[SampleChunk] = []
 
     @property
     def registry(self) -> SeriesRegistry:
@@ -134,6 +149,7 @@ class Ingest:
                 cycle.accepted.append(item)
                 self._prepare_one(cycle, item, received_us)
         cycle.series = self._registry.take_new()
+        self._last = cycle.samples  # not durable yet, perhaps
         return cycle
 
     def commit(self, cycle: Cycle) -> None:
@@ -231,9 +247,10 @@ class Ingest:
             return
         batch = self._next_batch if known is None else known.batch
         status = Status.TOMBSTONE if item.batch.is_tombstone else Status.STORED
+        repeated = 0
         if status is Status.STORED:
             try:
-                self._take(cycle, item, batch, received_us)
+                repeated = self._take(cycle, item, batch, received_us)
             except PeerError as error:
                 status = Status.REFUSED
                 cycle.refused.append(Refused(item, RefusalReason.PAYLOAD, str(error)))
@@ -243,7 +260,11 @@ class Ingest:
         if known is None:
             self._next_batch += 1
             cycle.ledger.append(
-                LedgerRow(batch, item.batch.header, item.batch.signature, status, received_us, "", 0, header)
+                LedgerRow(
+                    *(batch, item.batch.header, item.batch.signature, status, received_us, "", 0),
+                    header,
+                    repeated,
+                )
             )
             cycle.payloads.append(item.batch.payload)
 
@@ -258,8 +279,11 @@ class Ingest:
         cycle.refused.append(Refused(item, RefusalReason.FORK, text))
         self._declare(cycle, known.fields, known.batch, received_us, GapCause.STORE_DAMAGED, text)
 
-    def _take(self, cycle: Cycle, item: Accepted, batch: int, received_us: int) -> None:
+    def _take(self, cycle: Cycle, item: Accepted, batch: int, received_us: int) -> int:
         """Read a payload into the rows of those tables that lack it.
+
+        Returns:
+            How many rows were left out because another batch had brought them.
 
         Raises:
             PeerError: The payload cannot be read; no row was added.
@@ -269,12 +293,19 @@ class Ingest:
         if header.kind is Kind.DATA:
             blocks = columns.decode(payload)
             check_blocks(header, blocks)
-            if not _held(self._tables.samples, item.chain, header.seq):
-                for block in blocks:
-                    if len(block):
-                        runs = self._registry.bind(gateway, block, header.t_min_us)
-                        cycle.samples.append(chunk(block, *runs, batch, self._bucket(gateway)))
-            return
+            self._branches.grew(item.chain, header.seq)
+            if _held(self._tables.samples, item.chain, header.seq):
+                return 0
+            bound = [
+                (block, self._registry.bind(gateway, block, header.t_min_us))
+                for block in blocks
+                if len(block)
+            ]
+            chunks = [chunk(block, *runs, batch, self._bucket(gateway)) for block, runs in bound]
+            compared = self._once and self._branches.may_repeat(header)
+            fresh = self._fresh(chunks, cycle) if compared else chunks
+            cycle.samples += fresh
+            return sum(map(len, chunks)) - sum(map(len, fresh))
         body = record_body(header, payload)
         if header.kind is Kind.META:
             definitions = parse_definitions(body)
@@ -291,6 +322,23 @@ class Ingest:
                 at = header.t_min_us if time_us is None else time_us
                 stream, kind = header.stream.name.lower(), header.kind.name.lower()
                 cycle.events.append(EventRow(gateway, stream, kind, at, detail, batch, received_us))
+            if header.kind is Kind.OPEN and header.stream is Stream.DATA:
+                opening = Opening.parse(body)
+                opened = Opened(item.chain, opening.follows, opening.follows_next, header.t_min_us)
+                self._branches.opened(opened)
+        return 0
+
+    def _fresh(self, chunks: list[SampleChunk], cycle: Cycle) -> list[SampleChunk]:
+        """What neither the lake nor the cycles before it have yet of the rows of a batch."""
+        known: set[Key] = set()
+        for part in chunks:
+            series = np.unique(part.run_series)
+            low_us, high_us = int(part.time.min()), int(part.time.max())
+            known |= self._tables.samples.keys(series, low_us, high_us)
+            for other in (*self._last, *cycle.samples):
+                if np.isin(other.run_series, series).any():
+                    known.update(keys_of(other))
+        return [fresh for part in chunks if (fresh := left(part, known)) is not None]
 
     def _declare(
         self, cycle: Cycle, header: Header, batch: int, received_us: int, cause: GapCause, text: str

@@ -55,6 +55,7 @@ class LedgerRow(NamedTuple):
         segment: Archive segment that holds the payload; empty when there is none.
         offset: Where in the segment.
         fields: The header, parsed.
+        repeated: Rows of its payload that another batch had brought before, and that were left out.
     """
 
     batch: int
@@ -65,6 +66,7 @@ class LedgerRow(NamedTuple):
     segment: str
     offset: int
     fields: Header
+    repeated: int = 0
 
 
 class SeriesRow(NamedTuple):

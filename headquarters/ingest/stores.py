@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from headquarters.ingest.repeats import Key, Opened
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow
 from protocols.batch import Chain
+from protocols.samples import Int64s
 
 Row_contra = TypeVar("Row_contra", contravariant=True)
 
@@ -42,6 +44,13 @@ class LedgerTable(Table[LedgerRow], Protocol):
         """The mark of every chain ever seen."""
 
 
+class SamplesTable(Table[SampleChunk], Protocol):
+    """The samples can be asked for rows that may have come before."""
+
+    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
+        """The rows of some series from one time to another, both included."""
+
+
 class SeriesTable(Table[SeriesRow], Protocol):
     """The series table can also be read whole."""
 
@@ -69,8 +78,11 @@ class Tables(Protocol):
         """Records that are no samples."""
 
     @property
-    def samples(self) -> Table[SampleChunk]:
+    def samples(self) -> SamplesTable:
         """The samples; written last."""
+
+    def openings(self) -> list[Opened]:
+        """The epochs of data that were opened as long ago as a gateway may be away."""
 
 
 class Reference(NamedTuple):

@@ -123,6 +123,7 @@ LEDGER = TableSchema(
             ("signature", pa.binary()),
             ("segment", pa.string()),
             ("segment_offset", pa.int64()),
+            ("repeated", pa.int64()),
         ]
     ),
     _DATE,

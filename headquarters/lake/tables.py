@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from headquarters import limits
+from headquarters.ingest.repeats import Key, Opened
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake import files, schema
 from headquarters.lake.deltalog import DataFile, DeltaLog
@@ -21,6 +23,7 @@ from headquarters.lake.schema import TableSchema
 from protocols import crash
 from protocols.batch import Chain, Header, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
+from protocols.samples import Int64s
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
@@ -109,6 +112,28 @@ class SamplesTable(LakeTable):
             adds.append(writer.close(self.clock_ms()))
         crash.point("hq:after-parquet")
         self.commit(adds, marks)
+
+    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
+        """The rows of some series from one time to another, both included."""
+        first, last = int(series.min()), int(series.max())
+        chosen = [
+            file for file in self.log.files() if file.low["series"] <= last and file.high["series"] >= first
+        ]
+        low, high = (pa.scalar(at_us).cast(schema.TIME) for at_us in (low_us, high_us))
+        time, wanted = pc.field("time"), pc.field("series").isin(series)
+        rows = self.read(chosen, list(_KEY), wanted & (time >= low) & (time <= high))
+        value = rows.column("value")
+        bits = pc.fill_null(value, 0.0).combine_chunks().to_numpy(zero_copy_only=False).view(np.int64)
+        numbers = [
+            None if missing else number
+            for missing, number in zip(value.is_null().to_pylist(), bits.tolist(), strict=True)
+        ]
+        times = rows.column("time").cast(pa.int64())
+        others = [rows.column(name).to_pylist() for name in ("series", "text", "quality")]
+        return set(zip(others[0], times.to_pylist(), numbers, others[1], others[2], strict=True))
+
+
+_KEY = ("series", "time", "value", "text", "quality")
 
 
 class LedgerLakeTable(LakeTable):
@@ -241,6 +266,30 @@ class Lake:
         self.minutes = LakeTable(folder, schema.SAMPLES_MINUTE, retention_ms, clock_ms)
         self.hours = LakeTable(folder, schema.SAMPLES_HOUR, retention_ms, clock_ms)
 
+    def openings(self) -> list[Opened]:
+        """The epochs of data that were opened as long ago as a gateway may be away."""
+        now = np.datetime64(self.ledger.clock_ms(), "ms").astype("datetime64[D]")
+        since = str(now - limits.BRANCH_DAYS_MAX)
+        where = (pc.field("kind") == "open") & (pc.field("stream") == "data")
+        ledger, events = (
+            table.read([file for file in table.log.files() if file.date >= since], columns, where).to_pylist()
+            for table, columns in (
+                (self.ledger, ["batch", "gateway", "epoch", "t_min"]),
+                (self.events, ["batch", "detail"]),
+            )
+        )
+        said = {row["batch"]: json.loads(row["detail"]) for row in events}
+        return [
+            Opened(
+                Chain(row["gateway"], Stream.DATA, row["epoch"]),
+                said[row["batch"]]["follows"],
+                said[row["batch"]]["next"],
+                int(np.datetime64(row["t_min"].replace(tzinfo=None), "us").astype(np.int64)),
+            )
+            for row in sorted(ledger, key=lambda row: row["batch"])
+            if row["batch"] in said
+        ]
+
     @property
     def tables(self) -> tuple[LakeTable, ...]:
         """Every table."""
@@ -315,11 +364,12 @@ def _ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
         "signature": [row.signature for row in rows],
         "segment": [row.segment for row in rows],
         "segment_offset": [row.offset for row in rows],
+        "repeated": [row.repeated for row in rows],
     }
     return pa.table(columns, schema=schema.LEDGER.columns)
 
 
-_LEDGER_ROW = ("batch", "header", "signature", "status", "received", "segment", "segment_offset")
+_LEDGER_ROW = ("batch", "header", "signature", "status", "received", "segment", "segment_offset", "repeated")
 
 
 def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
@@ -333,6 +383,7 @@ def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
         row["segment"],
         row["segment_offset"],
         Header.parse(row["header"]),
+        row["repeated"],
     )
 
 

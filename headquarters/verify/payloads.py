@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headquarters.ingest.cycle import Cycle, Ingest
+from headquarters.ingest.repeats import Key, Opened
 from headquarters.ingest.rows import LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake.samples import rows_of
 from headquarters.verify.report import Report, batch_place
 from protocols.batch import Batch, Chain, check_payload
 from protocols.errors import IntegrityError
+from protocols.samples import Int64s
 from protocols.session import Accepted
 
 EXAMPLES = 3
@@ -42,6 +44,9 @@ class _Empty:
     def chains(self) -> dict[Chain, int]:
         return {}
 
+    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
+        return set()
+
 
 class _Series(_Empty):
     def __init__(self, rows: list[SeriesRow]) -> None:
@@ -56,6 +61,9 @@ class _Tables:
         self.series = _Series(series)
         self.ledger = self.gaps = self.events = self.samples = _Empty()
 
+    def openings(self) -> list[Opened]:
+        return []
+
 
 class Decoder:
     """Turns an archived batch into the rows it must have, by the code that took it in.
@@ -66,7 +74,7 @@ class Decoder:
 
     def __init__(self, series: list[SeriesRow]) -> None:
         self._known = {row.series for row in series}
-        self._ingest = Ingest(_Tables(series), _no_archive, lambda gateway: "")
+        self._ingest = Ingest(_Tables(series), _no_archive, lambda gateway: "", once=False)
 
     def expected(self, row: LedgerRow, payload: bytes, report: Report) -> Cycle | None:
         """What a batch must have become, or `None` when its payload is not the signed one."""
@@ -92,21 +100,32 @@ def compare(
     row: LedgerRow,
     expected: Sequence[SampleChunk],
     found: pa.Table,
+    elsewhere: Callable[[pa.Table], int],
     name_of: Callable[[int], str],
     report: Report,
 ) -> None:
     """Hold what a payload decodes to against the lake's rows of that batch, bit for bit.
 
+    Rows that the ledger says another batch had brought must be there in another batch.
+
     Args:
         row: The batch.
         expected: Decoded samples.
         found: Its rows in the lake, in any order.
+        elsewhere: How many of some rows the lake has from other batches.
         name_of: The name of a series, for messages.
         report: Where faults go.
     """
-    wanted = _canonical(rows_of(list(expected)) if expected else found.slice(0, 0))
-    present = _canonical(found)
+    rows = rows_of(list(expected)) if expected else found.slice(0, 0)
+    wanted, present = _canonical(rows), _canonical(found)
     report.count("rows", len(found))
+    if row.repeated:
+        there = set(_keys(present))
+        came = np.array([key in there for key in _keys(_columns(rows))], bool)
+        left_out = rows.filter(pa.array(~came))
+        if len(left_out) == row.repeated == elsewhere(left_out):
+            report.count("rows that came twice", row.repeated)
+            wanted = _canonical(rows.filter(pa.array(came)))
     same = [np.array_equal(wanted[key], present[key]) for key in _KEYS]
     if all(same):
         return
@@ -117,12 +136,23 @@ def compare(
     report.fault("rows", place, f"{total}; {more}")
 
 
+def _keys(columns: Mapping[str, npt.NDArray[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*(columns[key].tolist() for key in _KEYS), strict=True))
+
+
 def _canonical(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
     """Columns that compare bit for bit, in an order that does not depend on the file's."""
+    columns = _columns(table)
+    order = np.lexsort([columns[key] for key in ("source_time", "quality", "value", "time", "series")])
+    return {key: column[order] for key, column in columns.items()}
+
+
+def _columns(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """Columns that compare bit for bit."""
     source = pc.fill_null(table.column("source_time").cast(pa.int64()), -(2**63))
     value = table.column("value")
     bits = pc.fill_null(value, 0.0).combine_chunks().to_numpy(zero_copy_only=False).view(np.int64)
-    columns = {
+    return {
         "series": table.column("series").to_numpy(),
         "time": table.column("time").cast(pa.int64()).to_numpy(),
         "value": bits,
@@ -133,8 +163,6 @@ def _canonical(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
         "quality": table.column("quality").to_numpy(),
         "source_time": source.to_numpy(),
     }
-    order = np.lexsort([columns[key] for key in ("source_time", "quality", "value", "time", "series")])
-    return {key: column[order] for key, column in columns.items()}
 
 
 def _text(text: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -128,7 +129,8 @@ class Verification:
         """The number of rows of every batch, archived or not."""
         wrong = self._rows(
             "SELECT l.gateway, l.stream, l.epoch, l.seq, l.batch, "
-            "CASE WHEN l.status = 'stored' THEN l.samples ELSE 0 END AS due, coalesce(s.n, 0) AS n "
+            "CASE WHEN l.status = 'stored' THEN l.samples - l.repeated ELSE 0 END AS due, "
+            "coalesce(s.n, 0) AS n "
             "FROM ledger l "
             "LEFT JOIN (SELECT batch, count(*) AS n FROM samples GROUP BY batch) s USING (batch) "
             "WHERE l.kind = 'data' AND due <> n AND l.batch <= "
@@ -216,15 +218,16 @@ class Verification:
             yield window
 
     def _ledger_rows(self) -> Iterator[LedgerRow]:
-        for batch, header, signature, status, received_us, segment, offset in self._rows(
-            "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset "
+        for batch, header, signature, status, received_us, segment, offset, repeated in self._rows(
+            "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset, repeated "
             f"FROM ledger WHERE batch <= {self._durable} ORDER BY batch"
         ):
             try:
                 fields = Header.parse(header)
             except PeerError:
                 continue  # a fault already
-            yield LedgerRow(batch, header, signature, Status(status), received_us, segment, offset, fields)
+            known = (batch, header, signature, Status(status), received_us, segment, offset)
+            yield LedgerRow(*known, fields, repeated)
 
     def _compare(self, window: list[LedgerRow]) -> None:
         """Hold the payloads of a window of batches against what the tables have of them."""
@@ -246,9 +249,20 @@ class Verification:
                 continue
             if row.fields.kind is Kind.DATA:
                 found = samples.slice(low, high - low)
-                compare(row, cycle.samples, found, self._name_of, self.report)
+                elsewhere = partial(self._elsewhere, row.batch)
+                compare(row, cycle.samples, found, elsewhere, self._name_of, self.report)
             else:
                 self._compare_records(row, cycle, records.get(row.batch, []))
+
+    def _elsewhere(self, batch: int, rows: pa.Table) -> int:
+        """How many of some rows of a batch the lake has from other batches."""
+        self._engine.attach("left_out", rows)
+        return self._one(
+            "SELECT count(*) FROM left_out o WHERE EXISTS (SELECT 1 FROM samples s "
+            f"WHERE s.batch <> {batch} AND s.series = o.series AND s.time = o.time "
+            "AND s.quality = o.quality AND s.value IS NOT DISTINCT FROM o.value "
+            "AND s.text IS NOT DISTINCT FROM o.text)"
+        )
 
     def _payload(self, row: LedgerRow) -> bytes | None:
         if not row.segment:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
+from headquarters.ingest.repeats import Key, Opened, keys_of
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow
 from headquarters.ingest.stores import Reference
 from protocols.batch import Chain, header_hash
+from protocols.samples import Int64s
 
 Row = TypeVar("Row")
 
@@ -54,6 +57,15 @@ class MemoryLedger(MemoryTable[LedgerRow]):
         return dict(self.marks) if self.watermark else {}
 
 
+class MemorySamples(MemoryTable[SampleChunk]):
+    """The samples, which can be looked at."""
+
+    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
+        rows = (key for chunk in self.rows for key in keys_of(chunk))
+        wanted = set(series.tolist())
+        return {key for key in rows if key[0] in wanted and low_us <= key[1] <= high_us}
+
+
 class MemorySeries(MemoryTable[SeriesRow]):
     """The series table."""
 
@@ -69,7 +81,17 @@ class MemoryTables:
         self.series = MemorySeries(watermark)
         self.gaps: MemoryTable[GapRow] = MemoryTable(watermark)
         self.events: MemoryTable[EventRow] = MemoryTable(watermark)
-        self.samples: MemoryTable[SampleChunk] = MemoryTable(watermark)
+        self.samples = MemorySamples(watermark)
+
+    def openings(self) -> list[Opened]:
+        chains = {row.batch: (row.fields.chain, row.fields.t_min_us) for row in self.ledger.rows}
+        found = []
+        for row in self.events.rows:
+            if (row.kind, row.stream) == ("open", "data"):
+                said = json.loads(row.detail)
+                chain, time_us = chains[row.batch]
+                found.append(Opened(chain, said["follows"], said["next"], time_us))
+        return found
 
 
 class MemoryArchive:
