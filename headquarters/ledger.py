@@ -21,6 +21,7 @@ class ChainLine(NamedTuple):
         samples: What their headers announce.
         tombstones: Batches whose payload the gateway had dropped.
         refused: Batches that could not be read.
+        repeated: Samples that batches of another epoch had brought before.
         next: One beyond the highest sequence.
         missing: Sequences below it that are not in the ledger.
         t_min: First time of a sample, as text.
@@ -32,6 +33,7 @@ class ChainLine(NamedTuple):
     samples: int
     tombstones: int
     refused: int
+    repeated: int
     next: int
     missing: int
     t_min: str | None
@@ -77,7 +79,18 @@ class Summary:
     def tables(self) -> Iterator[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
         """Title, column names and rows, for people."""
         names: tuple[str, ...]
-        names = ("chain", "batches", "samples", "tombstones", "refused", "next", "missing", "from", "to")
+        names = (
+            "chain",
+            "batches",
+            "samples",
+            "tombstones",
+            "refused",
+            "repeated",
+            "next",
+            "missing",
+            "from",
+            "to",
+        )
         yield "Chains", names, [(str(line.chain), *line[1:]) for line in self.chains]
         if self.gaps:
             names = ("gateway", "cause", "declared by", "gaps", "samples", "from", "to")
@@ -133,23 +146,14 @@ def ledger_headers(lake: Path, wanted: Iterable[tuple[Chain, int]]) -> dict[tupl
 def _chains(engine: Engine) -> list[ChainLine]:
     rows = engine.rows(
         "SELECT gateway, stream, epoch, count(*), sum(samples)::BIGINT, "
-        "count(*) FILTER (status = 'tombstone'), count(*) FILTER (status = 'refused'), max(seq) + 1, "
+        "count(*) FILTER (status = 'tombstone'), count(*) FILTER (status = 'refused'), "
+        "sum(repeated)::BIGINT, max(seq) + 1, max(seq) + 1 - count(*), "
         "min(t_min) FILTER (samples > 0), max(t_max) FILTER (samples > 0) "
         "FROM ledger GROUP BY ALL ORDER BY gateway, stream, epoch"
     )[1]
     return [
-        ChainLine(
-            Chain(gateway, Stream[stream.upper()], epoch),
-            batches,
-            samples,
-            tombstones,
-            refused,
-            next_,
-            next_ - batches,
-            t_min,
-            t_max,
-        )
-        for gateway, stream, epoch, batches, samples, tombstones, refused, next_, t_min, t_max in rows
+        ChainLine(Chain(gateway, Stream[stream.upper()], epoch), *columns)
+        for gateway, stream, epoch, *columns in rows
     ]
 
 

@@ -18,9 +18,11 @@ Only the one batch at the fork is dropped. Of those behind it nothing is known: 
 may have lost its disk before they were delivered. What is not proven is signed again, since
 samples that come twice do less harm than samples that are lost.
 
+What is signed again and had been delivered all the same, in a new epoch of the other life for
+one, headquarters takes once: it compares rows where a history branches.
+
 Not covered: two images of one flush interval, the older of which lived and delivered first;
-what the newer adds lies in the `process-down` gap that the older life declared. And a new epoch
-that the other life opened before it cut: its samples went there, and no fork shows at `k`.
+what the newer adds lies in the `process-down` gap that the older life declared.
 """
 
 from __future__ import annotations
