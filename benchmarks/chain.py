@@ -5,7 +5,8 @@ encodes 60,000 samples a batch, signs, commits each to a gateway's buffer and se
 buffer holds. The clock runs from the first encoding until headquarters' signed receipt for
 the last batch is here: then all rows are in the Delta tables and flushed to the disk.
 
-The peer is `benchmarks.naive` at its best batch size, on the same machine, right after.
+The peer is `benchmarks.naive` at its best batch size, on the same machine, right after: as it
+is favoured where it can be, which the goal is set against, and so that it loses nothing either.
 """
 
 from __future__ import annotations
@@ -47,11 +48,14 @@ def measure(setting: Setting) -> Iterator[Row]:
     data = batches(SAMPLES, None)[0]
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="bench-") as name:
         folder = Path(name)
-        ours = pace(data, 100 if setting.quick else 300, folder)
-        size, theirs = _best_naive(data, folder, quick=setting.quick)
+        ours = pace(data, 100 if setting.quick else 1000, folder)
+        size, theirs = _best_naive(data, folder, quick=setting.quick, safe=False)
+        safe_size, safe = _best_naive(data, folder, quick=setting.quick, safe=True)
     title = f"edge to durable lake, {data.name}"
     against = f"JSON + SQLite chain at {size:,} a batch"
     yield Row.of(title, ours.per_s, "samples/s", against, theirs.per_s, GOAL)
+    against_safe = f"the same chain, safe, at {safe_size:,} a batch"
+    yield Row.of(title, ours.per_s, "samples/s", against_safe, safe.per_s)
     title += ", all CPU time"
     yield Row.of(title, ours.per_cpu_s, "samples/CPU-s", against, theirs.per_cpu_s)
 
@@ -167,13 +171,13 @@ def _started(children: Children, home: Path, command: str) -> int:
     return child.pid
 
 
-def _best_naive(data: DataSet, folder: Path, *, quick: bool) -> tuple[int, naive.Pace]:
+def _best_naive(data: DataSet, folder: Path, *, quick: bool, safe: bool) -> tuple[int, naive.Pace]:
     """The naive chain's best batch size, and its pace there."""
     samples = data.samples // 4 if quick else 5 * data.samples
     paces = {}
     for size in naive.BATCH_SIZES[1:2] if quick else naive.BATCH_SIZES:
-        home = folder / f"naive-{size}"
+        home = folder / f"naive-{size}-{safe}"
         home.mkdir()
-        paces[size] = naive.pace(data.blocks, size, samples, home)
+        paces[size] = naive.pace(data.blocks, size, samples, home, safe=safe)
     best = max(paces, key=lambda size: paces[size].per_s)
     return best, paces[best]
