@@ -13,6 +13,7 @@ from benchmarks import (
     chain,
     codec,
     edge_commits,
+    gateway_load,
     gateway_start,
     hq_rows,
     hub_batches,
@@ -31,6 +32,7 @@ MEASUREMENTS = (
     Measurement("chain", chain.measure),
     Measurement("latency", latency.measure),
     Measurement("gateway-start", gateway_start.measure),
+    Measurement("gateway-load", gateway_load.measure),
     Measurement("lake-growth", lake_growth.measure),
 )
 
