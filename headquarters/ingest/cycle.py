@@ -324,8 +324,8 @@ class Ingest:
                 cycle.events.append(EventRow(gateway, stream, kind, at, detail, batch, received_us))
             if header.kind is Kind.OPEN and header.stream is Stream.DATA:
                 opening = Opening.parse(body)
-                opened = Opened(item.chain, opening.follows, opening.follows_next, header.t_min_us)
-                self._branches.opened(opened)
+                said = (opening.follows, opening.follows_next)
+                self._branches.opened(Opened.of(item.chain, *said, header.t_min_us, received_us))
         return 0
 
     def _fresh(self, chunks: list[SampleChunk], cycle: Cycle) -> list[SampleChunk]:

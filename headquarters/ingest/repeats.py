@@ -26,6 +26,10 @@ from protocols.batch import Chain, Header
 
 NEVER = -(2**63)
 
+AHEAD_MAX_US = 3_600_000_000
+"""A gateway's clock is believed to be ahead of ours by an hour at most: one that says the year 2099
+when an epoch is opened must not have every later batch compared."""
+
 Key = tuple[int, int, int | None, str | None, int]
 """A row: series, time, the bits of its value, its text, its quality."""
 
@@ -44,6 +48,13 @@ class Opened(NamedTuple):
     follows: int | None
     next: int | None
     time_us: int
+
+    @classmethod
+    def of(
+        cls, chain: Chain, follows: int | None, next_: int | None, t_min_us: int, received_us: int
+    ) -> Opened:
+        """An epoch from its first record, and when that was made and taken in."""
+        return cls(chain, follows, next_, min(t_min_us, received_us + AHEAD_MAX_US))
 
     @property
     def before(self) -> Chain | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -274,17 +275,18 @@ class Lake:
         ledger, events = (
             table.read([file for file in table.log.files() if file.date >= since], columns, where).to_pylist()
             for table, columns in (
-                (self.ledger, ["batch", "gateway", "epoch", "t_min"]),
+                (self.ledger, ["batch", "gateway", "epoch", "t_min", "received"]),
                 (self.events, ["batch", "detail"]),
             )
         )
         said = {row["batch"]: json.loads(row["detail"]) for row in events}
         return [
-            Opened(
+            Opened.of(
                 Chain(row["gateway"], Stream.DATA, row["epoch"]),
                 said[row["batch"]]["follows"],
                 said[row["batch"]]["next"],
-                int(np.datetime64(row["t_min"].replace(tzinfo=None), "us").astype(np.int64)),
+                _micros(row["t_min"]),
+                _micros(row["received"]),
             )
             for row in sorted(ledger, key=lambda row: row["batch"])
             if row["batch"] in said
@@ -373,18 +375,22 @@ _LEDGER_ROW = ("batch", "header", "signature", "status", "received", "segment", 
 
 
 def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
-    received_us = int(np.datetime64(row["received"].replace(tzinfo=None), "us").astype(np.int64))
     return LedgerRow(
         row["batch"],
         row["header"],
         row["signature"],
         Status(row["status"]),
-        received_us,
+        _micros(row["received"]),
         row["segment"],
         row["segment_offset"],
         Header.parse(row["header"]),
         row["repeated"],
     )
+
+
+def _micros(time: datetime) -> int:
+    """A time as a query gives it, in microseconds since 1970."""
+    return int(np.datetime64(time.replace(tzinfo=None), "us").astype(np.int64))
 
 
 def _may_hold(file: DataFile, wanted: Mapping[str, Any]) -> bool:

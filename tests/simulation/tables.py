@@ -84,13 +84,14 @@ class MemoryTables:
         self.samples = MemorySamples(watermark)
 
     def openings(self) -> list[Opened]:
-        chains = {row.batch: (row.fields.chain, row.fields.t_min_us) for row in self.ledger.rows}
+        rows = {row.batch: row for row in self.ledger.rows}
         found = []
         for row in self.events.rows:
             if (row.kind, row.stream) == ("open", "data"):
                 said = json.loads(row.detail)
-                chain, time_us = chains[row.batch]
-                found.append(Opened(chain, said["follows"], said["next"], time_us))
+                fields = rows[row.batch].fields
+                times = fields.t_min_us, row.received_us
+                found.append(Opened.of(fields.chain, said["follows"], said["next"], *times))
         return found
 
 

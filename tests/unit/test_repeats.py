@@ -62,6 +62,10 @@ class TestBranches:
         branches = Branches([opened(1, None, None, 0), opened(5, None, None, 50)], lambda chain: None)
         assert branches.may_repeat(batch_of(50)) and not branches.may_repeat(batch_of(51))
 
+    def test_a_clock_far_ahead_has_no_later_batch_compared(self) -> None:
+        assert Opened.of(chain(2), 1, 5, 10**18, 1_000).time_us == 1_000 + HOUR_US
+        assert Opened.of(chain(2), 1, 5, 900, 1_000).time_us == 900
+
 
 @pytest.fixture
 def gateway() -> HandGateway:
