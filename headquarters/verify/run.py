@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -206,28 +206,29 @@ class Verification:
     # -- payloads ------------------------------------------------------------------------
 
     def _windows(self) -> Iterator[list[LedgerRow]]:
-        window: list[LedgerRow] = []
-        rows = 0
-        for row in self._ledger_rows():
-            if window and (rows + row.fields.n > ROWS_PER_WINDOW or len(window) >= BATCHES_PER_WINDOW):
+        """The ledger in parts; each is fetched whole, because DuckDB has one open result a connection."""
+        after = 0
+        while found := self._ledger_after(after):
+            after = found[-1][0]
+            window: list[LedgerRow] = []
+            rows = 0
+            for row in _ledger_rows(found):
+                if window and rows + row.fields.n > ROWS_PER_WINDOW:
+                    yield window
+                    window, rows = [], 0
+                window.append(row)
+                rows += row.fields.n
+            if window:
                 yield window
-                window, rows = [], 0
-            window.append(row)
-            rows += row.fields.n
-        if window:
-            yield window
 
-    def _ledger_rows(self) -> Iterator[LedgerRow]:
-        for batch, header, signature, status, received_us, segment, offset, repeated in self._rows(
-            "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset, repeated "
-            f"FROM ledger WHERE batch <= {self._durable} ORDER BY batch"
-        ):
-            try:
-                fields = Header.parse(header)
-            except PeerError:
-                continue  # a fault already
-            known = (batch, header, signature, Status(status), received_us, segment, offset)
-            yield LedgerRow(*known, fields, repeated)
+    def _ledger_after(self, batch: int) -> list[tuple[Any, ...]]:
+        return list(
+            self._rows(
+                "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset, "
+                f"repeated FROM ledger WHERE batch > {batch} AND batch <= {self._durable} "
+                f"ORDER BY batch LIMIT {BATCHES_PER_WINDOW}"
+            )
+        )
 
     def _compare(self, window: list[LedgerRow]) -> None:
         """Hold the payloads of a window of batches against what the tables have of them."""
@@ -324,6 +325,16 @@ class Verification:
         self._done += 1
         if self._done % 500 == 0 or self._done == self._total:
             self._progress(self._done, self._total)
+
+
+def _ledger_rows(found: Iterable[tuple[Any, ...]]) -> Iterator[LedgerRow]:
+    for batch, header, signature, status, received_us, segment, offset, repeated in found:
+        try:
+            fields = Header.parse(header)
+        except PeerError:
+            continue  # a fault already
+        known = (batch, header, signature, Status(status), received_us, segment, offset)
+        yield LedgerRow(*known, fields, repeated)
 
 
 _MARKS = pa.schema(
