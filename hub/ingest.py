@@ -192,6 +192,7 @@ class Ingest:
         while self.receiver.staged:  # what is staged builds on the mark that is about to fall
             self.commit(now)
         count = quarantine.set_aside(self.store, chain, seq, fault, now_us)
+        self.receiver.doubt(chain)
         self.receiver.reload(chain)
         self._note("copy-damaged", chain=chain, seq=seq, fault=fault, set_aside=count)
 

@@ -117,8 +117,8 @@ class GatewaySide:
                 self.hub.receiver.receive(b"peer", "gw", "gateway", frames, self.hub.now)
             while self.hub.ingest.commit(self.hub.now):
                 pass
-            down = self.hub.receiver.outgoing()
-            for _, frames in down:
+            down = [frames for peer, frames in self.hub.receiver.outgoing() if peer == b"peer"]
+            for frames in down:
                 self.events += self.sender.receive(frames, self.hub.now)
             if not up and not down:
                 return

@@ -347,15 +347,24 @@ class Chains:
         return True
 
     def signature_holds(self, batch: Batch) -> bool:
-        """Whether the signature is the one we would make: Ed25519 signatures are deterministic."""
+        """Whether the signature is the one we would make: Ed25519 signatures are deterministic (RFC 8032).
+
+        Of a header that cannot be read, or that an earlier key signed, nothing is said.
+        """
+        try:
+            if Header.parse(batch.header).key_id != self._signer.key_id:
+                return True
+        except PeerError:
+            return True
         return batch.signature[:SIGNATURE_BYTES] == self._signer.sign(BATCH_DOMAIN, batch.header)
 
-    def sign_again(self, row: ChainRow, seq: int, batch: Batch) -> None:
-        """Replace a signature that was damaged on the disk."""
+    def sign_again(self, row: ChainRow, seq: int, batch: Batch) -> Batch:
+        """Replace a signature that was damaged on the disk; returns the batch with it."""
         signature = self._signer.sign(BATCH_DOMAIN, batch.header)
         if batch.is_tombstone:
             signature = bury(batch.header, signature, self._signer).signature
         self._store.execute("update batches set signature = ? where id = ?", (signature, row.id_of(seq)))
+        return batch._replace(signature=signature)
 
     # -- moving to another chain -----------------------------------------------------------------
 

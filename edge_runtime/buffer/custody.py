@@ -88,14 +88,22 @@ def read(
             store.execute("update chains set handed = ? where no = ?", (end + HANDED_AHEAD, row.no))
     batches: list[Batch] = []
     gone: list[int] = []
+    spoilt: list[int] = []
     size = 0
     for at, _, batch, stripped in chains.batches(row, seq, end):
         if batches and size + batch.size > bytes_max:
             break
         if stripped:
             gone.append(at)
+        elif not chains.signature_holds(batch):
+            spoilt.append(at)
         batches.append(batch)
         size += batch.size
+    if spoilt:
+        with store.transaction():
+            for at in spoilt:
+                if _is_whole(chains, row, at, batches[at - seq]):
+                    batches[at - seq] = chains.sign_again(row, at, batches[at - seq])
     if gone and bytes_max > 1:
         with store.transaction():
             for at in gone:

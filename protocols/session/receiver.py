@@ -38,7 +38,7 @@ from protocols.session import messages
 from protocols.session.findings import Finding, Noticed
 from protocols.session.messages import Accepted, Frames, Mark, Marks, Offer
 from protocols.session.peers import Peers, Session
-from protocols.session.runs import first_faults
+from protocols.session.runs import Fault, first_faults
 from protocols.session.staging import Position, Staging
 
 REWIND_EVERY_S = 0.3
@@ -147,9 +147,9 @@ class Receiver:
         if not self._runs:
             return taken
         ends: dict[Chain, int] = {}
-        for item, fault in first_faults(taken, self._keys.verifier, self._doubted):
-            ends[item.chain] = item.header.seq
-            self._take_back(item, fault)
+        for fault in first_faults(taken, self._keys.verifier, self._doubted):
+            ends[fault.item.chain] = fault.item.header.seq
+            self._take_back(fault)
         return [item for item in taken if item.chain not in ends or item.header.seq < ends[item.chain]]
 
     @property
@@ -173,11 +173,7 @@ class Receiver:
             self._rewind_all(chain)
 
     def reload(self, chain: Chain) -> None:
-        """The owner changed what is durable of a chain: read the mark anew and ask for what follows it.
-
-        From now on each of its signatures is looked at: one in a run may have been wrong.
-        """
-        self._doubted.add(chain)
+        """The owner changed what is durable of a chain: read the mark anew and ask for what follows it."""
         self._staging.forget(chain)
         if self._staging.position(chain) is not None:
             self._rewind_all(chain)
@@ -185,6 +181,10 @@ class Receiver:
         for session in self._peers.having(chain):  # nothing is left of it: let them offer it anew
             self._out.append((session.peer, messages.unknown()))
             self._peers.end(session.peer)
+
+    def doubt(self, chain: Chain) -> None:
+        """Look at each signature of a chain from now on: one in a run turned out wrong."""
+        self._doubted.add(chain)
 
     def custody(self, receipt: Receipt, signed: bytes) -> None:
         """Pass a receipt down, now and to sessions that open the chain later."""
@@ -231,6 +231,8 @@ class Receiver:
         self._staging.prune(self._peers.is_open)
         if len(self._rewound) > limits.POSITIONS_MAX:
             self._rewound.clear()
+        if len(self._doubted) > limits.POSITIONS_MAX:
+            self._doubted = {chain for chain in self._doubted if self._peers.is_open(chain)}
 
     def outgoing(self) -> list[tuple[bytes, Frames]]:
         """The (peer, message) pairs to send now, in order; each is given once."""
@@ -256,6 +258,9 @@ class Receiver:
         if not common:
             self._out.append((peer, messages.welcome(0, self._node, 0, 0)))
             return
+        if self._runs:  # whoever had a session as this node before may have left what is not its own
+            for fault in first_faults(self._staging.of(node), self._keys.verifier, self._doubted):
+                self._take_back(fault)
         _, suspicion = self._peers.begin(peer, node, role, now)
         if suspicion is not None:
             self._noticed.append(Noticed(Finding.CLONE, node, None, suspicion))
@@ -357,7 +362,7 @@ class Receiver:
         except IntegrityError as error:
             self._refuse_to(session, chain, seq, batch, RefusalReason.HASH, str(error))
             return
-        if not self._runs:
+        if not self._runs or session.node != chain.gateway:
             try:
                 check_signature(batch, verifier)
             except IntegrityError as error:
@@ -366,15 +371,16 @@ class Receiver:
         self._staging.stage(Accepted(chain, header, batch, position.hole_from), session.peer)
         session.staged_bytes += batch.size
 
-    def _take_back(self, item: Accepted, fault: str) -> None:
+    def _take_back(self, fault: Fault) -> None:
         """Refuse a batch whose signature turned out wrong, and have its chain sent from there again."""
+        item = fault.item
         dropped = self._staging.drop(item)
         for accepted, peer in dropped:
             self._peers.release(peer, accepted.batch.size)
         session = self._peers.get(dropped[0][1])
         if session is not None:
             seq = item.header.seq
-            self._refuse_to(session, item.chain, seq, item.batch, RefusalReason.SIGNATURE, fault)
+            self._refuse_to(session, item.chain, seq, item.batch, fault.reason, fault.text)
         self._rewind_all(item.chain)
 
     def _on_old_batch(self, session: Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:

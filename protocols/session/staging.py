@@ -105,8 +105,12 @@ class Staging:
         self._hashes.pop(key, None)
         return self._in_commit.pop(key, (accepted, b""))[1]
 
+    def of(self, gateway: str) -> list[Accepted]:
+        """What of a gateway's chains is staged and not yet taken."""
+        return [accepted for accepted, _ in self._queue if accepted.chain.gateway == gateway]
+
     def drop(self, first: Accepted) -> list[tuple[Accepted, bytes]]:
-        """Take back a taken batch and all of its chain behind it; the chain stands at it again.
+        """Take back a batch and all of its chain behind it; the chain stands at it again.
 
         Returns:
             What was taken back, with the connections it came over.
@@ -118,7 +122,9 @@ class Staging:
             key = (chain, accepted.header.seq)
             self._in_commit.pop(key, None)
             self._hashes.pop(key, None)
-        self._queue = deque(entry for entry in self._queue if entry[0].chain != chain)
+        self._queue = deque(
+            entry for entry in self._queue if entry[0].chain != chain or entry[0].header.seq < seq
+        )
         before = self._hashes.get((chain, seq - 1))
         self._positions[chain] = self._at(first) if before is None else Position(seq, before)
         return dropped

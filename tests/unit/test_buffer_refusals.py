@@ -73,8 +73,20 @@ def test_a_signature_that_rotted_here_is_made_again() -> None:
     chain = world.chain()
     before = world.held(chain)[3]
     damage(world, chain, 3, "signature")
-    assert refuse(world, chain, 3, RefusalReason.SIGNATURE) is Verdict.REPAIRED
+    refusal = Refusal(chain, 3, header_hash(before.header), RefusalReason.SIGNATURE, "no", "hub")
+    assert world.buffer.on_refused(refusal, b"signed") is Verdict.REPAIRED
     assert world.held(chain)[3] == before
+
+
+def test_a_signature_that_rotted_here_never_leaves() -> None:
+    """A hub that lets one signature prove a run would not see it, and may be all that keeps the batch."""
+    world = World()
+    world.append(5)
+    chain = world.chain()
+    before = world.held(chain)
+    damage(world, chain, 3, "signature")
+    assert world.buffer.read(chain, 0, 10, 1 << 20) == before
+    assert world.held(chain) == before
 
 
 def test_a_payload_that_rotted_here_is_declared_lost() -> None:

@@ -7,6 +7,7 @@ import pytest
 from protocols.batch import Batch, Header
 from protocols.identity import SigningKey, VerifyKey
 from protocols.records import RefusalReason
+from protocols.session import messages
 from protocols.session.events import Refused
 from protocols.session.runs import first_faults
 from tests.chains import GATEWAY_KEY, ChainOfBatches
@@ -17,9 +18,8 @@ KEYS = {key.key_id: VerifyKey(key.public) for key in (GATEWAY_KEY, OTHER_KEY)}
 
 
 def faults(batches: list[Batch], *, doubted: bool = False) -> list[int]:
-    return [
-        item.header.seq for item, _ in first_faults(accept(batches), KEYS.get, {DATA} if doubted else set())
-    ]
+    found = first_faults(accept(batches), KEYS.get, {DATA} if doubted else set())
+    return [fault.item.header.seq for fault in found]
 
 
 def unsigned(chain: ChainOfBatches, seq: int) -> ChainOfBatches:
@@ -81,11 +81,70 @@ def test_a_wrong_one_in_the_middle_changes_nothing_and_is_found_in_a_doubted_cha
 
 
 def test_a_key_that_was_taken_off_the_list_proves_nothing() -> None:
-    [(item, fault)] = first_faults(accept(data_chain(2).batches), lambda key_id: None, set())
-    assert (item.header.seq, fault) == (0, "its key was taken off the allow-list")
+    [fault] = first_faults(accept(data_chain(2).batches), lambda key_id: None, set())
+    assert (fault.item.header.seq, fault.reason) == (0, RefusalReason.KEY)
+
+
+def test_a_hole_ends_a_run(looked_at: list[int]) -> None:
+    chain = data_chain(9)
+    assert faults(chain.batches[:3] + chain.batches[5:]) == []
+    assert looked_at == [2, 8]
+
+
+class Relay:
+    """A peer in the role of a hub that has a chain of its own making to bring."""
+
+    def __init__(self, hub: HubParts) -> None:
+        self.hub = hub
+        self.say(messages.hello("relay", "hub"))
+
+    def say(self, *frames: messages.Frames) -> None:
+        for each in frames:
+            self.hub.receiver.receive(b"relay", "relay", "hub", each, 0.0)
+
+    def bring(self, batches: list[Batch]) -> None:
+        (offer,) = messages.offers([messages.Offer(DATA, 0, len(batches), bytes(32))])
+        self.say(offer, *map(messages.batch, batches))
+
+
+class TestRelays:
+    """Whoever brings another's batches is believed nothing that a signature does not prove at once."""
+
+    def test_what_it_made_up_is_refused_before_a_gateway_can_meet_it(self) -> None:
+        hub, forged = HubParts(), data_chain(0)
+        forged.grow([b"forged"] * 3)
+        for seq in range(3):
+            unsigned(forged, seq)
+        Relay(hub).bring(forged.batches)
+        assert not hub.receiver.staged
+        chain = data_chain(3)
+        gateway = GatewaySide(hub, chain)
+        assert hub.store.mark(DATA) == (3, chain.head)
+        assert not any(isinstance(event, Refused) for event in gateway.events)
+
+    def test_true_batches_with_spoilt_signatures_take_no_place(self) -> None:
+        hub, chain = HubParts(), data_chain(3)
+        Relay(hub).bring([batch._replace(signature=bytes(64)) for batch in chain.batches])
+        GatewaySide(hub, chain)
+        assert hub.outbox.read(DATA, 0, 10, 1 << 20) == chain.batches
 
 
 class TestAtAHub:
+    def test_who_left_something_unproven_under_a_name_is_found_out_by_the_next_one(self) -> None:
+        hub, chain = HubParts(), data_chain(3)
+        thief = data_chain(0).grow([b"forged"])
+        unsigned(thief, 0)
+        hub.receiver.receive(b"thief", "gw", "gateway", messages.hello("gw", "gateway"), 0.0)
+        for frames in (
+            *messages.offers([messages.Offer(DATA, 0, 1, thief.head)]),
+            messages.batch(thief.batches[0]),
+        ):
+            hub.receiver.receive(b"thief", "gw", "gateway", frames, 0.0)
+        assert hub.receiver.staged == 1
+        gateway = GatewaySide(hub, chain)
+        assert hub.store.mark(DATA) == (3, chain.head)
+        assert not any(isinstance(event, Refused) for event in gateway.events)
+
     def test_what_stands_before_a_wrong_signature_is_stored_and_the_rest_asked_for_again(self) -> None:
         hub, chain = HubParts(), data_chain(6)
         good = chain.batches[5]
