@@ -13,9 +13,10 @@ from edge_runtime.buffer import Buffer
 from edge_runtime.config import ExportConfig
 from edge_runtime.uplink import UplinkStatus
 from protocols.daemon import EventLog
-from protocols.errors import StoreError
+from protocols.errors import StoreDamagedError, StoreError
 from protocols.exporter import Exporter, write_file
 from protocols.identity import Identity
+from protocols.session.events import Stored
 
 STEP_S = 0.2
 """Longest that a new batch waits to be looked at."""
@@ -25,6 +26,9 @@ FILE_EVERY_S = 1.0
 
 RETRY_S = 5.0
 """Pause after a file that could not be written."""
+
+CLOSE_S = 10.0
+"""At a clean stop, how long to go on writing."""
 
 
 class Export:
@@ -57,6 +61,7 @@ class Export:
         self._monotonic = monotonic
         self._sleep = sleep
         self._next_at = 0.0
+        self._stored: list[Stored] = []
         self._exporter = Exporter(
             identity.id,
             identity.signing,
@@ -67,7 +72,11 @@ class Export:
         self.status = UplinkStatus(str(config.directory), connected=True)
 
     def step(self) -> None:
-        """Write the next file if it is time and there is anything to write; else wait a little."""
+        """Write the next file if it is time and there is anything to write; else wait a little.
+
+        Raises:
+            StoreDamagedError: The buffer's file must be set aside.
+        """
         now = self._monotonic()
         if now < self._next_at:
             self._sleep(min(STEP_S, self._next_at - now))
@@ -75,23 +84,27 @@ class Export:
             self._sleep(STEP_S)
 
     def close(self) -> None:
-        """Write what was not written yet."""
-        while self.status.connected and self._buffer.backlog().unsent and self._write(self._monotonic()):
+        """Write what was not written yet, for some seconds; the rest is for the next start."""
+        end = self._monotonic() + CLOSE_S
+        while self._monotonic() < end and self._buffer.backlog().unsent and self._write(self._monotonic()):
             pass
 
     def _write(self, now: float) -> bool:
         """Write one file; returns whether there was one and it could be written."""
-        file = self._exporter.next_file(now, self._now_us())
-        if file is None:
-            return False
         try:
+            self._let_go()
+            file = self._exporter.next_file(now, self._now_us())
+            if file is None:
+                return False
+            # Counted first: after a crash in between a number is left out, and never given twice.
+            self._buffer.count_file(file.number + 1)
             write_file(self._directory, file)
-            self._count(now)
+            self._stored += self._exporter.written(now)
+            self._let_go()
+        except StoreDamagedError:
+            raise
         except StoreError as error:
-            if self.status.connected:
-                self._log.error("file-not-written", file=file.name, error=str(error), retry_s=RETRY_S)
-            self.status.connected, self.status.last_error = False, str(error)
-            self._next_at = now + RETRY_S
+            self._failed(error, now)
             return False
         self._next_at = now + FILE_EVERY_S
         self.status.connected = True
@@ -99,8 +112,15 @@ class Export:
         self.status.batches_sent += file.batches
         return True
 
-    def _count(self, now: float) -> None:
-        stored = self._exporter.written(now)
-        self._buffer.count_file(self._exporter.number)
-        for event in stored:
-            self._buffer.on_stored(event.chain, event.next)
+    def _let_go(self) -> None:
+        """Let the buffer let go of what has been written for the last time; on a full disk later."""
+        while self._stored:
+            self._buffer.on_stored(self._stored[0].chain, self._stored[0].next)
+            del self._stored[0]
+
+    def _failed(self, error: StoreError, now: float) -> None:
+        if self.status.connected:
+            self._log.error("file-not-written", error=str(error), retry_s=RETRY_S)
+        self.status.connected, self.status.last_error = False, str(error)
+        self._next_at = now + RETRY_S
+        self._exporter.give_up()

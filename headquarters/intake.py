@@ -184,7 +184,11 @@ class Intake:
             self._pending_rows += sum(accepted.header.n for accepted in taken)
 
     def _submit(self, now: float) -> None:
-        cycle = self._keeper.ingest.prepare(self._pending, now_us())
+        try:
+            cycle = self._keeper.ingest.prepare(self._pending, now_us())
+        except StoreError as error:  # a part of the lake that it has to look into cannot be read
+            self._fail(error, now)
+            return
         self._pending, self._pending_rows = [], 0
         self.values.update(cycle.samples)
         self.directory.update(cycle.series)

@@ -8,7 +8,19 @@ DAYS_PER_BATCH_MAX = 400
 """Different dates in one batch: a year of daily values in one import. Each is a partition to open."""
 
 BRANCH_DAYS_MAX = 90
-"""How far back epochs are looked at for branches: as long as a gateway may be away and still deliver."""
+"""How far back epochs are looked at for branches: as old as an image of a gateway may be that is
+restored, since an epoch that was opened before the image was made is known to both its lives."""
+
+AHEAD_MAX_US = 30 * 3_600_000_000
+"""A gateway's clock is believed to be ahead of ours by 30 hours at most, which is any local time
+taken for UTC and a day: one that says the year 2099 must not have every later batch compared."""
+
+LATENCY_ROWS_MAX = 65_536
+"""Rows of a commit whose latency is counted: of a larger one, which is a backlog, each so-manieth."""
+
+WINDOW_ROWS_MAX = 4_000_000
+WINDOW_BATCHES_MAX = 4096
+"""Sample rows and batches that a verification compares at a time: about 500 MB."""
 
 HASHES_MAX = 100_000
 """Header hashes remembered: the credit window of 200 gateways, 10 MB."""

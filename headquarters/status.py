@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headquarters import limits
 from headquarters.ingest.rows import SampleChunk
 
 WINDOW_S = 120.0
@@ -19,9 +20,6 @@ Counts = npt.NDArray[np.int64]
 _UNIT_SHIFT = 10
 _BINS = 1 << 20
 """Bins of 1024 us, so that a row costs a shift and not a division; the last holds all above 17 minutes."""
-
-_ROWS_COUNTED = 65_536
-"""Of a commit with more rows, which is a backlog that drains, only each so-manieth is looked at."""
 
 
 class Latency:
@@ -40,7 +38,7 @@ class Latency:
             now: Seconds on the monotonic clock.
         """
         chunks = list(chunks)
-        each = 1 + sum(map(len, chunks)) // _ROWS_COUNTED
+        each = 1 + sum(map(len, chunks)) // limits.LATENCY_ROWS_MAX
         late = [(durable_us - chunk.time[::each]) >> _UNIT_SHIFT for chunk in chunks]
         if late:
             counted = each * np.bincount(np.clip(np.concatenate(late), 0, _BINS - 1))

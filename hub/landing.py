@@ -38,10 +38,18 @@ _PEER = b"landing"
 class _Landed:
     """A file that was read; the batches in it that are still to be stored."""
 
-    sender: str
-    number: int
+    stamp: tuple[int, int, int]
+    hash: bytes
     waiting: set[tuple[Chain, int]] = field(default_factory=set)
     rejected: bool = False
+
+
+class _ChangedError(Exception):
+    """Another file has taken the place of one that was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 class _Place(NamedTuple):
@@ -64,6 +72,7 @@ class Landing:
         signer: The hub's key.
         store: Where batches go.
         keys: Whose signatures count.
+        relays: Whether a sender may bring chains of others, as a hub may and a gateway may not.
         before_append: Called before batches of chains are stored that did not come over a link,
             so that the receiver of the links stores first what it has of them.
         after_append: Called with each chain that went on.
@@ -78,6 +87,7 @@ class Landing:
         store: Store,
         keys: KeyBook,
         *,
+        relays: Callable[[str], bool] = lambda sender: False,
         before_append: Callable[[], None] = lambda: None,
         after_append: Callable[[Chain], None] = lambda chain: None,
     ) -> None:
@@ -87,10 +97,12 @@ class Landing:
         self._signer = signer
         self._store = store
         self._keys = keys
+        self._relays = relays
         self._before_append = before_append
         self._after_append = after_append
         self._files: dict[Path, _Landed] = {}
         self._unknown: set[Path] = set()
+        self._keys_changed = False
         self._places: dict[Chain, dict[int, _Place]] = {}
         self._never: dict[Chain, int] = {}
         self._highest: dict[str, int] = {}
@@ -111,13 +123,9 @@ class Landing:
         return len(self._files) + len(self._unknown)
 
     def keys_changed(self) -> None:
-        """Try again what waited for a key.
-
-        Raises:
-            StoreError: The store failed, or a file cannot be moved; nothing is lost.
-        """
+        """Try again what waited for a key, at the next look."""
         self._unknown.clear()
-        self.retry()
+        self._keys_changed = True
 
     def findings(self) -> list[Finding]:
         """What is worth a line in the log since the last call."""
@@ -136,8 +144,9 @@ class Landing:
         fresh = self._fresh(files_max)
         for path in fresh:
             self._read(path)
-        if fresh:
+        if fresh or self._keys_changed:
             self.retry()
+            self._keys_changed = False
         return len(fresh)
 
     def retry(self) -> None:
@@ -162,10 +171,14 @@ class Landing:
         """Complete files not read yet, each sender's in the order of their numbers."""
         paths = sorted(self.directory.glob(f"[!.]*{container.SUFFIX}"))
         self._unknown &= set(paths)
+        for path in [path for path in paths if path in self._files]:
+            if _stamp(path) != self._files[path].stamp:
+                self._read_anew(path)
         return [path for path in paths if path not in self._files and path not in self._unknown][:files_max]
 
     def _read(self, path: Path) -> None:
         try:
+            stamp = _stamp(path)
             if path.stat().st_size > protocol_limits.CONTAINER_BYTES_MAX:
                 raise LimitError(f"expected at most {protocol_limits.CONTAINER_BYTES_MAX} bytes")
             packed, seal = container.unseal(path.read_bytes())
@@ -177,13 +190,15 @@ class Landing:
             offers = list(parsed.offers())
             batches = list(parsed.batches())
             headers = [Header.parse(batch.header) for batch in batches]
+            chains = [*(offer.chain for offer in offers), *(header.chain for header in headers)]
+            self._check_right(parsed.sender, chains)
         except PeerError as error:
             self._note("file-rejected", file=path.name, error=str(error))
             self._move(path, self.directory / REJECTED)
             return
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}; fix its permissions") from error
-        landed = self._files[path] = _Landed(parsed.sender, parsed.number)
+        landed = self._files[path] = _Landed(stamp, seal.hash)
         self._note_number(parsed.sender, parsed.number)
         for offer in offers:
             self._never[offer.chain] = max(self._never.get(offer.chain, 0), offer.oldest)
@@ -204,6 +219,16 @@ class Landing:
         if not seal.holds(verifier):
             raise IntegrityError("the file's signature does not hold")
         return True
+
+    def _check_right(self, sender: str, chains: list[Chain]) -> None:
+        """Hold a file to what its sender may speak for, as a link's session is held.
+
+        Raises:
+            IntegrityError: It brings or offers a chain that is not its sender's.
+        """
+        others = {chain.gateway for chain in chains} - {sender}
+        if others and not self._relays(sender):
+            raise IntegrityError(f"{sender!r} speaks for {min(others)!r}")
 
     def _place(self, path: Path, landed: _Landed, index: int, header: Header, head: bytes) -> None:
         """Note where a batch lies that is still to be stored."""
@@ -260,7 +285,11 @@ class Landing:
         """Store what follows the chain's mark, over holes that will never be filled."""
         stored = 0
         while start := self._start(chain):
-            group = self._verified(chain, start.seq)
+            try:
+                group = self._verified(chain, start.seq)
+            except _ChangedError as error:
+                self._read_anew(error.path)
+                break
             if not group:
                 break
             if start.hole_from is not None:
@@ -324,7 +353,9 @@ class Landing:
     def _batches(self, path: Path) -> list[Batch]:
         if self._open is None or self._open[0] != path:
             try:
-                packed, _ = container.unseal(path.read_bytes())
+                packed, seal = container.unseal(path.read_bytes())
+                if seal.hash != self._files[path].hash:
+                    raise _ChangedError(path)
                 self._open = (path, list(container.parse(packed).batches()))
             except (OSError, PeerError) as error:
                 raise StoreError(f"cannot read {path} again: {error}; was it changed?") from error
@@ -349,9 +380,24 @@ class Landing:
             self._forget(chain, seq)
         self._note("fork", chain=chain, detail="files bring another history than the one held")
 
+    def _read_anew(self, path: Path) -> None:
+        """Forget a file whose name another one has now; it is a new one at the next look."""
+        for chain, seq in list(self._files.pop(path).waiting):
+            del self._places[chain][seq]
+        self._note("file-replaced", file=path.name)
+
     def _forget(self, chain: Chain, seq: int) -> None:
         place = self._places[chain].pop(seq)
         self._files[place.path].waiting.discard((chain, seq))
 
     def _note(self, event: str, **fields: object) -> None:
         self._findings.append(Finding(event, fields))
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What tells one file from another of the same name; zeros when it is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -34,6 +34,9 @@ NEWS_MAX = 65_536
 """Events from upstreams that wait for the thread that stores. Where there are more, relays wait;
 where the store fails, the oldest go: headquarters repeats what is lost."""
 
+ROWS_PER_STATEMENT_MAX = 20_000
+"""Chains in one statement; a hub with more makes several. About 1.5 MB."""
+
 LANDING_FILES_PER_LOOK = 4
 """Files of a one-way isolator taken in at a time: links are not kept waiting for longer."""
 

@@ -224,6 +224,7 @@ class Hub:
             identity.signing,
             self._store,
             KeyBook(self._verifier, self._owner),
+            relays=self._is_hub,
             before_append=self._commit_all,
             after_append=self._ingest.receiver.reload,
         )
@@ -304,13 +305,15 @@ class Hub:
 
     def _read_allow_list(self) -> None:
         try:
-            if self._allow.changed():
-                self._link.set_allow(self._allow.list)
-                for watch in self._landings:
-                    watch.landing.keys_changed()
-                self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
+            changed = self._allow.changed()
         except InputError as error:
             self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
+            return
+        if changed:
+            self._link.set_allow(self._allow.list)
+            self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
+            for watch in self._landings:
+                watch.landing.keys_changed()
 
     def _report(self) -> None:
         findings = self._ingest.findings()
@@ -348,6 +351,9 @@ class Hub:
 
     def _verifier(self, key_id: bytes) -> Verifier | None:
         return self._allow.list.verifier(key_id)
+
+    def _is_hub(self, node: str) -> bool:
+        return any(peer.id == node and peer.role == "hub" for peer in self._allow.list.identities)
 
     def _owner(self, key_id: bytes) -> str | None:
         identity = self._allow.list.by_key_id(key_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hub import limits
 from hub.chains import ChainRow
 from hub.store import Store
 from protocols.batch import (
@@ -24,9 +25,6 @@ from protocols.batch import (
 from protocols.identity import Identity
 from protocols.records import HubStatement, Opening, OpenReason
 from protocols.session import Accepted
-
-ROWS_PER_STATEMENT_MAX = 20_000
-"""Chains in one statement; a hub with more makes several. About 1.5 MB."""
 
 _Row = tuple[str, int, int, int, int, int, int, int, int]
 
@@ -129,5 +127,5 @@ def _stated(row: ChainRow) -> _Row:
 
 
 def _payloads(rows: list[_Row], now_us: int) -> Iterator[bytes]:
-    for at in range(0, len(rows), ROWS_PER_STATEMENT_MAX):
-        yield HubStatement(now_us, tuple(rows[at : at + ROWS_PER_STATEMENT_MAX])).pack()
+    for at in range(0, len(rows), limits.ROWS_PER_STATEMENT_MAX):
+        yield HubStatement(now_us, tuple(rows[at : at + limits.ROWS_PER_STATEMENT_MAX])).pack()

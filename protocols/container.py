@@ -114,11 +114,8 @@ def unseal(data: bytes) -> tuple[bytes, Seal]:
     """What `pack` made, and its seal, neither of them checked.
 
     Raises:
-        LimitError: Larger than a file may be.
         IntegrityError: Too short for either.
     """
-    if len(data) > limits.CONTAINER_BYTES_MAX:
-        raise LimitError(f"expected a file of at most {limits.CONTAINER_BYTES_MAX} bytes, got {len(data)}")
     end = len(data) - SEAL_BYTES
     if end < HASH_BYTES:
         raise IntegrityError(f"expected a whole file with its signature, got {len(data)} bytes of it")

@@ -5,8 +5,9 @@ time apart, so that an isolator that loses files for a while loses no batch. Pas
 batch as soon as it is there; each later pass sends it again when its delay is over. Only
 after the last pass is a batch reported as stored.
 
-The owner calls `next_file`, writes the bytes durably, and then `written`. A crash between the
-two makes a file twice: the landing side drops what it has.
+The owner calls `next_file`, writes down that its number is used, writes the bytes durably, and
+calls `written`; where writing failed, `give_up`. A number is never used for two contents: one that
+is left out costs a line in the landing side's log, and repeats bring what it would have held.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -68,7 +69,6 @@ class Exporter:
         outbox: What to send from.
         first_number: Number of the next file; the owner keeps count over restarts.
         repeat_after_s: Seconds after the first time at which a batch is sent again.
-        done: How far all passes got with each chain before a restart.
         batches_max: Batches in one file.
         bytes_max: Bytes of one file.
     """
@@ -81,7 +81,6 @@ class Exporter:
         *,
         first_number: int,
         repeat_after_s: Sequence[float] = REPEAT_AFTER_S,
-        done: Mapping[Chain, int] | None = None,
         batches_max: int = limits.CONTAINER_BATCHES_MAX,
         bytes_max: int = limits.CONTAINER_BYTES_MAX,
     ) -> None:
@@ -92,7 +91,6 @@ class Exporter:
         self._signer = signer
         self._outbox = outbox
         self._delays = (0.0, *repeat_after_s)
-        self._done = dict(done or {})
         self._batches_max = batches_max
         self._bytes_max = bytes_max
         self._chains: dict[Chain, _Exported] = {}
@@ -103,7 +101,7 @@ class Exporter:
         """Number of the next file."""
 
     def next_file(self, now: float, now_us: int) -> File | None:
-        """The next file, or `None` when nothing is due; its number stays until `written` is called.
+        """The next file, or `None` when nothing is due; asked again, it is made again.
 
         Args:
             now: Seconds on the monotonic clock.
@@ -136,6 +134,12 @@ class Exporter:
         after = {chain: min(self._chains[chain].cursors) for chain in before}
         return [Stored(chain, next_) for chain, next_ in after.items() if next_ > before[chain]]
 
+    def give_up(self) -> None:
+        """The last file may or may not have been written: what was in it goes into the next one."""
+        if self._moves is not None:
+            self._moves = None
+            self.number += 1
+
     # -- leaves ----------------------------------------------------------------------------
 
     def _refresh(self) -> None:
@@ -150,8 +154,7 @@ class Exporter:
         for chain, offer in offers.items():
             exported = self._chains.get(chain)
             if exported is None:
-                start = min(max(self._done.get(chain, 0), offer.oldest), offer.next)
-                self._chains[chain] = _Exported(offer, [start] * len(self._delays))
+                self._chains[chain] = _Exported(offer, [offer.oldest] * len(self._delays))
             else:
                 exported.offer = offer
                 exported.cursors = [max(cursor, offer.oldest) for cursor in exported.cursors]

@@ -25,7 +25,7 @@ from protocols.errors import PeerError
 from scripts.fuzz_targets import TARGETS, Target
 
 MEMORY_MB_MAX = 1024
-"""Resident set of the whole run: the largest input may cost about 200 MB, and it is freed."""
+"""Resident set of a process: the largest input may cost about 200 MB, and it is freed."""
 
 INTERESTING = (0, 1, 2, 4, 8, 0x7F, 0x80, 0x90, 0xA0, 0xC0, 0xC4, 0xCF, 0xD3, 0xDC, 0xDD, 0xDF, 0xFF)
 """Bytes that mean something: small numbers, ends of ranges, msgpack's type bytes."""
@@ -153,7 +153,7 @@ def turn(name: str, seconds: float, seed: int) -> Report:
 
 
 @click.command()
-@click.option("--seconds", default=600.0, show_default=True, help="How long, all parsers together.")
+@click.option("--seconds", default=600.0, show_default=True, help="How long, shared out among the parsers.")
 @click.option("--each", type=float, help="How long each parser, in place of --seconds.")
 @click.option("--jobs", default=1, show_default=True, help="Parsers attacked side by side.")
 @click.option("--seed", default=1, show_default=True, help="Another seed makes other inputs.")

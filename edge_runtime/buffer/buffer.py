@@ -20,13 +20,14 @@ from pathlib import Path
 
 import zstandard
 
-from edge_runtime import ledger, limits
+from edge_runtime import ledger
 from edge_runtime.buffer import custody, recovered
 from edge_runtime.buffer.chains import Chains, ClockSource, Draft
 from edge_runtime.buffer.quota import Limits, make_room, pages_used
 from edge_runtime.buffer.salvage import Salvaged, salvage
 from edge_runtime.buffer.values import Backlog, Chunk, Progress, Shared
 from edge_runtime.ledger import Counts
+from edge_runtime.limits import GAPS_PER_RECORD_MAX
 from edge_runtime.store import PAGE_BYTES, Store, Transaction
 from protocols.batch import ZERO_HASH, Batch, Chain, Clock, ClockState, Header, Kind, Signer, Stream, Verifier
 from protocols.records import Gap, Mark, OpenReason, Receipt, Refusal, Statement, pack_gaps
@@ -431,8 +432,8 @@ class Buffer:
         return self._chains.add(row, draft)
 
     def _declare(self, gaps: list[Gap]) -> None:
-        for first in range(0, len(gaps), limits.GAPS_PER_RECORD_MAX):
-            record = zstandard.compress(pack_gaps(gaps[first : first + limits.GAPS_PER_RECORD_MAX]), 3)
+        for first in range(0, len(gaps), GAPS_PER_RECORD_MAX):
+            record = zstandard.compress(pack_gaps(gaps[first : first + GAPS_PER_RECORD_MAX]), 3)
             self._add(Stream.META, self._chains.draft_now(Kind.GAP, record, compressed=True))
 
     def _account(self, counts: Counts, progress: Mapping[str, Progress] | None) -> None:

@@ -3,7 +3,7 @@
 1. Payloads that an upstream holds: nothing is lost; header and signature stay until
    headquarters has them.
 2. By the policy `thin`: every other sample of the oldest batches that no link ever saw,
-   up to `limits.THINNED_MAX` times. What may have been sent is left alone, because the same
+   up to `THINNED_MAX` times. What may have been sent is left alone, because the same
    samples in a second batch would be doubled.
 3. By `thin` and `drop-oldest`: the oldest payloads, data before events. Tombstones and a
    gap record stay in their place.
@@ -21,10 +21,11 @@ from itertools import groupby
 
 import numpy as np
 
-from edge_runtime import ledger, limits
+from edge_runtime import ledger
 from edge_runtime.buffer.chains import ChainRow, Chains, Draft, samples_of
 from edge_runtime.config import QuotaPolicy
 from edge_runtime.ledger import Counts
+from edge_runtime.limits import THINNED_MAX
 from edge_runtime.store import PAGE_BYTES, Store
 from protocols import columns
 from protocols.batch import Batch, Clock, Header, Kind, Stream
@@ -166,7 +167,7 @@ def _forget_some(chains: Chains) -> bool:
 
 
 def _thin_some(store: Store, chains: Chains, declare: Declare) -> bool:
-    for times in range(limits.THINNED_MAX):
+    for times in range(THINNED_MAX):
         for row in _candidates(chains):
             if row.stream is not Stream.DATA or row.heir is not None:
                 continue

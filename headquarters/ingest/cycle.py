@@ -28,9 +28,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from headquarters.ingest.repeats import Branches, Key, Opened, keys_of, left
+from headquarters.ingest.repeats import Branches, Epoch, Wanted
 from headquarters.ingest.rows import (
     DeclaredBy,
     EventRow,
@@ -128,7 +126,7 @@ class Ingest:
         self._buckets = buckets
         self._registry = SeriesRegistry(tables.series.load(), site_of)
         self._next_batch = tables.ledger.last_batch() + 1
-        self._branches = Branches(tables.openings(), tables.samples.mark)
+        self._branches = Branches(tables.epochs(), tables.samples.mark)
         self._last: list[SampleChunk] = []
 
     @property
@@ -186,12 +184,14 @@ class Ingest:
         Returns:
             How many batches were finished.
         """
-        behind: list[Accepted] = []
+        behind: list[tuple[int, Accepted]] = []
         for chain, last in self._tables.ledger.chains().items():
             durable = self._tables.samples.mark(chain)
             behind += self._from_archive(chain, range(0 if durable is None else durable + 1, last + 1))
+        behind.sort(key=lambda pair: pair[0])  # as they came the first time
         for at in range(0, len(behind), RECOVERED_TOGETHER):
-            self.commit(self.prepare(behind[at : at + RECOVERED_TOGETHER], received_us))
+            together = [item for _, item in behind[at : at + RECOVERED_TOGETHER]]
+            self.commit(self.prepare(together, received_us))
         return len(behind)
 
     # -- leaves --------------------------------------------------------------------------
@@ -208,8 +208,9 @@ class Ingest:
             rows.append(row)
         return rows
 
-    def _from_archive(self, chain: Chain, sequences: range) -> list[Accepted]:
-        accepted: list[Accepted] = []
+    def _from_archive(self, chain: Chain, sequences: range) -> list[tuple[int, Accepted]]:
+        """Batches with their numbers."""
+        accepted: list[tuple[int, Accepted]] = []
         hole_from = None
         for seq in sequences:
             row = self._tables.ledger.find(chain, seq)
@@ -219,7 +220,7 @@ class Ingest:
             batch = self._archived_batch(row)
             if batch is None:
                 break
-            accepted.append(Accepted(chain, row.fields, batch, hole_from))
+            accepted.append((row.batch, Accepted(chain, row.fields, batch, hole_from)))
             hole_from = None
         return accepted
 
@@ -250,7 +251,7 @@ class Ingest:
         repeated = 0
         if status is Status.STORED:
             try:
-                repeated = self._take(cycle, item, batch, received_us)
+                repeated = self._take(cycle, item, batch, known, received_us)
             except PeerError as error:
                 status = Status.REFUSED
                 cycle.refused.append(Refused(item, RefusalReason.PAYLOAD, str(error)))
@@ -279,8 +280,12 @@ class Ingest:
         cycle.refused.append(Refused(item, RefusalReason.FORK, text))
         self._declare(cycle, known.fields, known.batch, received_us, GapCause.STORE_DAMAGED, text)
 
-    def _take(self, cycle: Cycle, item: Accepted, batch: int, received_us: int) -> int:
+    def _take(
+        self, cycle: Cycle, item: Accepted, batch: int, known: LedgerRow | None, received_us: int
+    ) -> int:
         """Read a payload into the rows of those tables that lack it.
+
+        What the ledger knows already is taken as it was the first time: compared with the lake or not.
 
         Returns:
             How many rows were left out because another batch had brought them.
@@ -302,7 +307,9 @@ class Ingest:
                 if len(block)
             ]
             chunks = [chunk(block, *runs, batch, self._bucket(gateway)) for block, runs in bound]
-            compared = self._once and self._branches.may_repeat(header)
+            compared = self._once and (
+                self._branches.may_repeat(header) if known is None else known.repeated > 0
+            )
             fresh = self._fresh(chunks, cycle) if compared else chunks
             cycle.samples += fresh
             return sum(map(len, chunks)) - sum(map(len, fresh))
@@ -325,20 +332,21 @@ class Ingest:
             if header.kind is Kind.OPEN and header.stream is Stream.DATA:
                 opening = Opening.parse(body)
                 said = (opening.follows, opening.follows_next)
-                self._branches.opened(Opened.of(item.chain, *said, header.t_min_us, received_us))
+                self._branches.opened(Epoch.of(item.chain, *said, header.t_min_us, received_us))
         return 0
 
     def _fresh(self, chunks: list[SampleChunk], cycle: Cycle) -> list[SampleChunk]:
         """What neither the lake nor the cycles before it have yet of the rows of a batch."""
-        known: set[Key] = set()
+        found = []
         for part in chunks:
-            series = np.unique(part.run_series)
-            low_us, high_us = int(part.time.min()), int(part.time.max())
-            known |= self._tables.samples.keys(series, low_us, high_us)
+            wanted = Wanted(part)
+            known = self._tables.samples.known(wanted)
             for other in (*self._last, *cycle.samples):
-                if np.isin(other.run_series, series).any():
-                    known.update(keys_of(other))
-        return [fresh for part in chunks if (fresh := left(part, known)) is not None]
+                known |= wanted.among_chunk(other)
+            fresh = wanted.fresh(known)
+            if fresh.any():
+                found.append(part if fresh.all() else part.take(fresh))
+        return found
 
     def _declare(
         self, cycle: Cycle, header: Header, batch: int, received_us: int, cause: GapCause, text: str

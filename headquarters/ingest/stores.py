@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from headquarters.ingest.repeats import Key, Opened
+from headquarters.ingest.repeats import Epoch, Key, Wanted
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow
 from protocols.batch import Chain
-from protocols.samples import Int64s
 
 Row_contra = TypeVar("Row_contra", contravariant=True)
 
@@ -47,8 +46,8 @@ class LedgerTable(Table[LedgerRow], Protocol):
 class SamplesTable(Table[SampleChunk], Protocol):
     """The samples can be asked for rows that may have come before."""
 
-    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
-        """The rows of some series from one time to another, both included."""
+    def known(self, wanted: Wanted) -> set[Key]:
+        """Those of some rows that are held."""
 
 
 class SeriesTable(Table[SeriesRow], Protocol):
@@ -81,7 +80,7 @@ class Tables(Protocol):
     def samples(self) -> SamplesTable:
         """The samples; written last."""
 
-    def openings(self) -> list[Opened]:
+    def epochs(self) -> list[Epoch]:
         """The epochs of data that were opened as long ago as a gateway may be away."""
 
 

@@ -3,7 +3,8 @@
 Every commit adds a file, 86,400 a day. Left alone they make a query of one point open all
 of them. So files of one partition are merged by tiers: 16 appended ones into an `m1`, 8
 `m1` into an `m2`, and so on. A row is rewritten once a tier, and a date of 86,400 commits
-never has more than about 60 files, half of that on average. When a date is over and
+never has more than about 60 files, half of that on average; where commits are of a million
+rows and more, some dozens of large files beside them. When a date is over and
 quiet, all its files are rewritten into few sorted ones. Late rows make a closed date due
 again.
 
@@ -62,19 +63,28 @@ def plan_merges(present: Iterable[DataFile]) -> list[Merge]:
             groups[(kind_of(file), *file.partition.values())].append(file)
     merges = []
     for (kind, *_), group in sorted(groups.items()):
-        if sum(file.rows > limits.LARGE_ROWS for file in group) <= limits.LARGE_FILES_MAX:
-            group = [file for file in group if file.rows <= limits.LARGE_ROWS]
-        group.sort(key=lambda file: file.modified_ms)
         tier = 0 if kind == files.APPENDED else int(kind[1:])
-        chosen: list[DataFile] = []
-        for file in group:
-            if chosen and sum(f.rows for f in chosen) + file.rows > limits.MERGE_ROWS_MAX:
-                break
-            chosen.append(file)
-        full = len(chosen) < len(group)
+        group.sort(key=lambda file: file.modified_ms)
+        chosen, full = _fitting(file for file in group if file.rows <= limits.LARGE_ROWS)
         if len(chosen) > 1 and (full or len(chosen) >= FAN_IN[min(tier, 1)]):
             merges.append(Merge(tuple(chosen), f"m{tier + 1}"))
+        large = sorted((f for f in group if f.rows > limits.LARGE_ROWS), key=lambda file: file.rows)
+        chosen, _ = _fitting(large)
+        if len(large) > limits.LARGE_FILES_MAX and len(chosen) > 1:
+            merges.append(Merge(tuple(chosen), f"m{tier + 1}"))
     return merges
+
+
+def _fitting(group: Iterable[DataFile]) -> tuple[list[DataFile], bool]:
+    """The first files of a group that one merge takes, and whether there are more than that."""
+    chosen: list[DataFile] = []
+    rows = 0
+    for file in group:
+        rows += file.rows
+        if chosen and rows > limits.MERGE_ROWS_MAX:
+            return chosen, True
+        chosen.append(file)
+    return chosen, False
 
 
 def plan_rewrites(

@@ -64,7 +64,7 @@ class FileWriter:
             raise self._failed(error) from error
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows, already in the table's order.
+        """Append rows as they stand.
 
         Raises:
             StoreError: The disk refused them.

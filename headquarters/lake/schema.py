@@ -22,7 +22,7 @@ class TableSchema(NamedTuple):
         name: Its folder under the lake, and its name in queries.
         columns: Those in the files.
         partitions: Those in the folder names.
-        sort: The order of rows in a file.
+        sort: The order of rows in a file, but for appended files of `samples`.
         ranges: Columns whose lowest and highest value the log keeps, so that a reader
             opens only files that can hold what it looks for.
         dictionary: Text columns that repeat few values.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from headquarters import limits
-from headquarters.ingest.repeats import Key, Opened
+from headquarters.ingest.repeats import Epoch, Key, Wanted
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake import files, schema
 from headquarters.lake.deltalog import DataFile, DeltaLog
@@ -24,7 +25,7 @@ from headquarters.lake.schema import TableSchema
 from protocols import crash
 from protocols.batch import Chain, Header, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
-from protocols.samples import Int64s
+from protocols.samples import NO_SOURCE_TIME
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
@@ -76,8 +77,23 @@ class LakeTable:
         if not chosen:
             empty = self.table.columns.empty_table()
             return empty if columns is None else empty.select(columns)
-        try:
+        with self._reading():
             return self.dataset(chosen).to_table(columns=columns, filter=where)
+
+    def batches(self, chosen: Sequence[DataFile], columns: list[str], where: Any) -> Iterator[pa.RecordBatch]:
+        """Rows of some files, some at a time.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        if chosen:
+            with self._reading():
+                yield from self.dataset(chosen).to_batches(columns=columns, filter=where)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"expected Parquet files in {self.folder}: {error}; restore the file from a copy"
@@ -114,27 +130,41 @@ class SamplesTable(LakeTable):
         crash.point("hq:after-parquet")
         self.commit(adds, marks)
 
-    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
-        """The rows of some series from one time to another, both included."""
-        first, last = int(series.min()), int(series.max())
+    def known(self, wanted: Wanted) -> set[Key]:
+        """Those of some rows that are held; as many are in memory as are looked for."""
+        low, high = (f"{np.datetime64(int(wanted.times[end]), 'us')}Z" for end in (0, -1))
+        first, last = int(wanted.series[0]), int(wanted.series[-1])
         chosen = [
-            file for file in self.log.files() if file.low["series"] <= last and file.high["series"] >= first
+            file
+            for file in self.log.files()
+            if file.low["series"] <= last
+            and file.high["series"] >= first
+            and file.low["time"] <= high
+            and file.high["time"] >= low
         ]
-        low, high = (pa.scalar(at_us).cast(schema.TIME) for at_us in (low_us, high_us))
-        time, wanted = pc.field("time"), pc.field("series").isin(series)
-        rows = self.read(chosen, list(_KEY), wanted & (time >= low) & (time <= high))
-        value = rows.column("value")
-        bits = pc.fill_null(value, 0.0).combine_chunks().to_numpy(zero_copy_only=False).view(np.int64)
-        numbers = [
-            None if missing else number
-            for missing, number in zip(value.is_null().to_pylist(), bits.tolist(), strict=True)
-        ]
-        times = rows.column("time").cast(pa.int64())
-        others = [rows.column(name).to_pylist() for name in ("series", "text", "quality")]
-        return set(zip(others[0], times.to_pylist(), numbers, others[1], others[2], strict=True))
+        times = pa.array(wanted.times).cast(schema.TIME)
+        where = pc.field("series").isin(pa.array(wanted.series)) & pc.field("time").isin(times)
+        found: set[Key] = set()
+        for rows in self.batches(chosen, list(_KEY), where):
+            found |= wanted.among(_keys(rows))
+        return found
 
 
-_KEY = ("series", "time", "value", "text", "quality")
+def _keys(rows: pa.RecordBatch) -> Iterator[Key]:
+    value = rows.column("value")
+    bits = pc.fill_null(value, 0.0).to_numpy(zero_copy_only=False).view(np.int64).tolist()
+    numbers = [
+        number if there else None for there, number in zip(value.is_valid().to_pylist(), bits, strict=True)
+    ]
+    times, source = (
+        pc.fill_null(rows.column(name).cast(pa.int64()), NO_SOURCE_TIME).to_pylist()
+        for name in ("time", "source_time")
+    )
+    series, text, quality = (rows.column(name).to_pylist() for name in ("series", "text", "quality"))
+    return zip(series, times, numbers, text, quality, source, strict=True)
+
+
+_KEY = ("series", "time", "value", "text", "quality", "source_time")
 
 
 class LedgerLakeTable(LakeTable):
@@ -267,8 +297,8 @@ class Lake:
         self.minutes = LakeTable(folder, schema.SAMPLES_MINUTE, retention_ms, clock_ms)
         self.hours = LakeTable(folder, schema.SAMPLES_HOUR, retention_ms, clock_ms)
 
-    def openings(self) -> list[Opened]:
-        """The epochs of data that were opened as long ago as a gateway may be away."""
+    def epochs(self) -> list[Epoch]:
+        """The epochs of data that were opened lately enough to matter for branches."""
         now = np.datetime64(self.ledger.clock_ms(), "ms").astype("datetime64[D]")
         since = str(now - limits.BRANCH_DAYS_MAX)
         where = (pc.field("kind") == "open") & (pc.field("stream") == "data")
@@ -281,7 +311,7 @@ class Lake:
         )
         said = {row["batch"]: json.loads(row["detail"]) for row in events}
         return [
-            Opened.of(
+            Epoch.of(
                 Chain(row["gateway"], Stream.DATA, row["epoch"]),
                 said[row["batch"]]["follows"],
                 said[row["batch"]]["next"],
@@ -384,7 +414,7 @@ def _ledger_row(row: Mapping[str, Any]) -> LedgerRow:
         row["segment"],
         row["segment_offset"],
         Header.parse(row["header"]),
-        row["repeated"],
+        row["repeated"] or 0,
     )
 
 

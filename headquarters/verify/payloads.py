@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headquarters.ingest.cycle import Cycle, Ingest
-from headquarters.ingest.repeats import Key, Opened
+from headquarters.ingest.repeats import Epoch, Key, Wanted
 from headquarters.ingest.rows import LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake.samples import rows_of
 from headquarters.verify.report import Report, batch_place
 from protocols.batch import Batch, Chain, check_payload
 from protocols.errors import IntegrityError
-from protocols.samples import Int64s
 from protocols.session import Accepted
 
 EXAMPLES = 3
@@ -44,7 +43,7 @@ class _Empty:
     def chains(self) -> dict[Chain, int]:
         return {}
 
-    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
+    def known(self, wanted: Wanted) -> set[Key]:
         return set()
 
 
@@ -61,7 +60,7 @@ class _Tables:
         self.series = _Series(series)
         self.ledger = self.gaps = self.events = self.samples = _Empty()
 
-    def openings(self) -> list[Opened]:
+    def epochs(self) -> list[Epoch]:
         return []
 
 

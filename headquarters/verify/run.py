@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from headquarters import trust
+from headquarters import limits, trust
 from headquarters.config import HeadquartersConfig
 from headquarters.ingest.cycle import Cycle
 from headquarters.ingest.rows import DeclaredBy, LedgerRow, SeriesRow, Status
@@ -26,12 +27,6 @@ from headquarters.verify.report import Report, batch_place
 from headquarters.verify.statements import Held, Opened, Sum, check_gateway, check_hub
 from protocols.batch import Chain, Header, Kind, Stream
 from protocols.errors import PeerError
-
-ROWS_PER_WINDOW = 4_000_000
-"""Sample rows compared at a time: bounds memory to about 500 MB."""
-
-BATCHES_PER_WINDOW = 4096
-"""Batches compared at a time."""
 
 Progress = Callable[[int, int], None]
 
@@ -129,7 +124,7 @@ class Verification:
         """The number of rows of every batch, archived or not."""
         wrong = self._rows(
             "SELECT l.gateway, l.stream, l.epoch, l.seq, l.batch, "
-            "CASE WHEN l.status = 'stored' THEN l.samples - l.repeated ELSE 0 END AS due, "
+            "CASE WHEN l.status = 'stored' THEN l.samples - coalesce(l.repeated, 0) ELSE 0 END AS due, "
             "coalesce(s.n, 0) AS n "
             "FROM ledger l "
             "LEFT JOIN (SELECT batch, count(*) AS n FROM samples GROUP BY batch) s USING (batch) "
@@ -213,7 +208,7 @@ class Verification:
             window: list[LedgerRow] = []
             rows = 0
             for row in _ledger_rows(found):
-                if window and rows + row.fields.n > ROWS_PER_WINDOW:
+                if window and rows + row.fields.n > limits.WINDOW_ROWS_MAX:
                     yield window
                     window, rows = [], 0
                 window.append(row)
@@ -226,7 +221,7 @@ class Verification:
             self._rows(
                 "SELECT batch, header, signature, status, epoch_us(received), segment, segment_offset, "
                 f"repeated FROM ledger WHERE batch > {batch} AND batch <= {self._durable} "
-                f"ORDER BY batch LIMIT {BATCHES_PER_WINDOW}"
+                f"ORDER BY batch LIMIT {limits.WINDOW_BATCHES_MAX}"
             )
         )
 
@@ -258,11 +253,15 @@ class Verification:
     def _elsewhere(self, batch: int, rows: pa.Table) -> int:
         """How many of some rows of a batch the lake has from other batches."""
         self._engine.attach("left_out", rows)
+        bounds = {name: pc.min_max(rows.column(name)) for name in ("series", "time")}
+        low, high = (bounds["time"][end].cast(pa.int64()).as_py() for end in ("min", "max"))
         return self._one(
             "SELECT count(*) FROM left_out o WHERE EXISTS (SELECT 1 FROM samples s "
-            f"WHERE s.batch <> {batch} AND s.series = o.series AND s.time = o.time "
+            f"WHERE s.series BETWEEN {bounds['series']['min']} AND {bounds['series']['max']} "
+            f"AND s.time BETWEEN make_timestamptz({low}) AND make_timestamptz({high}) "
+            f"AND s.batch <> {batch} AND s.series = o.series AND s.time = o.time "
             "AND s.quality = o.quality AND s.value IS NOT DISTINCT FROM o.value "
-            "AND s.text IS NOT DISTINCT FROM o.text)"
+            "AND s.text IS NOT DISTINCT FROM o.text AND s.source_time IS NOT DISTINCT FROM o.source_time)"
         )
 
     def _payload(self, row: LedgerRow) -> bytes | None:
@@ -334,7 +333,7 @@ def _ledger_rows(found: Iterable[tuple[Any, ...]]) -> Iterator[LedgerRow]:
         except PeerError:
             continue  # a fault already
         known = (batch, header, signature, Status(status), received_us, segment, offset)
-        yield LedgerRow(*known, fields, repeated)
+        yield LedgerRow(*known, fields, repeated or 0)
 
 
 _MARKS = pa.schema(

@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
-from headquarters.ingest.repeats import Key, Opened, keys_of
+from headquarters.ingest.repeats import Epoch, Key, Wanted, keys_of
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow
 from headquarters.ingest.stores import Reference
 from protocols.batch import Chain, header_hash
-from protocols.samples import Int64s
 
 Row = TypeVar("Row")
 
@@ -60,10 +59,8 @@ class MemoryLedger(MemoryTable[LedgerRow]):
 class MemorySamples(MemoryTable[SampleChunk]):
     """The samples, which can be looked at."""
 
-    def keys(self, series: Int64s, low_us: int, high_us: int) -> set[Key]:
-        rows = (key for chunk in self.rows for key in keys_of(chunk))
-        wanted = set(series.tolist())
-        return {key for key in rows if key[0] in wanted and low_us <= key[1] <= high_us}
+    def known(self, wanted: Wanted) -> set[Key]:
+        return wanted.among(key for chunk in self.rows for key in keys_of(chunk))
 
 
 class MemorySeries(MemoryTable[SeriesRow]):
@@ -83,7 +80,7 @@ class MemoryTables:
         self.events: MemoryTable[EventRow] = MemoryTable(watermark)
         self.samples = MemorySamples(watermark)
 
-    def openings(self) -> list[Opened]:
+    def epochs(self) -> list[Epoch]:
         rows = {row.batch: row for row in self.ledger.rows}
         found = []
         for row in self.events.rows:
@@ -91,7 +88,7 @@ class MemoryTables:
                 said = json.loads(row.detail)
                 fields = rows[row.batch].fields
                 times = fields.t_min_us, row.received_us
-                found.append(Opened.of(fields.chain, said["follows"], said["next"], *times))
+                found.append(Epoch.of(fields.chain, said["follows"], said["next"], *times))
         return found
 
 

@@ -76,8 +76,6 @@ class TestFormat:
     def test_what_is_too_short_for_a_seal_is_refused(self) -> None:
         with pytest.raises(IntegrityError):
             unseal(bytes(100))
-        with pytest.raises(LimitError):
-            unseal(bytes(limits.CONTAINER_BYTES_MAX + 1))
 
     def test_a_file_with_trailing_bytes_is_refused(self) -> None:
         with pytest.raises(IntegrityError):
@@ -207,10 +205,12 @@ class TestExporter:
             assert sent(file) == [seq] and file is not None and len(file.data) <= most
             assert out.written(0.0) == [Stored(chain.chain, seq + 1)]
 
-    def test_after_a_restart_it_goes_on_after_what_all_passes_sent(self) -> None:
-        chain = data_chain(6)
-        out = exporter(MemoryOutbox(chain), done={DATA: 4})
-        assert sent(out.next_file(0.0, 0)) == [4, 5]
+    def test_after_a_file_that_may_not_have_been_written_its_number_is_not_used_again(self) -> None:
+        out = exporter(MemoryOutbox(data_chain(2)))
+        assert sent(out.next_file(0.0, 0)) == [0, 1]
+        out.give_up()
+        file = out.next_file(1.0, 0)
+        assert sent(file) == [0, 1] and file is not None and file.number == 1
 
     def test_what_the_outbox_let_go_of_is_not_waited_for(self) -> None:
         chain = data_chain(6)
@@ -406,6 +406,28 @@ class TestLanding:
         side.put(chain, 3, 6)
         side.look()
         assert side.next is None, "nobody said that the first three will never come"
+
+    def test_a_file_that_takes_the_place_of_one_that_waits_is_read_in_its_place(
+        self, side: LandingSide
+    ) -> None:
+        chain = data_chain(6)
+        side.put(chain, 3, 6, number=1)
+        side.look()
+        assert side.next is None and side.landing.waiting == 1
+        side.put(chain, 2, 4, number=1)
+        side.put(chain, 0, 2, number=0)
+        assert "file-replaced" in side.look()
+        side.look()
+        assert side.next == 4
+
+    def test_a_gateway_speaks_for_itself_and_a_hub_for_all(self, tmp_path: Path) -> None:
+        for relays, found in ((False, ["file-rejected"]), (True, [])):
+            side = LandingSide(tmp_path / str(relays))
+            side.landing._relays = lambda sender, relays=relays: relays  # type: ignore[misc]
+            side.owners[GATEWAY_KEY.key_id] = "gw"
+            chain = ChainOfBatches("another", Stream.DATA, 1).grow([b"x"])
+            side.put(chain, 0, 0, oldest=1)
+            assert side.look() == found
 
     def test_an_allowed_key_speaks_for_its_own_name_only(self, side: LandingSide) -> None:
         side.owners[GATEWAY_KEY.key_id] = "another"

@@ -6,7 +6,7 @@ import pytest
 
 from hub import quarantine
 from hub.admission import Room
-from hub.statement import ROWS_PER_STATEMENT_MAX
+from hub.limits import ROWS_PER_STATEMENT_MAX
 from protocols.batch import Header, Kind, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
 from protocols.identity import VerifyKey
@@ -237,7 +237,7 @@ class TestStatement:
         assert hub.ingest.state(0.0, 2_000_000) == 2
 
     def test_very_many_chains_take_several_statements(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hub.statement.ROWS_PER_STATEMENT_MAX", 2)
+        monkeypatch.setattr("hub.limits.ROWS_PER_STATEMENT_MAX", 2)
         hub = HubParts()
         for epoch in range(5):
             hub.store.append(accept(data_chain(1, epoch).batches))

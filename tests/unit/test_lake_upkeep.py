@@ -80,6 +80,9 @@ def test_large_files_are_merged_only_when_there_are_many_and_stand_in_nobodys_wa
     assert list(merge.files) == small
     [merge] = compact.plan_merges([*large, file(99, rows=limits.LARGE_ROWS + 1)])
     assert len(merge.files) == 2
+    huge = [file(number, rows=limits.MERGE_ROWS_MAX // 2 + 1) for number in range(40)]
+    [merge] = compact.plan_merges(huge + small)
+    assert list(merge.files) == small
 
 
 def test_the_number_of_files_stays_bounded_through_a_day_of_commits() -> None:

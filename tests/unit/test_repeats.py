@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from headquarters.ingest.repeats import Branches, Opened
+from headquarters import limits
+from headquarters.ingest.repeats import Branches, Epoch
+from headquarters.lake.deltalog import DataFile
+from headquarters.lake.tables import LakeTable
 from headquarters.verify import Report, Verification
 from protocols.batch import Chain, Header, Stream
 from protocols.samples import SampleBlock, ValueType
@@ -17,12 +22,16 @@ from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, scan
 HOUR_US = 3600 * SECOND
 
 
+class PowerCutError(Exception):
+    """The simulated end of the process."""
+
+
 def chain(epoch: int) -> Chain:
     return Chain("gw", Stream.DATA, epoch)
 
 
-def opened(epoch: int, follows: int | None, next_: int | None, at: int = 0) -> Opened:
-    return Opened(chain(epoch), follows, next_, at)
+def opened(epoch: int, follows: int | None, next_: int | None, at: int = 0) -> Epoch:
+    return Epoch(chain(epoch), follows, next_, at)
 
 
 def batch_of(time_us: int, gateway: str = "gw") -> Header:
@@ -62,9 +71,15 @@ class TestBranches:
         branches = Branches([opened(1, None, None, 0), opened(5, None, None, 50)], lambda chain: None)
         assert branches.may_repeat(batch_of(50)) and not branches.may_repeat(batch_of(51))
 
+    def test_what_came_and_is_not_durable_yet_counts(self) -> None:
+        branches = Branches([], lambda chain: None)
+        branches.grew(chain(1), 5)
+        branches.opened(opened(2, 1, 5, 10))
+        assert branches.may_repeat(batch_of(10))
+
     def test_a_clock_far_ahead_has_no_later_batch_compared(self) -> None:
-        assert Opened.of(chain(2), 1, 5, 10**18, 1_000).time_us == 1_000 + HOUR_US
-        assert Opened.of(chain(2), 1, 5, 900, 1_000).time_us == 900
+        assert Epoch.of(chain(2), 1, 5, 10**18, 1_000).time_us == 1_000 + limits.AHEAD_MAX_US
+        assert Epoch.of(chain(2), 1, 5, 900, 1_000).time_us == 900
 
 
 @pytest.fixture
@@ -122,6 +137,66 @@ def test_in_whatever_order_they_come_and_in_one_commit_as_well(
     assert not verified(headquarters).faults
 
 
+def test_a_false_fork_whose_two_sides_come_at_once(headquarters: Headquarters, gateway: HandGateway) -> None:
+    headquarters.take(
+        gateway.open(),
+        gateway.data(scan(0)),
+        gateway.data(scan(1)),
+        gateway.data(scan(2)),
+        gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US),
+        gateway.data(scan(1), epoch=2),
+        gateway.data(scan(2), scan(3), epoch=2),
+    )
+    assert rows(headquarters) == expected(0, 1, 2, 3)
+    assert not verified(headquarters).faults
+
+
+@pytest.mark.parametrize("point", ("hq:after-ledger", "hq:after-events"))
+def test_a_crash_changes_nothing_of_what_is_left_out(
+    headquarters: Headquarters, gateway: HandGateway, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    headquarters.take(gateway.open(), gateway.data(scan(0)))
+
+    def die(name: str) -> None:
+        if name == point:
+            raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("protocols.crash.point", die)
+        with pytest.raises(PowerCutError):
+            headquarters.take(
+                gateway.open(epoch=3, follows=1, next_=2, at=T0 + 2 * HOUR_US),
+                gateway.data(scan(1), scan(2), epoch=3),
+                gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US),
+                gateway.data(scan(1), scan(2), scan(3), epoch=2),
+            )
+    headquarters.open()
+    assert headquarters.recovered == 4
+    assert rows(headquarters) == expected(0, 1, 2, 3)
+    assert not verified(headquarters).faults
+
+
+def test_comparing_opens_only_files_of_those_times(
+    headquarters: Headquarters, gateway: HandGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headquarters.take(gateway.open())
+    for second in range(8):
+        headquarters.take(gateway.data(scan(second)))
+    headquarters.take(gateway.open(epoch=2, follows=1, next_=8, at=T0 + HOUR_US))
+    opened_files: list[int] = []
+    dataset = LakeTable.dataset
+
+    def counting(self: LakeTable, chosen: Iterable[DataFile]) -> Any:
+        chosen = list(chosen)
+        opened_files.append(len(chosen))
+        return dataset(self, chosen)
+
+    monkeypatch.setattr(LakeTable, "dataset", counting)
+    headquarters.take(gateway.data(scan(7), epoch=2))
+    assert opened_files == [1]
+    assert rows(headquarters) == expected(*range(8))
+
+
 def test_a_branch_is_known_after_a_restart(headquarters: Headquarters, gateway: HandGateway) -> None:
     headquarters.take(gateway.open(), gateway.data(scan(0)), gateway.data(scan(1)))
     headquarters.take(gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US))
@@ -134,14 +209,20 @@ def test_a_row_that_differs_in_anything_is_kept(headquarters: Headquarters, gate
     headquarters.take(gateway.open(), gateway.data(scan(0)), gateway.data(scan(1)))
     headquarters.take(gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US))
     other = scan(1)
+    sourced = SampleBlock.make(ValueType.F64, [7], [T0], [1.0], source_time=[T0 - 1])
+    later = SampleBlock.make(ValueType.F64, [7], [T0], [1.0], source_time=[T0 - 2])
+    headquarters.take(
+        gateway.data(sourced, epoch=2), gateway.data(later, epoch=2), gateway.data(sourced, epoch=2)
+    )
+    assert len(rows(headquarters)) == 3 + 3 + 2
     texts = SampleBlock.make(ValueType.TEXT, [8, 8], [T0, T0 + 1], ["on", "off"])
     headquarters.take(gateway.data(SampleBlock(other.type, other.point, other.time, other.value + 1,
                                                other.quality), texts, epoch=2))  # fmt: skip
-    assert len(rows(headquarters)) == 3 + 3 + 3 + 2
+    assert len(rows(headquarters)) == 8 + 3 + 2
     again = SampleBlock.make(ValueType.TEXT, [8, 8], [T0, T0 + 1], ["on", "gone"])
     nans = SampleBlock.make(ValueType.F64, [9, 9], [T0, T0 + 1], [np.nan, -0.0])
     headquarters.take(gateway.data(again, nans, epoch=2), gateway.data(nans, epoch=2))
-    assert len(rows(headquarters)) == 11 + 1 + 2
+    assert len(rows(headquarters)) == 13 + 1 + 2
     assert not verified(headquarters).faults
 
 

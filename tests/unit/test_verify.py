@@ -56,12 +56,12 @@ def doctor(table: LakeTable, change: Callable[[pa.Table], pa.Table]) -> None:
     table.log.commit([new], table.clock_ms(), removes=old, data_change=False)
 
 
-@pytest.mark.parametrize(("bound", "most"), (("BATCHES_PER_WINDOW", 2), ("ROWS_PER_WINDOW", 4)))
+@pytest.mark.parametrize(("bound", "most"), (("WINDOW_BATCHES_MAX", 2), ("WINDOW_ROWS_MAX", 4)))
 def test_a_ledger_of_many_windows_is_compared_whole(
     headquarters: Headquarters, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
     whole = verify(headquarters)
-    monkeypatch.setattr(f"headquarters.verify.run.{bound}", most)
+    monkeypatch.setattr(f"headquarters.limits.{bound}", most)
     report = verify(headquarters)
     assert not report.faults
     assert report.counts == whole.counts and report.counts["payloads"] == 7
