@@ -113,9 +113,9 @@ def join(home: Path, identity_file: Path, address: str) -> list[str]:
     """
     from edge_runtime.configread import ADDRESS_EXPECTED
     from protocols.addresses import is_address
-    from protocols.identity import read_identities
+    from protocols.identity import read_peers
 
-    node = read_identities(identity_file)[0]
+    node = read_peers(identity_file)[0]
     path = home / CONFIG
     if node.role == "gateway":
         raise InputError(
@@ -131,6 +131,9 @@ def join(home: Path, identity_file: Path, address: str) -> list[str]:
     if address:
         if not is_address(address):
             raise InputError([Problem("command line", "--address", address, ADDRESS_EXPECTED)])
+        if "export" in document:
+            expected = "no [export] beside an [[upstream]]; remove it, or join headquarters without --address"
+            raise InputError([Problem(str(path), "[export]", "", expected)])
         _refuse_known(path, document, node.id, address)
         fields = {"id": node.id, "address": address, "link": node.link.decode(), "signing": signing}
         added.append(("[[upstream]]", fields))

@@ -25,7 +25,7 @@ from protocols.batch import is_name
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.errors import InputError, Problem
-from protocols.identity import ALLOW, IDENTITY, Identity, read_identities
+from protocols.identity import ALLOW, IDENTITY, Identity, read_peers
 
 STALE_S = 10.0
 """A status older than this is that of a headquarters that does not run."""
@@ -117,7 +117,7 @@ def allow_(home: Path, identities: tuple[Path, ...], as_json: bool) -> None:
     from headquarters.trust import allow
 
     config.load(home)
-    nodes = [node for path in identities for node in read_identities(path)]
+    nodes = [node for path in identities for node in read_peers(path)]
     replaced = [node.id for node in nodes if allow(home, node)]
     if as_json:
         print_json({"allowed": [node.id for node in nodes], "replaced": replaced})

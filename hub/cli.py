@@ -13,7 +13,7 @@ from hub import config
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.errors import InputError, Problem
-from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_identities
+from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_peers
 
 STALE_S = 10.0
 """A status older than this is that of a hub that does not run."""
@@ -80,7 +80,7 @@ def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | 
     for option, value in (("id", id_), ("bind", bind), ("address", address)):
         if value is not None and not config.fits(option, value):
             raise InputError([Problem(f"--{option}", "", value, config.FORMS[option])])
-    known = None if upstream is None else read_identities(upstream)[0]
+    known = None if upstream is None else read_peers(upstream)[0]
     if known is not None and known.role != "headquarters":
         expected = "the identity.toml of headquarters; add other upstreams to hub.toml by hand"
         raise InputError([Problem(str(upstream), "role", known.role, expected)])
@@ -123,7 +123,7 @@ def allow_(home: Path, identity: Path, as_json: bool) -> None:
     A node of the same name is replaced: that is how a gateway with new keys is let in.
     """
     config.load(home)
-    nodes = read_identities(identity)
+    nodes = read_peers(identity)
     for node in nodes:
         allow(home / ALLOW, node)
     if as_json:

@@ -88,6 +88,15 @@ LANDING = (
     Setting(
         "poll_s", Kind.NUMBER, "How often the directory is looked at.", 1.0, low=0.05, high=3600, unit="s"
     ),
+    Setting(
+        "hole_wait_s",
+        Kind.NUMBER,
+        "With files missing by their numbers: how long they may still bring what later ones say never comes.",
+        3600.0,
+        low=0,
+        high=31_536_000,
+        unit="s",
+    ),
 )
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
@@ -123,11 +132,13 @@ class LandingConfig:
         directory: The directory.
         done: Where files go when their batches are stored; `None`: they are deleted.
         poll_s: How often it is looked at.
+        hole_wait_s: How long missing files may still bring what is missing.
     """
 
     directory: Path
     done: Path | None
     poll_s: float
+    hole_wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +289,7 @@ def _landing(toml: TomlFile, home: Path, index: int, table: Table) -> LandingCon
         toml.problem((*path, "directory"), "", "a directory")
     if done is not None and done == directory:
         toml.problem((*path, "done"), found["done"], "another directory than the one files come to")
-    return LandingConfig(directory, done, found["poll_s"])
+    return LandingConfig(directory, done, found["poll_s"], found["hole_wait_s"])
 
 
 def _check(toml: TomlFile, path: tuple[str | int, ...], found: dict[str, Any]) -> None:

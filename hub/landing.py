@@ -12,6 +12,9 @@ Rules:
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +60,15 @@ class _Place(NamedTuple):
     at: int
 
 
+class _Said(NamedTuple):
+    """What an offer in a file says will not come any more, and when it was read."""
+
+    at: float
+    sender: str
+    chain: Chain
+    never: int
+
+
 class _Start(NamedTuple):
     seq: int
     hole_from: int | None
@@ -73,6 +85,8 @@ class Landing:
         store: Where batches go.
         keys: Whose signatures count.
         relays: Whether a sender may bring chains of others, as a hub may and a gateway may not.
+        hole_wait_s: How long files that are missing by their numbers may still bring what a later one
+            says will not come any more.
         before_append: Called before batches of chains are stored that did not come over a link,
             so that the receiver of the links stores first what it has of them.
         after_append: Called with each chain that went on.
@@ -88,6 +102,7 @@ class Landing:
         keys: KeyBook,
         *,
         relays: Callable[[str], bool] = lambda sender: False,
+        hole_wait_s: float = 0.0,
         before_append: Callable[[], None] = lambda: None,
         after_append: Callable[[Chain], None] = lambda chain: None,
     ) -> None:
@@ -98,6 +113,9 @@ class Landing:
         self._store = store
         self._keys = keys
         self._relays = relays
+        self._hole_wait_s = hole_wait_s
+        self._said: list[_Said] = []
+        self._lowest: dict[str, int] = {}
         self._before_append = before_append
         self._after_append = after_append
         self._files: dict[Path, _Landed] = {}
@@ -132,8 +150,12 @@ class Landing:
         found, self._findings = self._findings, []
         return found
 
-    def look(self, files_max: int = limits.LANDING_FILES_PER_LOOK) -> int:
+    def look(self, now: float = 0.0, files_max: int = limits.LANDING_FILES_PER_LOOK) -> int:
         """Take in new files, at most so many, and store what can be.
+
+        Args:
+            now: Seconds on the monotonic clock.
+            files_max: How many.
 
         Returns:
             How many new files there were; as many as `files_max` when there may be more.
@@ -143,8 +165,8 @@ class Landing:
         """
         fresh = self._fresh(files_max)
         for path in fresh:
-            self._read(path)
-        if fresh or self._keys_changed:
+            self._read(path, now)
+        if self._believe(now) or fresh or self._keys_changed:
             self.retry()
             self._keys_changed = False
         return len(fresh)
@@ -171,17 +193,21 @@ class Landing:
         """Complete files not read yet, each sender's in the order of their numbers."""
         paths = sorted(self.directory.glob(f"[!.]*{container.SUFFIX}"))
         self._unknown &= set(paths)
-        for path in [path for path in paths if path in self._files]:
-            if _stamp(path) != self._files[path].stamp:
+        for path in paths:
+            if path in self._files and _stamp(path) != self._files[path].stamp:
                 self._read_anew(path)
+            elif path not in self._files and not stat.S_ISREG(path.lstat().st_mode):
+                self._note("file-rejected", file=path.name, error="expected a regular file")
+                self._move(path, self.directory / REJECTED)
+                self._unknown.add(path)
         return [path for path in paths if path not in self._files and path not in self._unknown][:files_max]
 
-    def _read(self, path: Path) -> None:
+    def _read(self, path: Path, now: float) -> None:
         try:
             stamp = _stamp(path)
-            if path.stat().st_size > protocol_limits.CONTAINER_BYTES_MAX:
+            if path.lstat().st_size > protocol_limits.CONTAINER_BYTES_MAX:
                 raise LimitError(f"expected at most {protocol_limits.CONTAINER_BYTES_MAX} bytes")
-            packed, seal = container.unseal(path.read_bytes())
+            packed, seal = container.unseal(_content(path))
             parsed = container.parse(packed)
             if not self._is_signed(path, parsed.sender, seal):
                 return
@@ -197,13 +223,27 @@ class Landing:
             self._move(path, self.directory / REJECTED)
             return
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}; fix its permissions") from error
+            self._unknown.add(path)  # until the next look finds it gone, or an allow-list is read
+            self._note("file-unreadable", file=path.name, error=str(error.strerror))
+            return
         landed = self._files[path] = _Landed(stamp, seal.hash)
         self._note_number(parsed.sender, parsed.number)
-        for offer in offers:
-            self._never[offer.chain] = max(self._never.get(offer.chain, 0), offer.oldest)
+        self._said += [_Said(now, parsed.sender, offer.chain, offer.oldest) for offer in offers]
         for index, header in enumerate(headers):
             self._place(path, landed, index, header, header_hash(batches[index].header))
+
+    def _believe(self, now: float) -> bool:
+        """Take what offers say will never come for true, if no file is missing or for long enough."""
+        believed = [
+            said for said in self._said if self._is_whole(said.sender) or now - said.at >= self._hole_wait_s
+        ]
+        for said in believed:
+            self._never[said.chain] = max(self._never.get(said.chain, 0), said.never)
+        self._said = [said for said in self._said if said not in believed]
+        return bool(believed)
+
+    def _is_whole(self, sender: str) -> bool:
+        return self._lowest.get(sender) == 0 and not self._missing.get(sender)
 
     def _is_signed(self, path: Path, sender: str, seal: container.Seal) -> bool:
         """Whether a file counts; one under a key that is not allowed for its sender is left for later.
@@ -240,16 +280,27 @@ class Landing:
         elif known is not None and known != head:
             landed.rejected = True
             self._fork(chain)
+        elif mark is not None and seq < mark[0] and self._was_given_up(chain, seq):
+            landed.rejected = True
+            self._note("came-too-late", chain=chain, seq=seq)
         elif (mark is not None and seq < mark[0]) or seq in self._places.get(chain, ()):
             self.repeats += 1
         else:
             self._places.setdefault(chain, {})[seq] = _Place(path, index)
             landed.waiting.add((chain, seq))
 
+    def _was_given_up(self, chain: Chain, seq: int) -> bool:
+        row = self._store.chains.get(chain)
+        holes = self._store.chains.holes(chain)
+        return row is not None and (seq < row.first or any(hole.start <= seq < hole.end for hole in holes))
+
     def _note_number(self, sender: str, number: int) -> None:
         """Report numbers that were left out; they may still come."""
         missing = self._missing.setdefault(sender, set())
         missing.discard(number)
+        lowest = self._lowest.get(sender, number)
+        missing.update(range(max(number + 1, lowest - limits.LANDING_MISSING_MAX), lowest))
+        self._lowest[sender] = min(lowest, number)
         expected = self._highest.get(sender, number - 1) + 1
         if number > expected:
             self._note("files-missing", sender=sender, first=expected, last=number - 1)
@@ -275,7 +326,7 @@ class Landing:
 
     def _move(self, path: Path, directory: Path) -> None:
         try:
-            path.replace(directory / path.name)
+            shutil.move(path, directory / path.name)  # the two may be on different file systems
         except OSError as error:
             raise StoreError(f"cannot move {path} to {directory}: {error.strerror}") from error
 
@@ -313,7 +364,7 @@ class Landing:
             return None
         first, never = min(places), self._never.get(chain, 0)
         if mark is None:
-            return _Start(first, None) if first <= never else None
+            return _Start(first, None) if first <= never or first == 0 else None
         if first == mark[0]:
             return _Start(first, None)
         return _Start(first, mark[0]) if first <= never else None
@@ -353,7 +404,7 @@ class Landing:
     def _batches(self, path: Path) -> list[Batch]:
         if self._open is None or self._open[0] != path:
             try:
-                packed, seal = container.unseal(path.read_bytes())
+                packed, seal = container.unseal(_content(path))
                 if seal.hash != self._files[path].hash:
                     raise _ChangedError(path)
                 self._open = (path, list(container.parse(packed).batches()))
@@ -397,7 +448,14 @@ class Landing:
 def _stamp(path: Path) -> tuple[int, int, int]:
     """What tells one file from another of the same name; zeros when it is gone."""
     try:
-        status = path.stat()
+        status = path.lstat()
     except FileNotFoundError:
         return 0, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _content(path: Path) -> bytes:
+    """What a regular file holds; no link is followed and no pipe waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()

@@ -225,6 +225,7 @@ class Hub:
             self._store,
             KeyBook(self._verifier, self._owner),
             relays=self._is_hub,
+            hole_wait_s=landing.hole_wait_s,
             before_append=self._commit_all,
             after_append=self._ingest.receiver.reload,
         )
@@ -370,7 +371,7 @@ class LandingWatch:
 
     def turn(self, now: float) -> None:
         """Look if it is time."""
-        if now >= self._look_at and self.landing.look() < limits.LANDING_FILES_PER_LOOK:
+        if now >= self._look_at and self.landing.look(now) < limits.LANDING_FILES_PER_LOOK:
             self._look_at = now + self._poll_s
 
     def describe(self) -> dict[str, object]:

@@ -247,6 +247,18 @@ def read_identities(path: Path) -> list[PublicIdentity]:
     return [identity for identity in identities if identity is not None]
 
 
+def read_peers(path: Path) -> list[PublicIdentity]:
+    """Read what another node handed over: one identity at least.
+
+    Raises:
+        InputError: With the place of every fault.
+    """
+    found = read_identities(path)
+    if not found:
+        raise InputError([Problem(str(path), "", "nothing", "the identity.toml that the node's init wrote")])
+    return found
+
+
 def _identity(file: str, place: str, table: object, problems: list[Problem]) -> PublicIdentity | None:
     if not isinstance(table, dict):
         problems.append(Problem(file, place, str(table), "a table with id, role, signing and link"))

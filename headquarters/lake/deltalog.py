@@ -18,6 +18,7 @@ Source: Delta Transaction Log Protocol, "Actions", "Checkpoints", "Transaction I
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -303,15 +304,28 @@ def replay(log: Path, known: State | None = None) -> State:
             state = State(checkpoint)
             for path in sorted(log.glob(f"{checkpoint:020d}.checkpoint*.parquet")):
                 _read_checkpoint(path, state)
-        while (path := log / _commit_name(state.version + 1)).exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                state.apply(json.loads(line))
-            state.version += 1
+        while True:
+            path = log / _commit_name(state.version + 1)
+            if path.exists():
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    state.apply(json.loads(line))
+                state.version += 1
+            elif _newest_commit(log) <= state.version:
+                break
+            elif not path.exists():  # nor was it written since the look
+                raise ValueError(f"commit {state.version + 1} is missing and later ones are there")
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise StoreDamagedError(f"expected a Delta log in {log}: {error}; restore it from a copy") from error
     if state.version < 0:
         raise StoreDamagedError(f"expected commits in {log}, found none; restore it from a copy")
     return state
+
+
+def _newest_commit(log: Path) -> int:
+    """The highest version that has a file; -1 when there is none."""
+    with os.scandir(log) as entries:
+        numbers = [entry.name.partition(".")[0] for entry in entries if entry.name.endswith(".json")]
+    return max((int(number) for number in numbers if number.isdigit()), default=-1)
 
 
 def _last_checkpoint(log: Path) -> int:

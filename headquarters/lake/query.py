@@ -240,17 +240,23 @@ def _fetch(sql: str, relation: Relation) -> Iterator[tuple[Any, ...]]:
     try:
         for batch in reader:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise _wrong(sql, str(error)) from error
-    except OSError as error:
-        raise StoreError(f"expected to read the lake's files: {error}; run the query again") from error
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise _failed(sql, error) from error
 
 
 def _reader(sql: str, relation: Relation) -> pa.RecordBatchReader:
     try:
         return relation.to_arrow_reader(ROWS_PER_FETCH)
     except duckdb.Error as error:
-        raise _wrong(sql, str(error)) from error
+        raise _failed(sql, error) from error
+
+
+def _failed(sql: str, error: Exception) -> InputError | StoreError:
+    """Whose fault it is that a statement that was understood does not end: the lake's or its own."""
+    text = str(error)
+    if isinstance(error, OSError) or ".parquet" in text:
+        return StoreError(f"expected to read the lake's files: {text}; restore the file from a copy")
+    return _wrong(sql, text)
 
 
 def literal(text: str) -> str:

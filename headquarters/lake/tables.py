@@ -19,7 +19,7 @@ from headquarters import limits
 from headquarters.ingest.repeats import Epoch, Key, Wanted
 from headquarters.ingest.rows import EventRow, GapRow, LedgerRow, SampleChunk, SeriesRow, Status
 from headquarters.lake import files, schema
-from headquarters.lake.deltalog import DataFile, DeltaLog
+from headquarters.lake.deltalog import LOG, DataFile, DeltaLog
 from headquarters.lake.samples import partitioned, portions, present
 from headquarters.lake.schema import TableSchema
 from protocols import crash
@@ -289,6 +289,7 @@ class Lake:
         self, folder: Path, retention_ms: int = RETENTION_MS, clock_ms: Callable[[], int] = now_ms
     ) -> None:
         self.folder = folder
+        _refuse_lost_tables(folder)
         self.ledger = LedgerLakeTable(folder, schema.LEDGER, retention_ms, clock_ms)
         self.series = SeriesLakeTable(folder, schema.SERIES, retention_ms, clock_ms)
         self.gaps = GapsTable(folder, schema.GAPS, retention_ms, clock_ms)
@@ -326,6 +327,22 @@ class Lake:
     def tables(self) -> tuple[LakeTable, ...]:
         """Every table."""
         return self.ledger, self.series, self.gaps, self.events, self.samples, self.minutes, self.hours
+
+
+def _refuse_lost_tables(folder: Path) -> None:
+    """Stop where a table is gone that cannot be made again from the others and the archive.
+
+    Raises:
+        StoreDamagedError: One is missing beside others that have taken commits.
+    """
+    logs = {table.name: folder / table.name / LOG for table in schema.TABLES}
+    used = [name for name, log in logs.items() if len(list(log.glob("*.json"))) > 1]
+    for table in (schema.LEDGER, schema.SERIES, schema.GAPS, schema.EVENTS):
+        if used and not (folder / table.name / LOG).is_dir():
+            raise StoreDamagedError(
+                f"expected the table {table.name} in {folder} beside {', '.join(used)}, found none; "
+                "restore it from a copy"
+            )
 
 
 def parse_chain(app: str) -> Chain:

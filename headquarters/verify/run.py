@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -166,15 +167,26 @@ class Verification:
         for node, detail in self._rows(
             "SELECT gateway, detail FROM events WHERE kind = 'statement' ORDER BY batch"
         ):
-            statement = json.loads(detail)
-            if "hub" in statement:
-                hubs.setdefault(node, {}).update({tuple(row[:3]): tuple(row) for row in statement["hub"]})
-            else:
-                gateways[node] = statement
+            with self._readable(f"a statement of {node}"):
+                statement = json.loads(detail)
+                if "hub" in statement:
+                    hubs.setdefault(node, {}).update({tuple(row[:3]): tuple(row) for row in statement["hub"]})
+                else:
+                    gateways[node] = statement
         for gateway, statement in gateways.items():
-            check_gateway(gateway, statement, held, openings.get(gateway, []), self.report)
+            with self._readable(f"the last statement of gateway {gateway}"):
+                check_gateway(gateway, statement, held, openings.get(gateway, []), self.report)
         for hub, rows in hubs.items():
-            check_hub(hub, rows.values(), held, self.report)
+            with self._readable(f"the statements of hub {hub}"):
+                check_hub(hub, rows.values(), held, self.report)
+
+    @contextmanager
+    def _readable(self, place: str) -> Iterator[None]:
+        """Whatever the table `events` was changed to is a fault of its own."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.report.fault("events", place, f"expected a record as signed, got another ({error!r:.80})")
 
     def _sum(self, chain: Chain, first: int, next_: int) -> Sum:
         """What the ledger has of some sequences of a chain."""
@@ -192,10 +204,11 @@ class Verification:
             "SELECT l.gateway, l.stream, l.epoch, e.detail FROM events e JOIN ledger l USING (batch) "
             "WHERE e.kind = 'open' ORDER BY l.batch"
         ):
-            fields = json.loads(detail)
             chain = Chain(gateway, Stream[stream.upper()], epoch)
-            opened = Opened(chain, fields["reason"], fields["follows"], fields["next"])
-            openings.setdefault(gateway, []).append(opened)
+            with self._readable(f"the opening of {chain}"):
+                fields = json.loads(detail)
+                opened = Opened(chain, fields["reason"], fields["follows"], fields["next"])
+                openings.setdefault(gateway, []).append(opened)
         return openings
 
     # -- payloads ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ SESSION_IDLE_S = 60.0
 SESSION_CREDIT_BYTES_MIN = 1 << 20
 """However many peers there are, each may have this much under way."""
 
-TAKEOVERS_MAX = 3
+TAKEOVERS_MAX = 6
 """So many changes of a node between two live connections within `TAKEOVER_S` mean a clone."""
 
 TAKEOVER_S = 120.0

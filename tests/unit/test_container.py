@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -419,6 +420,48 @@ class TestLanding:
         assert "file-replaced" in side.look()
         side.look()
         assert side.next == 4
+
+    def test_while_files_are_missing_what_later_ones_say_never_comes_may_still_come(
+        self, tmp_path: Path
+    ) -> None:
+        side = LandingSide(tmp_path)
+        side.landing._hole_wait_s = 100.0
+        chain = data_chain(9)
+        side.put(chain, 6, 9, oldest=6, number=3)
+        side.landing.look(1000.0)
+        assert side.next is None, "what comes before may be in files 0 to 2"
+        side.put(chain, 0, 3, number=0)
+        side.put(chain, 3, 6, number=1)
+        side.landing.look(1050.0)
+        assert side.store.mark(DATA) == (9, chain.head)
+
+    def test_after_long_enough_they_are_given_up_and_what_comes_still_is_set_aside(
+        self, tmp_path: Path
+    ) -> None:
+        side = LandingSide(tmp_path)
+        side.landing._hole_wait_s = 100.0
+        chain = data_chain(9)
+        side.put(chain, 0, 3, number=0)
+        side.put(chain, 6, 9, oldest=6, number=2)
+        side.landing.look(1000.0)
+        side.landing.look(1099.0)
+        assert side.next == 3
+        side.landing.look(1100.0)
+        assert side.next == 9
+        side.landing.findings()
+        side.put(chain, 3, 6, number=1)
+        side.landing.look(1101.0)
+        assert [finding.event for finding in side.landing.findings()] == ["came-too-late"] * 3
+        assert [path.name for path in (side.directory / REJECTED).iterdir()] == [file_name("gw", 1)]
+
+    def test_what_is_no_regular_file_is_set_aside_and_the_rest_taken(self, side: LandingSide) -> None:
+        (side.directory / file_name("gw", 7)).mkdir()
+        os.mkfifo(side.directory / file_name("gw", 8))
+        (side.directory / file_name("gw", 9)).symlink_to("/etc/hostname")
+        side.put(data_chain(3), 0, 3)
+        assert side.look() == ["file-rejected"] * 3
+        assert side.next == 3
+        assert len(list((side.directory / REJECTED).iterdir())) == 3
 
     def test_a_gateway_speaks_for_itself_and_a_hub_for_all(self, tmp_path: Path) -> None:
         for relays, found in ((False, ["file-rejected"]), (True, [])):

@@ -72,7 +72,7 @@ directory = "logs"
         config.UpstreamConfig("hq", "tcp://hq.example:7600", LINK.encode(), bytes.fromhex(SIGNING), True),
     )
     assert loaded.headquarters == ("hq", bytes.fromhex(SIGNING))
-    assert loaded.landings == (config.LandingConfig(tmp_path / "in", tmp_path / "done", 0.5),)
+    assert loaded.landings == (config.LandingConfig(tmp_path / "in", tmp_path / "done", 0.5, 3600.0),)
     assert (loaded.trim, loaded.log_level, loaded.log_directory) == (
         Mark.BACKED_UP,
         "debug",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,27 @@ def test_rows_are_ordered_by_series_and_time(runs: list[tuple[int, list[int]]], 
     pairs = [(series[row], time[row]) for row in rows]
     assert pairs == sorted(pairs)
     assert (taken is None) == (rows == list(range(len(series))))
+
+
+def test_a_log_with_a_commit_missing_in_the_middle_is_refused(
+    headquarters: Headquarters, gateway: HandGateway
+) -> None:
+    headquarters.take(gateway.open())
+    for second in range(4):
+        headquarters.take(gateway.data(scan(second)))
+    (headquarters.lake.samples.folder / "_delta_log" / f"{3:020d}.json").unlink()
+    with pytest.raises(StoreDamagedError, match="commit 3 is missing and later ones are there"):
+        headquarters.open()
+
+
+@pytest.mark.parametrize("table", ("ledger", "series", "gaps", "events"))
+def test_a_table_that_is_gone_is_not_begun_anew(
+    headquarters: Headquarters, gateway: HandGateway, table: str
+) -> None:
+    headquarters.take(gateway.open(), gateway.data(scan(0)))
+    shutil.rmtree(headquarters.settings.lake / table)
+    with pytest.raises(StoreDamagedError, match=f"expected the table {table}"):
+        headquarters.open()
 
 
 def test_heads_of_all_chains_are_found_in_one_pass(headquarters: Headquarters, gateway: HandGateway) -> None:

@@ -469,7 +469,7 @@ def test_no_common_version_ends_the_session_with_a_reason() -> None:
 
 def test_two_live_connections_of_one_node_are_reported_as_a_clone() -> None:
     joined = Joined(MemoryOutbox())
-    for turn in range(4):
+    for turn in range(7):
         joined.receiver.receive(bytes([turn % 2 + 1]), "gw", "gateway", messages.hello("gw", "gateway"), turn)
     assert [noticed.finding for noticed in joined.receiver.noticed()] == [Finding.CLONE]
 

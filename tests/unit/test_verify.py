@@ -56,6 +56,22 @@ def doctor(table: LakeTable, change: Callable[[pa.Table], pa.Table]) -> None:
     table.log.commit([new], table.clock_ms(), removes=old, data_change=False)
 
 
+@pytest.mark.parametrize("detail", ("{}", "[]", "not json", '{"time": 1, "thinned": "x"}', '{"hub": 7}'))
+def test_a_changed_statement_or_opening_is_a_fault_and_no_crash(
+    headquarters: Headquarters, gateway: HandGateway, detail: str
+) -> None:
+    headquarters.take(gateway.statement([(2, 1, 4, 13)], sealed=13))
+    everywhere = pa.array(
+        [detail] * headquarters.lake.events.read(headquarters.lake.events.log.files(), None).num_rows
+    )
+    doctor(
+        headquarters.lake.events,
+        lambda rows: rows.set_column(rows.column_names.index("detail"), "detail", everywhere),
+    )
+    kinds = {fault.kind for fault in verify(headquarters).faults}
+    assert "events" in kinds and "rows" in kinds
+
+
 @pytest.mark.parametrize(("bound", "most"), (("WINDOW_BATCHES_MAX", 2), ("WINDOW_ROWS_MAX", 4)))
 def test_a_ledger_of_many_windows_is_compared_whole(
     headquarters: Headquarters, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
