@@ -108,10 +108,9 @@ def export_table(points: tuple[Point, ...], file: Path) -> None:
         raise InputError([Problem(str(file), "file", file.suffix, "a name that ends in .csv or .xlsx")])
     try:
         write_xlsx(file, rows, "points")
-    except OSError as error:
-        raise StoreError(
-            f"{file}: {error.strerror}; expected a disk with room that this user can write"
-        ) from error
+    except (OSError, ValueError) as error:  # on a full disk the workbook's archive is closed under its writer
+        why = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"{file}: {why}; expected a disk with room that this user can write") from error
 
 
 def _resolved(

@@ -186,6 +186,10 @@ def query(home: Path, sql: str, as_csv: bool, as_json: bool, parquet: Path | Non
             writer.writerows(texts)
         elif as_json:
             names, values = engine.rows(sql)
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                expected = "columns of different names, because JSON keeps one of each; name them with AS"
+                raise InputError([Problem("query", "columns", ", ".join(twice), expected)])
             _print_array(dict(zip(names, row, strict=True)) for row in values)
         else:
             names, texts = engine.texts(sql)

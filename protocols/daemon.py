@@ -150,12 +150,12 @@ def write_status(path: Path, status: Mapping[str, Any]) -> None:
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
-    """What a running node last said of itself; `None` when there is no such file."""
+    """What a running node last said of itself; `None` when there is none, or one of nothing."""
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return status if isinstance(status, dict) else None
+    return status if isinstance(status, dict) and status else None
 
 
 @contextmanager

@@ -140,6 +140,24 @@ def test_query_writes_csv_json_and_parquet(headquarters: Headquarters, tmp_path:
     assert pq.read_table(file).column("value").to_pylist() == [21.5, 21.625]
 
 
+def test_query_json_refuses_columns_of_one_name(headquarters: Headquarters) -> None:
+    result = invoke("query", "--home", str(headquarters.home), "--json", "SELECT 1 AS a, 2 AS a, 3 AS b")
+    assert result.exit_code == 2 and "different names" in result.output
+
+
+def test_allow_refuses_an_identity_that_is_empty(headquarters: Headquarters, tmp_path: Path) -> None:
+    empty = tmp_path / "identity.toml"
+    empty.touch()
+    result = invoke("allow", "--home", str(headquarters.home), str(empty))
+    assert result.exit_code == 2 and str(empty) in result.output
+
+
+def test_a_status_of_nothing_is_no_status(headquarters: Headquarters) -> None:
+    headquarters.settings.status.parent.mkdir(parents=True, exist_ok=True)
+    headquarters.settings.status.write_text("{}")
+    assert invoke("status", "--home", str(headquarters.home)).exit_code == 3
+
+
 def test_query_of_nothing_is_an_empty_table_and_an_empty_array(headquarters: Headquarters) -> None:
     home, sql = str(headquarters.home), "SELECT name FROM series WHERE name = 'none'"
     assert invoke("query", "--home", home, sql).output.splitlines()[-1] == "(0 rows)"
