@@ -42,6 +42,8 @@ def test_a_hub_that_loses_its_disk_with_batches_nobody_else_has_costs_time_and_n
     hub.wait("batches that only it and the gateway hold", lambda status: status["stored"] > before + 3)
     hub.kill()
     lose(hub.data)
+    river.start()
+    gateway.wait("a session after the hub's death", lambda status: status["uplink"]["sessions"] > 1)
     verdict = river.finish()
     assert verdict.in_gaps == 0
 
