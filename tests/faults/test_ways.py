@@ -105,7 +105,13 @@ def test_batches_cross_a_one_way_isolator_that_loses_files(river: River) -> None
         river.collected(gateway, ALL_SAMPLES)
         gateway.wait("some files lost", lambda status: isolator.lost == isolator.LOSES)
         isolator.losing = False
-        river.drained()
+        collected = {offer["chain"]: offer["next"] for offer in gateway.status()["chains"]}
+        gateway.wait(
+            "what was lost written for the last time",
+            lambda status: all(
+                offer["oldest"] >= collected.get(offer["chain"], 0) for offer in status["chains"]
+            ),
+        )
         stopped_us = time.time_ns() // 1000
         gateway.child.ask_to_stop()
         gateway.stopped()
