@@ -15,7 +15,6 @@ from edge_runtime import limits
 if TYPE_CHECKING:
     from protocols.errors import Problem
 
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,6 @@ class _Said(NamedTuple):
     """What an offer in a file says will not come any more, and when it was read."""
 
     at: float
-    sender: str
     chain: Chain
     never: int
 
@@ -114,7 +114,7 @@ class Landing:
         self._keys = keys
         self._relays = relays
         self._hole_wait_s = hole_wait_s
-        self._said: list[_Said] = []
+        self._said: dict[str, deque[_Said]] = {}
         self._lowest: dict[str, int] = {}
         self._before_append = before_append
         self._after_append = after_append
@@ -228,19 +228,20 @@ class Landing:
             return
         landed = self._files[path] = _Landed(stamp, seal.hash)
         self._note_number(parsed.sender, parsed.number)
-        self._said += [_Said(now, parsed.sender, offer.chain, offer.oldest) for offer in offers]
+        said = self._said.setdefault(parsed.sender, deque())
+        said.extend(_Said(now, offer.chain, offer.oldest) for offer in offers)
         for index, header in enumerate(headers):
             self._place(path, landed, index, header, header_hash(batches[index].header))
 
     def _believe(self, now: float) -> bool:
         """Take what offers say will never come for true, if no file is missing or for long enough."""
-        believed = [
-            said for said in self._said if self._is_whole(said.sender) or now - said.at >= self._hole_wait_s
-        ]
-        for said in believed:
-            self._never[said.chain] = max(self._never.get(said.chain, 0), said.never)
-        self._said = [said for said in self._said if said not in believed]
-        return bool(believed)
+        believed = False
+        for sender, said in self._said.items():
+            while said and (self._is_whole(sender) or now - said[0].at >= self._hole_wait_s):
+                _, chain, never = said.popleft()
+                self._never[chain] = max(self._never.get(chain, 0), never)
+                believed = True
+        return believed
 
     def _is_whole(self, sender: str) -> bool:
         return self._lowest.get(sender) == 0 and not self._missing.get(sender)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from headquarters import config, trust
 from headquarters.config import HeadquartersConfig
 from headquarters.ingest.cycle import Cycle, Ingest
 from headquarters.lake.archive import SegmentArchive
-from headquarters.lake.tables import Lake
+from headquarters.lake.tables import Lake, LakeTable
 from protocols import columns
 from protocols.batch import (
     FLAG_ZSTD,
@@ -172,3 +174,12 @@ def only(batch: Batch) -> Accepted:
     """A batch as a receiver hands it over."""
     header = Header.parse(batch.header)
     return Accepted(header.chain, header, batch)
+
+
+def rows_of(table: LakeTable) -> list[tuple[int, int, float]]:
+    """(series, time, value) of every row, sorted."""
+    rows = table.read(table.log.files(), ["series", "time", "value"])
+    times = rows.column("time").cast(pa.int64()).to_pylist()
+    return sorted(
+        zip(rows.column("series").to_pylist(), times, rows.column("value").to_pylist(), strict=True)
+    )

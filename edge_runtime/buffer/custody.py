@@ -33,7 +33,6 @@ MOVE_BATCHES = 64
 HANDED_AHEAD = 64
 """Batches marked as handed to a link beyond those that are: one commit for so many reads."""
 
-
 Declare = Callable[[list[Gap]], None]
 """Signs gap records inside the caller's transaction."""
 

@@ -45,7 +45,6 @@ STEP_BATCHES = 64
 THIN_SAMPLES = 60_000
 """Samples thinned in one step: the usual size of a batch, which half of them then is."""
 
-
 Declare = Callable[[list[Gap]], None]
 
 

@@ -24,7 +24,6 @@ from protocols.samples import Int64s, SampleBlock, UInt32s, ValueType
 EXACT_INT_MAX = 2**53
 """Whole numbers up to here have a double of their own; larger ones keep their digits in `text`."""
 
-
 DAY_US = 86_400_000_000
 
 

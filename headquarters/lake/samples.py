@@ -26,7 +26,6 @@ LAST_DAY = 84_005
 """Days since 1970 that may name a partition, up to 2199: what a broken clock says beyond
 them is kept with its time, in the partition of the nearest such day."""
 
-
 Column = npt.NDArray[Any]
 
 

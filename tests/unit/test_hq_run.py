@@ -88,11 +88,6 @@ class Running:
 
 
 @pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
-@pytest.fixture
 def hub() -> HandGateway:
     hub = HandGateway("hub-north")
     hub.identity = Identity.generate("hub-north", "hub")

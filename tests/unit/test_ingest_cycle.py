@@ -25,11 +25,6 @@ class Crash(Exception):  # noqa: N818
     pass
 
 
-@pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
 @pytest.fixture(autouse=True)
 def _no_crash_left() -> Iterator[None]:
     before = crash.install(None)

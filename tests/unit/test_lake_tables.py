@@ -26,16 +26,6 @@ from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, scan
 AWKWARD = [0.0, -0.0, float("inf"), float("-inf"), 1e-320, 0.1]
 
 
-@pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
-@pytest.fixture
-def headquarters(tmp_path: Path, gateway: HandGateway) -> Headquarters:
-    return Headquarters(tmp_path / "hq", gateway)
-
-
 def test_the_table_is_read_by_deltalake_alone(headquarters: Headquarters, gateway: HandGateway) -> None:
     headquarters.take(gateway.open(), gateway.data(scan(0), scan(1)))
     table = DeltaTable(str(headquarters.settings.lake / "samples"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,31 +13,12 @@ from headquarters import limits
 from headquarters.lake import compact, files
 from headquarters.lake.deltalog import DataFile
 from headquarters.lake.rollup import HOUR_US, MINUTE_US, RollUps, aggregate
-from headquarters.lake.tables import Lake, LakeTable
+from headquarters.lake.tables import Lake
 from headquarters.lake.upkeep import Stopped, Upkeep
 from protocols.samples import BAD_TIMEOUT, UNCERTAIN, SampleBlock, ValueType
-from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, scan
+from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, rows_of, scan
 
 DAY = 86_400 * SECOND
-
-
-@pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
-@pytest.fixture
-def headquarters(tmp_path: Path, gateway: HandGateway) -> Headquarters:
-    return Headquarters(tmp_path / "hq", gateway)
-
-
-def rows_of(table: LakeTable) -> list[tuple[int, int, float]]:
-    """(series, time, value) of every row, sorted."""
-    rows = table.read(table.log.files(), ["series", "time", "value"])
-    times = rows.column("time").cast(pa.int64()).to_pylist()
-    return sorted(
-        zip(rows.column("series").to_pylist(), times, rows.column("value").to_pylist(), strict=True)
-    )
 
 
 def file(number: int, rows: int = 10, kind: str = "a", date: str = "2026-09-21", at: int = 0) -> DataFile:

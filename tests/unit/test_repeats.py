@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from headquarters.verify import Report, Verification
 from protocols.batch import Chain, Header, Stream
 from protocols.samples import SampleBlock, ValueType
 from tests.chains import make_header
-from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, scan
+from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, rows_of, scan
 
 HOUR_US = 3600 * SECOND
 
@@ -82,22 +81,6 @@ class TestBranches:
         assert Epoch.of(chain(2), 1, 5, 900, 1_000).time_us == 900
 
 
-@pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
-@pytest.fixture
-def headquarters(tmp_path: Path, gateway: HandGateway) -> Headquarters:
-    return Headquarters(tmp_path / "hq", gateway)
-
-
-def rows(headquarters: Headquarters) -> list[tuple[int, int, float]]:
-    table = headquarters.lake.samples
-    found = table.read(table.log.files(), ["series", "time", "value"]).to_pylist()
-    return sorted((row["series"], int(row["time"].timestamp() * SECOND), row["value"]) for row in found)
-
-
 def expected(*seconds: int) -> list[tuple[int, int, float]]:
     return sorted(
         (point, T0 + second * SECOND, 20.5 + point + second / 8) for second in seconds for point in (1, 2, 3)
@@ -117,7 +100,7 @@ def test_what_both_lives_of_a_gateway_bring_is_there_once(
     headquarters.take(gateway.data(scan(1), scan(2), scan(3), epoch=2))
     headquarters.take(gateway.open(epoch=3, follows=1, next_=2, at=T0 + 2 * HOUR_US))
     headquarters.take(gateway.data(scan(1), scan(2), epoch=3), gateway.data(scan(7), epoch=3))
-    assert rows(headquarters) == expected(0, 1, 2, 3, 7)
+    assert rows_of(headquarters.lake.samples) == expected(0, 1, 2, 3, 7)
     report = verified(headquarters)
     assert not report.faults, list(map(str, report.faults))
     assert report.counts["rows that came twice"] == 6
@@ -133,7 +116,7 @@ def test_in_whatever_order_they_come_and_in_one_commit_as_well(
         gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US),
         gateway.data(scan(1), scan(2), scan(3), epoch=2),
     )
-    assert rows(headquarters) == expected(0, 1, 2, 3)
+    assert rows_of(headquarters.lake.samples) == expected(0, 1, 2, 3)
     assert not verified(headquarters).faults
 
 
@@ -147,7 +130,7 @@ def test_a_false_fork_whose_two_sides_come_at_once(headquarters: Headquarters, g
         gateway.data(scan(1), epoch=2),
         gateway.data(scan(2), scan(3), epoch=2),
     )
-    assert rows(headquarters) == expected(0, 1, 2, 3)
+    assert rows_of(headquarters.lake.samples) == expected(0, 1, 2, 3)
     assert not verified(headquarters).faults
 
 
@@ -172,7 +155,7 @@ def test_a_crash_changes_nothing_of_what_is_left_out(
             )
     headquarters.open()
     assert headquarters.recovered == 4
-    assert rows(headquarters) == expected(0, 1, 2, 3)
+    assert rows_of(headquarters.lake.samples) == expected(0, 1, 2, 3)
     assert not verified(headquarters).faults
 
 
@@ -194,7 +177,7 @@ def test_comparing_opens_only_files_of_those_times(
     monkeypatch.setattr(LakeTable, "dataset", counting)
     headquarters.take(gateway.data(scan(7), epoch=2))
     assert opened_files == [1]
-    assert rows(headquarters) == expected(*range(8))
+    assert rows_of(headquarters.lake.samples) == expected(*range(8))
 
 
 def test_a_branch_is_known_after_a_restart(headquarters: Headquarters, gateway: HandGateway) -> None:
@@ -202,7 +185,7 @@ def test_a_branch_is_known_after_a_restart(headquarters: Headquarters, gateway: 
     headquarters.take(gateway.open(epoch=2, follows=1, next_=2, at=T0 + HOUR_US))
     headquarters.open()
     headquarters.take(gateway.data(scan(1), epoch=2), gateway.data(scan(2), epoch=2))
-    assert rows(headquarters) == expected(0, 1, 2)
+    assert rows_of(headquarters.lake.samples) == expected(0, 1, 2)
 
 
 def test_a_row_that_differs_in_anything_is_kept(headquarters: Headquarters, gateway: HandGateway) -> None:
@@ -214,15 +197,15 @@ def test_a_row_that_differs_in_anything_is_kept(headquarters: Headquarters, gate
     headquarters.take(
         gateway.data(sourced, epoch=2), gateway.data(later, epoch=2), gateway.data(sourced, epoch=2)
     )
-    assert len(rows(headquarters)) == 3 + 3 + 2
+    assert len(rows_of(headquarters.lake.samples)) == 3 + 3 + 2
     texts = SampleBlock.make(ValueType.TEXT, [8, 8], [T0, T0 + 1], ["on", "off"])
     headquarters.take(gateway.data(SampleBlock(other.type, other.point, other.time, other.value + 1,
                                                other.quality), texts, epoch=2))  # fmt: skip
-    assert len(rows(headquarters)) == 8 + 3 + 2
+    assert len(rows_of(headquarters.lake.samples)) == 8 + 3 + 2
     again = SampleBlock.make(ValueType.TEXT, [8, 8], [T0, T0 + 1], ["on", "gone"])
     nans = SampleBlock.make(ValueType.F64, [9, 9], [T0, T0 + 1], [np.nan, -0.0])
     headquarters.take(gateway.data(again, nans, epoch=2), gateway.data(nans, epoch=2))
-    assert len(rows(headquarters)) == 13 + 1 + 2
+    assert len(rows_of(headquarters.lake.samples)) == 13 + 1 + 2
     assert not verified(headquarters).faults
 
 

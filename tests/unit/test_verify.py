@@ -23,11 +23,6 @@ from tests.lake_parts import SECOND, T0, HandGateway, Headquarters, quota_gap, s
 
 
 @pytest.fixture
-def gateway() -> HandGateway:
-    return HandGateway()
-
-
-@pytest.fixture
 def headquarters(tmp_path: Path, gateway: HandGateway) -> Headquarters:
     """A lake with something of everything."""
     headquarters = Headquarters(tmp_path / "hq", gateway)
