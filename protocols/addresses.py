@@ -4,13 +4,17 @@
 (True, False, False)
 >>> is_bind("tcp://*:0"), is_bind("tcp://[::1]:7500"), is_bind("7500")
 (True, True, False)
+>>> is_host("plc1.plant-a"), is_host("10.0.0.7"), is_host("10.0.0.999"), is_host("http://plc1")
+(True, True, False, False)
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)"
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 _ADDRESS = re.compile(rf"tcp://{_HOST}:(\d{{1,5}})")
 _BIND = re.compile(rf"tcp://(?:\*|{_HOST}):(\d{{1,5}})")
 _LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -28,6 +32,17 @@ def is_bind(text: str) -> bool:
     """Whether a node can listen there: `tcp://HOST:PORT` or `tcp://*:PORT`; port 0 lets the system choose."""
     match = _BIND.fullmatch(text)
     return match is not None and int(match[2]) <= _PORT_MAX
+
+
+def is_host(text: str) -> bool:
+    """Whether it has the form of a host name, or is an IP address; no scheme, no port, no brackets."""
+    if _NAME.fullmatch(text) and not text.replace(".", "").isdigit():
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_link(text: str) -> bool:

@@ -45,7 +45,16 @@ class Problem:
     def __str__(self) -> str:
         found = f"got {self.value!r}" if self.value else "found nothing"
         where = f"{self.file}: {self.place}" if self.place else self.file
-        return f"{where}: {found}; expected {self.expected}"
+        return f"{_printable(where)}: {found}; expected {self.expected}"
+
+
+def _printable(text: str) -> str:
+    """One line of text, in which a name from a file moves no cursor.
+
+    >>> _printable("[scan.a\\n] 周期")
+    '[scan.a\\\\n] 周期'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class InputError(CatchmentError):

@@ -15,6 +15,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,6 +97,8 @@ def parse_csv(text: str, file: str, delimiter: str = ",") -> TableText:
                 break
     except csv.Error as error:
         expected = 'cells whose quotes close; write a quote inside a quoted cell twice ("")'
+        if "field limit" in str(error):
+            expected = f"at most {CELL_CHARS_MAX} characters in a cell; is a quote missing?"
         place = f"row {number + 1}" if began == number + 1 else f"row {number + 1} (line {began})"
         problems.append(Problem(file, place, f"{error}", expected))
     return TableText(file, rows, problems)
@@ -155,14 +158,16 @@ def _read_xlsx(path: Path, file: str) -> TableText:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and validations that we do not use
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            try:
-                for number, cells in enumerate(_sheet_rows(book), 1):
-                    _append(rows, problems, file, f"row {number}", [_cell(value) for value in cells])
+            with (
+                closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as results,
+                closing(openpyxl.load_workbook(path, read_only=True)) as formulas,
+            ):
+                pairs = zip(_sheet_rows(results), _sheet_rows(formulas), strict=True)
+                for number, (cells, written) in enumerate(pairs, 1):
+                    texts = [_cell(*both) for both in zip(cells, written, strict=True)]
+                    _append(rows, problems, file, f"row {number}", texts)
                     if len(rows) > limits.TABLE_POINTS_MAX + 1:
                         break
-            finally:
-                book.close()
     except Exception as error:  # the library raises a dozen kinds for damaged files
         reason = f"a damaged workbook ({type(error).__name__})"
         expected = "a workbook that opens in a spreadsheet; save it again, or as CSV UTF-8"
@@ -187,15 +192,22 @@ def _check_zip(path: Path, file: str) -> None:
         raise InputError([Problem(file, "file", f"{unpacked} bytes when unpacked", expected)])
 
 
-def _sheet_rows(book: Any) -> Iterator[Sequence[object]]:
+def _sheet_rows(book: Any) -> Iterator[Sequence[Any]]:
     sheet = book["points"] if "points" in book.sheetnames else book.worksheets[0]
     sheet.reset_dimensions()
-    yield from sheet.iter_rows(max_col=COLUMNS_MAX, values_only=True)
+    yield from sheet.iter_rows(max_col=COLUMNS_MAX)
 
 
-def _cell(value: object) -> str:
+_EMPTY_TEXT = "str"
+"""What openpyxl leaves as the type of a formula whose result is a text of no characters."""
+
+
+def _cell(result: Any, written: Any) -> str:
+    """A cell as text; a formula that no program has calculated yet as what it is, and not as empty."""
+    value = result.value
     if value is None:
-        return ""
+        calculated = written.value is None or result.data_type == _EMPTY_TEXT
+        return "" if calculated else str(getattr(written.value, "text", written.value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from protocols.addresses import is_host
 from protocols.errors import DeviceError, InputError, Problem
 from protocols.field._modbus_address import Order, Span, parse
 from protocols.field._modbus_connection import EXCEPTION_STATUS, LineSettings
@@ -30,7 +31,7 @@ from protocols.field.base import (
     NotificationSink,
     Subscription,
 )
-from protocols.field.settings import Kind, Setting, Settings
+from protocols.field.settings import Form, Kind, Setting, Settings
 from protocols.samples import SampleBlock
 from protocols.wire import modbus as wire
 
@@ -43,7 +44,15 @@ SPLIT_ROUNDS_MAX = 4
 _REFUSED = EXCEPTION_STATUS[wire.ILLEGAL_ADDRESS]
 
 SETTINGS = (
-    Setting("host", Kind.TEXT, "Host name or IP address of the device.", required=True, low=1, high=253),
+    Setting(
+        "host",
+        Kind.TEXT,
+        "Host name or IP address of the device.",
+        required=True,
+        low=1,
+        high=253,
+        form=Form(is_host, "a host name or an IP address of at most 253 characters, such as '10.0.0.7'"),
+    ),
     Setting("port", Kind.INTEGER, "TCP port.", 502, low=1, high=65535),
     Setting("unit", Kind.INTEGER, "Unit id where an address names none.", 1, low=0, high=255),
     Setting("timeout_s", Kind.NUMBER, "How long to wait for an answer.", 1.0, low=0.01, high=60, unit="s"),

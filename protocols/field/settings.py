@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from protocols.errors import Problem
 
@@ -33,6 +34,18 @@ class Kind(StrEnum):
     BOOLEAN = "true or false"
 
 
+class Form(NamedTuple):
+    """What a text has to look like.
+
+    Args:
+        fits: Whether a text does.
+        expected: A right one, in words.
+    """
+
+    fits: Callable[[str], bool]
+    expected: str
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting.
@@ -47,6 +60,7 @@ class Setting:
         high: Greatest number, or greatest length of a text.
         choices: All that is allowed, for a text of few values.
         unit: The unit of a number, for people.
+        form: What a text has to look like, beyond its length.
     """
 
     name: str
@@ -58,6 +72,7 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+    form: Form | None = None
 
     @property
     def expected(self) -> str:
@@ -66,6 +81,8 @@ class Setting:
         >>> Setting("timeout_s", Kind.NUMBER, "", low=0.01, high=60, unit="s").expected
         'a number from 0.01 to 60 (s)'
         """
+        if self.form is not None:
+            return self.form.expected
         if self.choices:
             return "one of " + ", ".join(repr(choice) for choice in self.choices)
         if self.kind is Kind.BOOLEAN:
@@ -91,7 +108,8 @@ class Setting:
         if self.kind in (Kind.TEXT, Kind.SECRET):
             if not isinstance(value, str) or (self.choices and value not in self.choices):
                 return False, None
-            return self._within(len(value)), value
+            fits = self.form is None or self.form.fits(value)
+            return fits and self._within(len(value)), value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False, None
         if self.kind is Kind.INTEGER:

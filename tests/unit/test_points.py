@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import re
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -103,6 +105,33 @@ def test_numbers_and_dates_in_a_workbook_are_seen_as_what_they_are(tmp_path: Pat
         ("row 3, column name", "2026-01-05"),
         ("row 3, column scale", "true"),
     ]
+
+
+def test_a_formula_that_was_never_calculated_is_not_an_empty_cell(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["name", "device", "address", "type", "scan_class", "scale"])
+    book.active.append(["A", "plc1", 40001, "uint16", "fast", "=1/10"])
+    path = tmp_path / "points.xlsx"
+    book.save(path)
+    [problem] = read_points(read_table(path, ""), ANYWHERE).problems
+    assert (problem.place, problem.value) == ("row 2, column scale", "=1/10")
+    assert "not the formula" in problem.expected
+
+
+def test_formulas_count_for_their_results_an_empty_text_among_them(tmp_path: Path) -> None:
+    path = tmp_path / "points.xlsx"
+    write_xlsx(path, [["name", "scale", "unit"], ["A", "SCALE", "UNIT"]], "points")
+    with zipfile.ZipFile(path) as archive:
+        parts = {entry: archive.read(entry) for entry in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    for cell, put in ((b"B2", b"<c r='B2'><f>1/8</f><v>0.125</v></c>"),
+                      (b"C2", b"<c r='C2' t='str'><f>\"\"</f><v></v></c>")):  # fmt: skip
+        parts[sheet], count = re.subn(rb'<c r="%s"[^>]*>.*?</c>' % cell, put, parts[sheet])
+        assert count == 1
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, data in parts.items():
+            archive.writestr(entry, data)
+    assert read_table(path, "").rows[1].cells == ["A", "0.125"]
 
 
 @pytest.mark.parametrize("damage", (b"", b"PK\x03\x04 cut short", b"name,device"))
