@@ -264,9 +264,9 @@ class ArrayType:
 
 
 class Repeated(NamedTuple):
-    """`58(0.0)` or a single value (`count` is `None`) in an array's initial value."""
+    """`58(0.0)` or a single value (`times` is `None`) in an array's initial value."""
 
-    count: Expression | None
+    times: Expression | None
     value: Expression
 
 
