@@ -1,6 +1,25 @@
 """Rule programs: Structured Text, checked, bounded, and run alike on three runtimes.
 
 `docs/rules-reference.md` defines the language. The way of a source: `parse` (text to syntax
-tree), `check` (names, types, units), `flatten` (one body without calls), `generate`
-(portable Python), `running` (columns and state on the runtime at hand).
+tree), `check` (names, types, units), `flatten` (one body without calls), `quality` and
+`optimise`, `generate` (portable Python), `running` (columns and state on CPython).
 """
+
+from edge_runtime.rules.errors import Fault, RuleError
+from edge_runtime.rules.flat import EventSite
+from edge_runtime.rules.program import Budget, Column, Program, compile_program
+from edge_runtime.rules.running import Event, Runner
+from edge_runtime.rules.types import Type
+
+__all__ = [
+    "Budget",
+    "Column",
+    "Event",
+    "EventSite",
+    "Fault",
+    "Program",
+    "RuleError",
+    "Runner",
+    "Type",
+    "compile_program",
+]

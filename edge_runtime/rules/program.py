@@ -1,0 +1,223 @@
+"""A compiled program: its columns, its bounds and its generated code.
+
+>>> program = compile_program('''
+... PROGRAM high
+... VAR_INPUT x : LREAL {unit 'bar'}; END_VAR
+... VAR_INPUT CONSTANT limit : LREAL := 16.0 {unit 'bar'}; END_VAR
+... VAR_OUTPUT too_high : BOOL; END_VAR
+... too_high := x > limit;
+... END_PROGRAM''')
+>>> [column.name for column in program.inputs + program.parameters + program.outputs]
+['x', 'limit', 'too_high']
+>>> program.operations, program.state_bytes
+(4, 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_runtime.rules import cost, limits
+from edge_runtime.rules.check import check_units, programs_of
+from edge_runtime.rules.errors import Fault, RuleError
+from edge_runtime.rules.flat import EventSite, Flat, Var
+from edge_runtime.rules.flatten import TooLongError, flatten
+from edge_runtime.rules.generate import Layout, generate
+from edge_runtime.rules.optimise import optimise
+from edge_runtime.rules.parse import parse
+from edge_runtime.rules.quality import find_qualities
+from edge_runtime.rules.syntax import Span
+from edge_runtime.rules.typed import UnitCode, Value
+from edge_runtime.rules.types import Type
+
+LANGUAGE = 1
+"""Version of the language; a package names the one it is written in."""
+
+GENERATOR = 1
+"""Version of the generator: state written under one is not read under another."""
+
+LIBRARY = Path(__file__).with_name("library")
+"""The standard blocks and functions, in the language itself."""
+
+
+class Column(NamedTuple):
+    """A variable that lives outside the code.
+
+    Args:
+        name: As declared; of state the path, as `t1.start`.
+        type: Elementary type.
+        unit: UCUM code, or `None`.
+        initial: Values at the start of one instance, `max(1, length)` of them.
+        length: Elements of an array, 0 for a single value.
+        retain: Kept over a cold start.
+    """
+
+    name: str
+    type: Type
+    unit: str | None
+    initial: tuple[Value, ...]
+    length: int = 0
+    retain: bool = False
+
+
+class Program(NamedTuple):
+    """A compiled program.
+
+    Args:
+        name: As written.
+        inputs: VAR_INPUT.
+        parameters: VAR_INPUT CONSTANT.
+        outputs: VAR_OUTPUT.
+        states: What lives from scan to scan.
+        events: Places that emit; an event's code is twice the index, one more for `returned`.
+        events_max: Most events of one scan of one instance.
+        operations: Most operations of one scan of one instance.
+        state_bytes: Bytes of one instance's state.
+        code: The step function's source; see `generate`.
+    """
+
+    name: str
+    inputs: tuple[Column, ...]
+    parameters: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    states: tuple[Column, ...]
+    events: tuple[EventSite, ...]
+    events_max: int
+    operations: int
+    state_bytes: int
+    code: str
+
+
+class Budget(NamedTuple):
+    """What a program may cost, for one scan of one instance.
+
+    Args:
+        operations: Most operations.
+        state_bytes: Most bytes of state.
+    """
+
+    operations: int = limits.OPERATIONS_MAX
+    state_bytes: int = limits.STATE_BYTES_MAX
+
+
+class _Faults:
+    """Gathers faults with the lines they stand in."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._lines = text.split("\n")
+        self._file = file
+        self.found: list[Fault] = []
+
+    def say(self, span: Span, what: str, hint: str) -> None:
+        line = self._lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(self._lines) else ""
+        self.found.append(Fault(span, what, hint, line, self._file))
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise RuleError(list(dict.fromkeys(self.found)))
+
+
+class Library(NamedTuple):
+    """The standard library, checked.
+
+    Args:
+        units: Its blocks and functions by key.
+        texts: Text literals in it.
+    """
+
+    units: Mapping[str, UnitCode]
+    texts: Mapping[str, int]
+
+
+@cache
+def library() -> Library:
+    """The standard blocks and functions."""
+    units: dict[str, UnitCode] = {}
+    texts: dict[str, int] = {"": 0}
+    for path in sorted(LIBRARY.glob("*.st")):
+        text = path.read_text(encoding="utf-8")
+        faults = _Faults(text, path.name)
+        units |= check_units(parse(text, path.name), units, texts, faults.say, in_library=True)
+        faults.raise_any()
+    return Library(units, texts)
+
+
+def compile_program(
+    text: str, name: str | None = None, file: str = "", budget: Budget | None = None
+) -> Program:
+    """Compile one program of a source.
+
+    Args:
+        text: Structured Text.
+        name: Which program, when there are several.
+        file: The source's name, for messages.
+        budget: What it may cost.
+
+    Raises:
+        RuleError: With every fault.
+    """
+    source = parse(text, file)
+    faults = _Faults(text, file)
+    standard = library()
+    texts = dict(standard.texts)
+    units = check_units(source, standard.units, texts, faults.say)
+    unit = _chosen(programs_of(units), name, faults)
+    faults.raise_any()
+    assert unit is not None
+    try:
+        flat = flatten(unit, list(texts), faults.say)
+    except TooLongError:
+        what = f"expected at most {limits.STATEMENTS_MAX} statements with all blocks and functions put in"
+        faults.say(unit.name.span, what, "call fewer or smaller blocks, or use loops and arrays")
+        faults.raise_any()
+        raise
+    faults.raise_any()
+    find_qualities(flat)
+    optimise(flat)
+    made = _program(flat)
+    _afford(made, budget or Budget(), unit, faults)
+    return made
+
+
+def _chosen(programs: Sequence[UnitCode], name: str | None, faults: _Faults) -> UnitCode | None:
+    found = [unit for unit in programs if name is None or unit.name.key == name.upper()]
+    if len(found) == 1:
+        return found[0]
+    if not faults.found:
+        names = ", ".join(unit.name.text for unit in programs)
+        wanted = "one PROGRAM" if name is None else f"a PROGRAM named {name!r}"
+        faults.say(Span(1, 1, 2), f"expected {wanted}, got {names or 'none'}", "")
+    return None
+
+
+def _program(flat: Flat) -> Program:
+    layout = Layout(flat)
+    return Program(
+        flat.name,
+        tuple(map(_column, layout.inputs)),
+        tuple(map(_column, layout.parameters)),
+        tuple(map(_column, layout.outputs)),
+        tuple(map(_column, layout.states)),
+        tuple(flat.events),
+        cost.events(flat.body),
+        cost.operations(flat.body),
+        cost.state_bytes(layout.states),
+        generate(flat, layout),
+    )
+
+
+def _column(var: Var) -> Column:
+    return Column(var.path, var.type, var.unit, var.initial, var.length, var.retain)
+
+
+def _afford(program: Program, budget: Budget, unit: UnitCode, faults: _Faults) -> None:
+    if program.operations > budget.operations:
+        what = f"expected at most {budget.operations} operations a scan, got {program.operations}"
+        faults.say(unit.name.span, what, "shorten loops, or raise operations_max in app.toml")
+    if program.state_bytes > budget.state_bytes:
+        what = f"expected at most {budget.state_bytes} bytes of state, got {program.state_bytes}"
+        faults.say(unit.name.span, what, "shorten arrays and windows, or raise state_bytes_max in app.toml")
+    faults.raise_any()

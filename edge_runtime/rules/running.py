@@ -1,0 +1,147 @@
+"""Runs a program's generated code: its columns, its state, its events.
+
+The code is the same on every runtime; only the columns differ: lists on CPython, numpy
+arrays under numba. Nothing of Python but `range`, `int` and `float` is in its reach.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edge_runtime.rules.program import Column, Program
+from edge_runtime.rules.typed import Value
+
+Step = Callable[..., int]
+
+
+class Event(NamedTuple):
+    """What a program emitted.
+
+    Args:
+        row: The scan's row.
+        instance: Which instance.
+        code: Twice the index of its `EventSite`, one more for `returned`.
+        time_ms: The scan's time.
+        value: Its value.
+        quality: 0 good, 1 uncertain, 2 bad.
+    """
+
+    row: int
+    instance: int
+    code: int
+    time_ms: int
+    value: float
+    quality: int
+
+
+def wrap_lint(value: int) -> int:
+    """Two's complement of 64 bits: Python's integers do not wrap by themselves."""
+    return ((value + 9223372036854775808) & 18446744073709551615) - 9223372036854775808
+
+
+@cache
+def load(code: str) -> Step:
+    """The step function on CPython."""
+    names: dict[str, Any] = {
+        "__builtins__": {"range": range, "int": int, "float": float},
+        "w64": wrap_lint,
+        "sqrt": math.sqrt,
+    }
+    exec(compile(code, "<rules>", "exec"), names)  # noqa: S102  our own generator's output
+    step: Step = names["step"]
+    return step
+
+
+class Runner:
+    """A program's columns for a number of instances, run row by row on CPython.
+
+    Args:
+        program: The program.
+        instances: How many.
+        rows: Scans that one call can hold.
+    """
+
+    def __init__(self, program: Program, instances: int = 1, rows: int = 1) -> None:
+        self.program = program
+        self.instances = instances
+        self.rows = rows
+        cells = rows * instances
+        self._step = load(program.code)
+        self.times: list[int] = [0] * rows
+        self.inputs = tuple([column.initial[0]] * cells for column in program.inputs)
+        self.qualities = tuple([2] * cells for _ in program.inputs)
+        self.parameters = tuple([column.initial[0]] * instances for column in program.parameters)
+        self.states = tuple(list(column.initial) * instances for column in program.states)
+        self.outputs = tuple([column.initial[0]] * cells for column in program.outputs)
+        self.output_qualities = tuple([2] * cells for _ in program.outputs)
+        room = cells * program.events_max
+        self._events: tuple[list[Any], ...] = tuple([0] * room for _ in range(5))
+        self._cell = array("f", [0.0])
+
+    def step(self, rows: int | None = None) -> int:
+        """Run all instances over the first rows. Returns the number of events."""
+        return self._step(
+            0, self.rows if rows is None else rows, 0, self.instances, self.instances,
+            self.times, self._cell, self.inputs, self.qualities, self.parameters, self.states,
+            self.outputs, self.output_qualities, self._events, 0,
+        )  # fmt: skip
+
+    def events(self, count: int) -> list[Event]:
+        """The first events of the last call."""
+        instances, codes, times, values, qualities = self._events
+        rows = {time: row for row, time in reversed(list(enumerate(self.times)))}
+        return [
+            Event(rows[times[n]], instances[n], codes[n], times[n], float(values[n]), qualities[n])
+            for n in range(count)
+        ]
+
+    def snapshot(self) -> bytes:
+        """The state, packed little-endian in the order of the program's states."""
+        return b"".join(
+            pack(column, values) for column, values in zip(self.program.states, self.states, strict=True)
+        )
+
+    def restore(self, packed: bytes, *, retained_only: bool = False) -> None:
+        """Take a snapshot's state over.
+
+        Args:
+            packed: From `snapshot` of the same program and number of instances.
+            retained_only: A cold start: only RETAIN variables.
+
+        Raises:
+            ValueError: It is of another size.
+        """
+        at = 0
+        found = []
+        for column in self.program.states:
+            count = self.instances * max(1, column.length)
+            form = f"<{count}{column.type.code}"
+            size = struct.calcsize(form)
+            if len(packed) < at + size:
+                raise ValueError("the snapshot is of another program")
+            found.append(list(struct.unpack_from(form, packed, at)))
+            at += size
+        if at != len(packed):
+            raise ValueError("the snapshot is of another program")
+        for column, values, own in zip(self.program.states, found, self.states, strict=True):
+            if column.retain or not retained_only:
+                own[:] = values
+
+
+def pack(column: Column, values: Sequence[Value]) -> bytes:
+    """A column's values, little-endian; every NaN is the same one."""
+    code = column.type.code
+    if code in "df":
+        return (
+            np.where(np.isnan(cells := np.array(values, f"<f{8 if code == 'd' else 4}")), np.nan, cells)
+            .astype(cells.dtype)
+            .tobytes()
+        )
+    return struct.pack(f"<{len(values)}{code}", *values)
