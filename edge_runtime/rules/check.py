@@ -77,7 +77,7 @@ class _UnitChecker:
                     f"expected a new name, {declaration.name.text!r} exists already",
                     "",
                 )
-            elif declaration.name.key in _RESERVED or declaration.name.key in self._scope.units:
+            elif declaration.name.key in Type.__members__:
                 what = f"expected a name of your own, {declaration.name.text!r} is taken by the language"
                 self._say(declaration.name.span, what, "")
             self._unit.symbols[declaration.name.key] = symbol

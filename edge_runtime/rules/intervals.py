@@ -1,7 +1,8 @@
 """Between which bounds the integers of a program stay, so that what cannot overflow is not guarded.
 
 Without regard to the order of statements: a variable's interval holds all that is ever
-assigned to it, and its initial value where that may be read. What still grows after `ROUNDS` gets its type's whole range.
+assigned to it, and its initial value where that may be read. What still grows after
+`ROUNDS` gets its type's whole range.
 """
 
 from __future__ import annotations

@@ -138,10 +138,8 @@ class Runner:
 def pack(column: Column, values: Sequence[Value]) -> bytes:
     """A column's values, little-endian; every NaN is the same one."""
     code = column.type.code
-    if code in "df":
-        return (
-            np.where(np.isnan(cells := np.array(values, f"<f{8 if code == 'd' else 4}")), np.nan, cells)
-            .astype(cells.dtype)
-            .tobytes()
-        )
+    if column.type.is_real:
+        cells = np.array(values, f"<{code}")
+        cells[np.isnan(cells)] = np.nan
+        return cells.tobytes()
     return struct.pack(f"<{len(values)}{code}", *values)
