@@ -20,10 +20,9 @@ from edge_runtime.rules.flat import (
 
 
 def find_exposed(flat: Flat) -> set[Var]:
-    """Variables whose value of the scan before may be read; an output is read at the end of a scan."""
+    """Variables whose value of the scan before may be read."""
     found: set[Var] = set()
-    written = _read(flat.body, set(), found)
-    found |= {var for var in flat.of_role(Role.OUTPUT) if var not in written}
+    _read(flat.body, set(), found)
     return {var for var in found if var.role in (Role.INNER, Role.OUTPUT)}
 
 

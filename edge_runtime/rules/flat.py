@@ -211,7 +211,15 @@ class FEmit:
     quality: Quality = ALWAYS_GOOD
 
 
-FStmt: TypeAlias = FSet | FSetElement | FReset | FIf | FCase | FLoop | FEmit
+@dataclass(eq=False, slots=True)
+class FStore:
+    """An output's column gets its value, at the end of the scan."""
+
+    var: Var
+    value: FExpr
+
+
+FStmt: TypeAlias = FStore | FSet | FSetElement | FReset | FIf | FCase | FLoop | FEmit
 
 
 class EventSite(NamedTuple):
@@ -271,7 +279,7 @@ def parts(expr: FExpr) -> Iterator[FExpr]:
 def expressions(stmt: FStmt) -> tuple[FExpr, ...]:
     """The expressions that a statement evaluates itself, without those of its bodies."""
     match stmt:
-        case FSet(_, value):
+        case FSet(_, value) | FStore(_, value):
             return (value,)
         case FSetElement(_, index, value, _):
             return index, value

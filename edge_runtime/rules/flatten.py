@@ -29,6 +29,7 @@ from edge_runtime.rules.flat import (
     FSet,
     FSetElement,
     FStmt,
+    FStore,
     Mark,
     Role,
     Var,
@@ -105,6 +106,7 @@ class _Flattener:
         self._alarm_texts: list[tuple[int, _Frame]] = []
         frame = self._frame(program, "", program.name.span)
         self.flat.body = self._body(program.body, frame)
+        self.flat.body += [FStore(var, FRead(var)) for var in self.flat.of_role(Role.OUTPUT)]
         for index, owner in self._alarm_texts:
             self._describe(index, owner)
 

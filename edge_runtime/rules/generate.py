@@ -29,6 +29,7 @@ from edge_runtime.rules.flat import (
     FSet,
     FSetElement,
     FStmt,
+    FStore,
     Quality,
     Role,
     Var,
@@ -121,7 +122,7 @@ class _Function:
         self._marks()
         self._load()
         self._body(self._flat.body)
-        self._store_outputs()
+        self._store_qualities()
         body = self._out
         needs_now = any(isinstance(s, FEmit) for s in walk(self._flat.body)) or any(
             isinstance(part, FNow)
@@ -191,9 +192,7 @@ class _Function:
             return f"{column}[{index}]"
         return f"{column}[k]" if var.length == 1 else f"{column}[b{column} + {index}]"
 
-    def _store_outputs(self) -> None:
-        for n, var in enumerate(self._layout.outputs):
-            self._line(f"o{n}[j] = {self._locals[var]}")
+    def _store_qualities(self) -> None:
         self._qualities = {}
         for n, var in enumerate(self._layout.outputs):
             self._line(f"w{n}[j] = {self._worst(self._flat.qualities[var])}")
@@ -219,6 +218,8 @@ class _Function:
                 if var in self._states:
                     targets.append(f"{self._columns[var]}[k]")
                 self._write.assign(targets, value)
+            case FStore(var, value):
+                self._write.assign([f"o{self._layout.outputs.index(var)}[j]"], value)
             case FSetElement(var, index, value, mark):
                 at = self._write.index(index, var, mark)
                 self._write.assign([self._column(var, at)], value)

@@ -27,6 +27,7 @@ from edge_runtime.rules.flat import (
     FSet,
     FSetElement,
     FStmt,
+    FStore,
     Mark,
     Role,
     Var,
@@ -68,7 +69,7 @@ def rewrite(expr: FExpr, change: Callable[[FExpr], FExpr]) -> FExpr:
 def rewrite_statement(stmt: FStmt, change: Callable[[FExpr], FExpr]) -> None:
     """Change the expressions that a statement evaluates itself."""
     match stmt:
-        case FSet() | FEmit():
+        case FSet() | FStore() | FEmit():
             stmt.value = rewrite(stmt.value, change)
         case FSetElement():
             stmt.index, stmt.value = rewrite(stmt.index, change), rewrite(stmt.value, change)
@@ -209,7 +210,7 @@ def _follow(copy: FSet, origin: FRead, rest: Sequence[FStmt]) -> None:
 
 
 def _drop_dead(flat: Flat) -> None:
-    live = set(flat.of_role(Role.OUTPUT))
+    live: set[Var] = set()
     reads: dict[Var, set[Var]] = {}
     _collect(flat.body, set(), live, reads)
     waiting = list(live)
@@ -230,7 +231,7 @@ def _collect(body: list[FStmt], around: set[Var], live: set[Var], reads: dict[Va
             for part in parts(expr)
             if isinstance(part, FRead | FElement)
         }
-        if isinstance(stmt, FEmit) or _marks(stmt):
+        if isinstance(stmt, FEmit | FStore) or _marks(stmt):
             live |= used | around
         if isinstance(stmt, FSet | FSetElement | FLoop):
             reads.setdefault(stmt.var, set()).update(used, around)
@@ -252,7 +253,7 @@ def _kept(body: list[FStmt], live: set[Var]) -> list[FStmt]:
         inner = bodies(stmt)
         for part in inner:
             part[:] = _kept(part, live)
-        if isinstance(stmt, FEmit) or _marks(stmt):
+        if isinstance(stmt, FEmit | FStore) or _marks(stmt):
             made.append(stmt)
         elif isinstance(stmt, FIf | FCase):
             if any(inner):
@@ -277,7 +278,10 @@ def _forward(flat: Flat) -> None:
     movable = {
         var
         for var in flat.variables
-        if var.role is Role.INNER and not var.length and reads[var] == sets[var] == 1 and var not in exposed
+        if var.role in (Role.INNER, Role.OUTPUT)
+        and not var.length
+        and reads[var] == sets[var] == 1
+        and var not in exposed
     }
     _forward_in(flat.body, movable)
 
@@ -299,18 +303,24 @@ def _move(stmt: FSet, rest: Sequence[FStmt]) -> bool:
     needs = {part.var for part in parts(stmt.value) if isinstance(part, FRead | FElement)}
     asks = any(isinstance(part, FAsk) for part in parts(stmt.value))
     for other in rest:
-        read = any(
-            isinstance(part, FRead) and part.var is stmt.var
-            for expr in expressions(other)
-            for part in parts(expr)
-        )
-        if read:
+        if _reads([other], stmt.var):
 
             def change(expr: FExpr) -> FExpr:
                 return stmt.value if isinstance(expr, FRead) and expr.var is stmt.var else expr
 
             rewrite_statement(other, change)
             return True
-        if not isinstance(other, FSet | FSetElement) or other.var in needs or (asks and _marks(other)):
+        inside = list(walk([other]))
+        changed = {s.var for s in inside if isinstance(s, FSet | FSetElement | FLoop)}
+        if changed & needs or (asks and any(_marks(s) for s in inside)) or _reads(inside, stmt.var):
             return False
     return False
+
+
+def _reads(stmts: Sequence[FStmt], var: Var) -> bool:
+    return any(
+        isinstance(part, FRead) and part.var is var
+        for stmt in stmts
+        for expr in expressions(stmt)
+        for part in parts(expr)
+    )
