@@ -1,0 +1,255 @@
+"""A rule app as it runs: models and programs in order, wired to each other and to points.
+
+Each scan, for all instances at once: the input stage holds the last good values, models
+are evaluated, then the programs one after the other; a program sees the outputs of those
+before it. One scan on the gateway and a million rows at headquarters go the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.rules.inputs import InputStage
+from edge_runtime.rules.program import Column, Program
+from edge_runtime.rules.running import Event, Runner
+
+Cells = npt.NDArray[Any]
+
+
+class Origin(Enum):
+    """Where a program's input comes from."""
+
+    POINT = 1
+    OUTPUT = 2
+    """Of an earlier program of the app."""
+    MODEL = 3
+
+
+class Source(NamedTuple):
+    """What one input of a program is wired to.
+
+    Args:
+        origin: See `Origin`.
+        name: Of the app's input (POINT).
+        step: Which program or model (OUTPUT, MODEL).
+        index: Which of its outputs.
+    """
+
+    origin: Origin
+    name: str = ""
+    step: int = 0
+    index: int = 0
+
+
+class WiredProgram(NamedTuple):
+    """A program and what its inputs are wired to.
+
+    Args:
+        program: The program.
+        sources: One for each of its inputs.
+    """
+
+    program: Program
+    sources: tuple[Source, ...]
+
+
+class Scorer(Protocol):
+    """A model as the app sees it; see `models`."""
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The app's inputs that it reads, in order."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Names of its outputs."""
+
+    def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
+        """From (rows, inputs) to (rows, outputs), values and qualities; what the programs see."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledApp:
+    """An app ready to run.
+
+    Args:
+        id: The app's id.
+        version: Its version.
+        programs: In the order in which they run.
+        inputs: The app's inputs that are bound to points, by name; a name used by several
+            programs stands once.
+        parameters: The parameters of all programs, by name.
+        outputs: The outputs of all programs, by name: derived points.
+    """
+
+    id: str
+    version: str
+    programs: tuple[WiredProgram, ...]
+    inputs: Mapping[str, Column]
+    parameters: Mapping[str, Column]
+    outputs: Mapping[str, Column]
+
+    @property
+    def operations(self) -> int:
+        """Most operations of one scan of one instance."""
+        return sum(wired.program.operations for wired in self.programs)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one instance's state."""
+        return sum(wired.program.state_bytes for wired in self.programs)
+
+
+class AppEvent(NamedTuple):
+    """What a program of an app emitted.
+
+    Args:
+        program: Which program.
+        event: The event.
+    """
+
+    program: int
+    event: Event
+
+
+class Scan(NamedTuple):
+    """What one scan gave.
+
+    Args:
+        outputs: By name, one value an instance.
+        qualities: The same, 0 to 2.
+        events: In order.
+    """
+
+    outputs: dict[str, list[Any]]
+    qualities: dict[str, list[int]]
+    events: list[AppEvent]
+
+
+class LiveApp:
+    """An app scan by scan, on CPython.
+
+    Args:
+        app: What runs.
+        instances: How many.
+        parameters: By name, a value for each instance; left out: the declared one.
+        scorers: The app's models, loaded.
+    """
+
+    def __init__(
+        self,
+        app: CompiledApp,
+        instances: int,
+        parameters: Mapping[str, Sequence[Any]] | None = None,
+        scorers: Sequence[Scorer] = (),
+    ) -> None:
+        self.app = app
+        self.instances = instances
+        self._scorers = tuple(scorers)
+        self._names = list(app.inputs)
+        self._stage = InputStage(list(app.inputs.values()), instances)
+        self._runners = [Runner(wired.program, instances) for wired in app.programs]
+        for wired, runner in zip(app.programs, self._runners, strict=True):
+            for column, cells in zip(wired.program.parameters, runner.parameters, strict=True):
+                given = (parameters or {}).get(column.name)
+                if given is not None:
+                    cells[:] = given
+
+    def scan(self, time_ms: int, values: Mapping[str, Cells], qualities: Mapping[str, Cells]) -> Scan:
+        """Run one scan.
+
+        Args:
+            time_ms: Its time.
+            values: For each of the app's inputs, one value an instance.
+            qualities: The same, 0 to 2.
+        """
+        seen = {
+            name: self._stage.take(index, values[name][None, :], qualities[name][None, :])
+            for index, name in enumerate(self._names)
+        }
+        scored = [self._score(scorer, seen) for scorer in self._scorers]
+        found = Scan({}, {}, [])
+        for index, (wired, runner) in enumerate(zip(self.app.programs, self._runners, strict=True)):
+            runner.times[0] = time_ms
+            for at, source in enumerate(wired.sources):
+                self._wire(runner, at, source, seen, scored)
+            count = runner.step()
+            found.events.extend(AppEvent(index, event) for event in runner.events(count))
+            for at, column in enumerate(wired.program.outputs):
+                found.outputs[column.name] = list(runner.outputs[at])
+                found.qualities[column.name] = _finite(column, runner, at)
+        return found
+
+    def _wire(
+        self,
+        runner: Runner,
+        at: int,
+        source: Source,
+        seen: Mapping[str, tuple[Cells, Cells]],
+        scored: Sequence[tuple[Cells, Cells]],
+    ) -> None:
+        if source.origin is Origin.OUTPUT:
+            earlier = self._runners[source.step]
+            runner.inputs[at][:] = earlier.outputs[source.index]
+            runner.qualities[at][:] = earlier.output_qualities[source.index]
+            return
+        if source.origin is Origin.MODEL:
+            values, qualities = scored[source.step]
+            cells, marks = values[:, source.index], qualities[:, source.index]
+        else:
+            cells, marks = seen[source.name]
+        runner.inputs[at][:] = cells.tolist()
+        runner.qualities[at][:] = marks.tolist()
+
+    def _score(self, scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
+        values = np.column_stack([seen[name][0].astype(np.float64) for name in scorer.inputs])
+        qualities = np.column_stack([seen[name][1] for name in scorer.inputs])
+        return scorer.evaluate(values, qualities)
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[bytes]:
+        """All state: held inputs, then each program's."""
+        held = b"".join(cells.astype(cells.dtype.newbyteorder("<")).tobytes() for cells in self._stage.last)
+        return [held, *(runner.snapshot() for runner in self._runners)]
+
+    def restore(self, parts: Sequence[bytes], *, retained_only: bool = False) -> None:
+        """Take a snapshot over.
+
+        Args:
+            parts: From `snapshot` of the same app with as many instances.
+            retained_only: A cold start: only RETAIN variables.
+
+        Raises:
+            ValueError: It is of another app.
+        """
+        if len(parts) != 1 + len(self._runners):
+            raise ValueError("the snapshot is of another app")
+        if not retained_only:
+            self._restore_held(parts[0])
+        for runner, packed in zip(self._runners, parts[1:], strict=True):
+            runner.restore(packed, retained_only=retained_only)
+
+    def _restore_held(self, packed: bytes) -> None:
+        if len(packed) != sum(cells.nbytes for cells in self._stage.last):
+            raise ValueError("the snapshot is of another app")
+        at = 0
+        for cells in self._stage.last:
+            cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
+            at += cells.nbytes
+
+
+def _finite(column: Column, runner: Runner, at: int) -> list[int]:
+    """An output's qualities; what is not finite is bad."""
+    marks = runner.output_qualities[at]
+    if not column.type.is_real:
+        return list(marks)
+    return [
+        mark if value - value == 0.0 else 2 for value, mark in zip(runner.outputs[at], marks, strict=True)
+    ]
