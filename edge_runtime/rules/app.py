@@ -38,13 +38,13 @@ class Source(NamedTuple):
         origin: See `Origin`.
         name: Of the app's input (POINT).
         step: Which program or model (OUTPUT, MODEL).
-        index: Which of its outputs.
+        output: Which of its outputs.
     """
 
     origin: Origin
     name: str = ""
     step: int = 0
-    index: int = 0
+    output: int = 0
 
 
 class WiredProgram(NamedTuple):
@@ -196,12 +196,12 @@ class LiveApp:
     ) -> None:
         if source.origin is Origin.OUTPUT:
             earlier = self._runners[source.step]
-            runner.inputs[at][:] = earlier.outputs[source.index]
-            runner.qualities[at][:] = earlier.output_qualities[source.index]
+            runner.inputs[at][:] = earlier.outputs[source.output]
+            runner.qualities[at][:] = earlier.output_qualities[source.output]
             return
         if source.origin is Origin.MODEL:
             values, qualities = scored[source.step]
-            cells, marks = values[:, source.index], qualities[:, source.index]
+            cells, marks = values[:, source.output], qualities[:, source.output]
         else:
             cells, marks = seen[source.name]
         runner.inputs[at][:] = cells.tolist()
