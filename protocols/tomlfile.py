@@ -35,15 +35,17 @@ class TomlFile:
     Args:
         path: The file.
         missing: What to do when there is none, as a phrase for the problem.
+        text: Its content, where it does not come from a disk.
 
     Raises:
         InputError: It cannot be read, or is not TOML.
     """
 
-    def __init__(self, path: Path, missing: str) -> None:
+    def __init__(self, path: Path, missing: str, text: str | None = None) -> None:
         self.file = str(path)
         self.problems: list[Problem] = []
-        text = read_text(path, self.file, limits.CONFIG_BYTES_MAX, missing)
+        if text is None:
+            text = read_text(path, self.file, limits.CONFIG_BYTES_MAX, missing)
         self.document: dict[str, Any] = _parse(text, self.file)
         self._lines = _lines_of(text)
         self._refuse_huge((), self.document)
