@@ -75,12 +75,13 @@ def milliseconds(text: str) -> int:
     return int(found[1]) * _MS[found[2]]
 
 
-def check(program: Program, text: str, **parameters: float) -> None:
-    """Run a program over a table; what comes out must be what stands there."""
+def check(program: Program, text: str, **parameters: str) -> None:
+    """Run a program over a table; what comes out must be what stands there, to six digits."""
     table = read(text)
     runner = Runner(program)
     for column, own in zip(program.parameters, runner.parameters, strict=True):
-        own[0] = parameters.get(column.name, column.initial[0])
+        if column.name in parameters:
+            own[0] = cell(parameters[column.name], column.type)[0]
     scans = Scans(program, runner)
     types = {column.name: column.type for column in (*program.inputs, *program.outputs)}
     found, told = [], []
@@ -96,8 +97,9 @@ def check(program: Program, text: str, **parameters: float) -> None:
         ]
         for row in table.wanted
     ]
-    assert found == wanted
-    assert table.told is None or told == table.told
+    shown = "\n".join(" ".join([*row, events]) for row, events in zip(found, told, strict=True))
+    assert found == wanted, f"what came out:\n{shown}"
+    assert table.told is None or told == table.told, f"what was told:\n{shown}"
 
 
 def check_block(block: str, text: str, **fixed: str) -> None:
@@ -161,7 +163,7 @@ def written(value: float, quality: int, type: Type) -> str:
     """A value and quality as a cell."""
     if type is Type.BOOL:
         return ("FALSE", "TRUE")[int(value)] + SIGNS[quality]
-    return (f"{value:.12g}" if type.is_real else f"{value}") + SIGNS[quality]
+    return (f"{value:.6g}" if type.is_real else f"{value}") + SIGNS[quality]
 
 
 def event_text(program: Program, event: Event) -> str:

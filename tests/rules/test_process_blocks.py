@@ -93,7 +93,7 @@ def test_windows_take_uncertain_samples_and_say_so(block: str) -> None:
 
 
 def test_a_deviation_is_bad_until_there_are_two_samples() -> None:
-    check_block("DEVIATION", "time IN | OUT MEAN\n 0s 4.0 | 0! 4\n 1s 6.0? | 1.41421356237? 5?")
+    check_block("DEVIATION", "time IN | OUT MEAN\n 0s 4.0 | 0! 4\n 1s 6.0? | 1.41421? 5?")
 
 
 def test_a_window_keeps_its_length_within_its_ring() -> None:

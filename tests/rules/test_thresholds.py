@@ -77,7 +77,7 @@ def test_the_program_alarms_with_delays_and_hysteresis() -> None:
 
 def test_an_instance_may_have_limits_of_its_own() -> None:
     program = compile_program(lower_thresholds("name,high\nx,5\n", "t.csv", "made").source)
-    check(program, "time x | x_high_active\n 0 6.0 | FALSE\n 1 8.0 | TRUE", x_high_limit=7.0)
+    check(program, "time x | x_high_active\n 0 6.0 | FALSE\n 1 8.0 | TRUE", x_high_limit="7.0")
 
 
 def test_rate_and_deviation_count_in_both_directions() -> None:
