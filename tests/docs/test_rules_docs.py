@@ -16,6 +16,7 @@ from edge_runtime.rules import compile_program
 from edge_runtime.rules.functions import CONVERSIONS, STANDARD
 from edge_runtime.rules.program import library
 from edge_runtime.rules.thresholds import lower_thresholds, real
+from edge_runtime.rules.thresholdtable import COLUMNS
 from edge_runtime.rules.typed import Symbol, UnitCode
 from edge_runtime.rules.types import Type
 from protocols.errors import InputError
@@ -143,3 +144,8 @@ def test_every_row_says_what_it_does() -> None:
         name for part in ("All blocks", "All functions") for name, row in rows_of(part).items() if not row[-1]
     ]
     assert not silent
+
+
+def test_every_column_of_a_threshold_table_is_explained() -> None:
+    named = {name for row in rows_of("Threshold tables").values() for name in re.findall(r"`(\w+)`", row[0])}
+    assert named == set(COLUMNS)
