@@ -12,7 +12,7 @@ from tests.rules.values import Result, Value, meeting, settle, truth, widen, wra
 CONVERSION = re.compile(r"(BOOL|INT|DINT|LINT|REAL|LREAL|TIME)_TO_(BOOL|INT|DINT|LINT|REAL|LREAL|TIME)")
 
 PARAMETERS = {
-    "ABS": "X", "SQRT": "X", "TRUNC": "X", "IS_FINITE": "X", "LIMIT": "MN X MX", "SEL": "G A B",
+    "ABS": "X", "SQRT": "X", "TRUNC": "X", "IS_FINITE": "X", "LIMIT": "MN IN MX", "SEL": "G A B",
     "SHL": "X N", "SHR": "X N", "ROL": "X N", "ROR": "X N", "MARK": "X Q",
     "MIN": "A B C D E F G H", "MAX": "A B C D E F G H", "MUX": "K A B C D E F G H",
 }  # fmt: skip

@@ -24,7 +24,7 @@ from edge_runtime.rules import syntax
 from tests.rules import functions, values
 from tests.rules.dependence import ASKING, TELLING, Dependence, Node, asked_name, input_names
 from tests.rules.scopes import Array, Scope, enter
-from tests.rules.values import INT_LITERAL, REAL_LITERAL, REALS, Plain, Value, truth, widen
+from tests.rules.values import INT_LITERAL, REAL_LITERAL, Plain, Value, truth, widen
 
 GOOD, UNCERTAIN, BAD = 0, 1, 2
 
@@ -102,11 +102,17 @@ class Oracle:
         outputs = [each.name.key for each in declared if each.section == "VAR_OUTPUT"]
         return ScanResult({key: self._output(key) for key in outputs}, list(self._events))
 
-    def state(self, path: str) -> list[Plain]:
-        """A variable by its path, as `t1.start`: the one value of it, or all of an array."""
+    def state(self, path: str) -> list[Plain] | None:
+        """A variable by its path, as `t1.start`: the one value of it, or all of an array.
+
+        Returns:
+            `None` for what does not live from scan to scan: a function's variable.
+        """
         *blocks, name = path.upper().split(".")
         scope = self._program
         for block in blocks:
+            if block not in scope.blocks:
+                return None
             scope = scope.blocks[block]
         held = scope.variables[name]
         return [each.value for each in held.elements] if isinstance(held, Array) else [held.value]
