@@ -11,7 +11,7 @@ from tests.rules.vocabulary import ALL_TYPES, COLUMN_TYPES, FIXED, Signature, li
 ODD_NAMES = ("limit", "min", "Level_1", "_x", "event1", "abs", "q")
 
 
-def program(seed: int, size: int = 8) -> str:
+def program(seed: int, size: int = 5) -> str:
     """A source with one program.
 
     Args:
@@ -32,8 +32,8 @@ class _Maker:
         self._names = 0
 
     def source(self) -> str:
-        units = [self._function() for _ in range(self._draw.choice((0, 0, 1, 2)))]
-        units += [self._block() for _ in range(self._draw.choice((0, 0, 1, 2)))]
+        units = [self._function() for _ in range(self._draw.choice((0, 0, 0, 1, 2)))]
+        units += [self._block() for _ in range(self._draw.choice((0, 0, 0, 1)))]
         return "\n\n".join([*units, self._program()]) + "\n"
 
     def _function(self) -> str:
@@ -64,15 +64,15 @@ class _Maker:
         return "\n".join([*head, *body, "END_FUNCTION_BLOCK"])
 
     def _program(self) -> str:
-        inputs = self._variables("in", COLUMN_TYPES, 1, 5, writable=False)
+        inputs = self._variables("in", COLUMN_TYPES, 1, 4, writable=False)
         parameters = self._variables("par", COLUMN_TYPES, 0, 2, writable=False)
-        outputs = self._variables("out", COLUMN_TYPES, 1, 4)
+        outputs = self._variables("out", COLUMN_TYPES, 1, 3)
         known = Surroundings([*inputs, *parameters, *outputs], functions=tuple(self._functions))
         unit = _Unit(self._draw, known)
         head = ["PROGRAM main", *self._section("VAR_INPUT", inputs, unit)]
         head += self._section("VAR_INPUT CONSTANT", parameters, unit)
         head += self._section("VAR_OUTPUT", outputs, unit)
-        head += [*self._locals(unit), *self._instances(unit, self._draw.choice((0, 1, 2, 4)))]
+        head += [*self._locals(unit), *self._instances(unit, self._draw.choice((0, 1, 2, 3)))]
         body = unit.statements(self._draw.randint(1, max(1, self._size)), 0) + unit.assigned(outputs)
         return "\n".join([*head, *body, "END_PROGRAM"])
 
@@ -97,8 +97,8 @@ class _Maker:
     def _locals(self, unit: _Unit) -> list[str]:
         constants = self._variables("K", ALL_TYPES, 0, 1, writable=False)
         lines = self._section("VAR CONSTANT", constants, unit)
-        own = self._variables("v", ALL_TYPES, 1, 4)
-        own += [Variable(self._name("n"), self._draw.choice(INTEGERS)) for _ in range(2)]
+        own = self._variables("v", ALL_TYPES, 1, 3)
+        own += [Variable(self._name("n"), self._draw.choice(INTEGERS)) for _ in range(1)]
         for _ in range(self._draw.choice((0, 0, 1, 2))):
             low = self._draw.choice((0, 1, -3))
             bounds = (low, low + self._draw.randrange(6))
@@ -110,7 +110,7 @@ class _Maker:
 
     def _instances(self, unit: _Unit, most: int) -> list[str]:
         lines = []
-        for _ in range(self._draw.randint(0, most)):
+        for _ in range(most):
             blocks = self._blocks if self._blocks and self._draw.random() < 0.5 else library().blocks
             name, block = self._name("t"), self._draw.choice(blocks)
             fixed = {key: self._draw.choice(FIXED[key]) for key in block.constants}

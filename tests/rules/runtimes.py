@@ -53,7 +53,7 @@ class Trace(NamedTuple):
     events: list[Told]
 
 
-def case(seed: int, size: int = 8) -> Case:
+def case(seed: int, size: int = 5) -> Case:
     """A random program with random inputs."""
     return case_of(programs.program(seed, size), seed)
 
