@@ -46,7 +46,14 @@ class Verdict(NamedTuple):
     faults: tuple[Fault, ...] = ()
 
     def __add__(self, other: Verdict) -> Verdict:  # type: ignore[override]
-        return Verdict(*(one + two for one, two in zip(self, other, strict=True)))
+        return Verdict(
+            self.programs + other.programs,
+            self.lines + other.lines,
+            self.scans + other.scans,
+            self.events + other.events,
+            self.too_large + other.too_large,
+            self.faults + other.faults,
+        )
 
 
 OVERFLOW = "bytecode overflow"
