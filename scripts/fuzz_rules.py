@@ -23,8 +23,8 @@ HELPERS = frozenset({"range", "int", "float", "w64", "sqrt"})
 NODES = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.For,
     ast.If, ast.Expr, ast.Pass, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.Subscript,
-    ast.Call, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator, ast.unaryop, ast.boolop,
-    ast.cmpop,
+    ast.Call, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator, ast.unaryop,
+    ast.boolop, ast.cmpop,
 )  # fmt: skip
 """All that generated code may consist of: no attributes, imports, functions in functions, comprehensions."""
 
@@ -168,7 +168,8 @@ def _is_of(type: Type, value: object) -> bool:
 TOKEN = re.compile(r"\w+#?[\w.+-]*|:=|=>|<=|>=|<>|\.\.|\(\*|\*\)|//|'[^'\n]*'|\s+|.")
 ODD = (
     "(", ")", ";", ":=", "'", "(*", "*)", "#", "T#", "16#", "..", "[", "]", "{", "}", "$", "\0", "é",
-    "END_IF", "FOR", "9" * 400, "1.0E999", "T#9999999999999d", "-", "e", "IF", "END_PROGRAM", "VAR", "@", "\t", "\n",
+    "END_IF", "FOR", "9" * 400, "1.0E999", "T#9999999999999d", "-", "e",
+    "IF", "END_PROGRAM", "VAR", "@", "\t", "\n",
     "低", ".",
 )  # fmt: skip
 
