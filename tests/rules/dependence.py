@@ -15,10 +15,14 @@ from tests.rules.scopes import Path, Scope, nodes
 
 
 class Node(NamedTuple):
-    """A variable (`what` is its name), or a marking or emitting syntax node (its identity)."""
+    """A variable (`what` is its name), a marking syntax node (its identity), or an emitting one.
+
+    What emits depends on the conditions around the very calls of blocks that it was reached by:
+    their identities and its own are `what`.
+    """
 
     path: Path
-    what: str | int
+    what: str | int | tuple[int, ...]
 
 
 Nodes: TypeAlias = frozenset[Node]
@@ -41,6 +45,7 @@ class Dependence:
         self._edges: defaultdict[Node, set[Node]] = defaultdict(set)
         self._reached: dict[Node, Nodes] = {}
         self._asked = {unit.name.key: asked(unit) for unit in (program.unit, *units.values())}
+        self._calls: tuple[int, ...] = ()
         self._body(program.unit.body, program, NONE)
 
     def reached(self, node: Node) -> Nodes:
@@ -94,16 +99,17 @@ class Dependence:
     def _call(self, call: syntax.BlockCall, scope: Scope, conditions: Nodes) -> None:
         if call.block.key in TELLING:
             values = (argument.value for argument in call.arguments)
-            self._add(
-                Node(scope.path, id(call)), conditions.union(*(self._expression(v, scope) for v in values))
-            )
+            on = conditions.union(*(self._expression(value, scope) for value in values))
+            self._add(Node(scope.path, (*self._calls, id(call))), on)
             return
         block = scope.blocks[call.block.key]
         for argument in call.arguments:
             assert argument.name is not None
             value = self._expression(argument.value, scope)
             self._add(Node(block.path, argument.name.key), value | conditions)
+        around, self._calls = self._calls, (*self._calls, id(call))
         self._body(block.unit.body, block, conditions)
+        self._calls = around
         for take in call.takes:
             value = self._member(call.block, take.output, scope)
             self._assign(take.target, value, scope, conditions)

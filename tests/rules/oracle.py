@@ -79,6 +79,7 @@ class Oracle:
         self._marks: dict[Node, int] = {}
         self._qualities: dict[Node, int] = {}
         self._events: list[Emitted] = []
+        self._calls: tuple[int, ...] = ()
         self._program = enter(unit, (), self._units, self._evaluate)
         for name, value in (parameters or {}).items():
             held = self._program.single(name.upper())
@@ -201,7 +202,9 @@ class Oracle:
         for name, value in given:
             assert name is not None
             block.variables[name.key] = widen(value, block.single(name.key).type)
+        around, self._calls = self._calls, (*self._calls, id(call))
         self._body(block.unit.body, block)
+        self._calls = around
         for take in call.takes:
             self._assign(take.target, block.single(take.output.key), scope)
 
@@ -216,7 +219,7 @@ class Oracle:
         kind = {"EVENT": "event", "ALARM_ON": "alarm", "ALARM_OFF": "returned"}[call.block.key]
         if kind != "event":
             text, priority = str(scope.single("TEXT").value), scope.single("PRIORITY").whole
-        quality = self._quality(Node(scope.path, id(call)))
+        quality = self._quality(Node(scope.path, (*self._calls, id(call))))
         path = ".".join(map(str, scope.path))
         self._events.append(Emitted(kind, path, text, priority, self._now, value.real, quality))
 
