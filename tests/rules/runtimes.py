@@ -121,32 +121,45 @@ def staged(case: Case) -> tuple[list[Cells], list[Cells]]:
 
 
 def on_cpython(case: Case) -> Trace:
-    """Scan by scan, over lists."""
-    values, qualities = staged(case)
-    runner = Runner(case.program, case.instances, 1)
-    for own, given in zip(runner.parameters, case.inputs.parameters, strict=True):
-        own[:] = given.tolist()
-    outputs: list[list[Any]] = [[] for _ in case.program.outputs]
-    seen: list[list[int]] = [[] for _ in case.program.outputs]
+    """Scan by scan, over lists; half-way all is stopped, and started again from a snapshot."""
+    program, given = case.program, staged(case)
+    runner = _started(case)
+    outputs: list[list[Any]] = [[] for _ in program.outputs]
+    seen: list[list[int]] = [[] for _ in program.outputs]
     events: list[Sequence[Any]] = []
-    for row, time in enumerate(case.inputs.times_ms.tolist()):
-        runner.times[0] = time
-        cells = slice(row * case.instances, (row + 1) * case.instances)
-        for index in range(len(values)):
-            runner.inputs[index][:] = values[index][cells].tolist()
-            runner.qualities[index][:] = qualities[index][cells].tolist()
-        count = runner.step()
-        events += [event[1:] for event in runner.events(count)]
+    for row in range(case.inputs.rows):
+        if row == case.inputs.rows // 2:
+            kept, runner = runner.snapshot(), _started(case)
+            runner.restore(kept)
+        events += _scan(case, runner, row, *given)
         for index in range(len(outputs)):
             outputs[index] += runner.outputs[index]
             seen[index] += runner.output_qualities[index]
-    program = case.program
     return Trace(
         _by_name(program.outputs, outputs),
         _finite(program.outputs, outputs, seen),
         _by_name(program.states, runner.states),
         _told(events),
     )
+
+
+def _started(case: Case) -> Runner:
+    runner = Runner(case.program, case.instances, 1)
+    for own, given in zip(runner.parameters, case.inputs.parameters, strict=True):
+        own[:] = given.tolist()
+    return runner
+
+
+def _scan(
+    case: Case, runner: Runner, row: int, values: list[Cells], qualities: list[Cells]
+) -> list[Sequence[Any]]:
+    """One row. Returns its events, without the row's number."""
+    runner.times[0] = int(case.inputs.times_ms[row])
+    cells = slice(row * case.instances, (row + 1) * case.instances)
+    for index in range(len(values)):
+        runner.inputs[index][:] = values[index][cells].tolist()
+        runner.qualities[index][:] = qualities[index][cells].tolist()
+    return [event[1:] for event in runner.events(runner.step())]
 
 
 def on_numba(case: Case) -> Trace:
