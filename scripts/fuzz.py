@@ -1,8 +1,8 @@
 """Feeds each parser of bytes from outside with damaged, spliced and invented input.
 
-A parser may return or raise the peer's errors. Anything else is a fault: it is printed with
-the input that caused it, and the run ends with exit code 1. So is taking more memory than
-any input may cost. Equal seeds make equal inputs.
+A parser may return or raise its refusal (of bytes, a `PeerError`). Anything else is a fault:
+it is printed with the input that caused it, and the run ends with exit code 1. So is taking
+more memory than any input may cost. Equal seeds make equal inputs.
 
     python -m scripts.fuzz --seconds 600            # every parser, ten minutes in all
     python -m scripts.fuzz --seconds 5 --only columns
@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import click
 
-from protocols.errors import PeerError
 from scripts.fuzz_targets import TARGETS, Target
 
 MEMORY_MB_MAX = 1024
@@ -104,17 +103,12 @@ def attack(target: Target, draw: random.Random, go_on: Callable[[int], bool]) ->
     runs = accepted = 0
     while go_on(runs):
         data = draw.choice(target.seeds)
-        if runs >= len(target.seeds):
-            data = (
-                mutated(data, draw.choice(target.seeds), draw) if draw.random() < 0.98 else draw.randbytes(60)
-            )
-        else:
-            data = target.seeds[runs]
+        data = _next(target, data, draw) if runs >= len(target.seeds) else target.seeds[runs]
         runs += 1
         try:
             target.parse(data)
             accepted += 1
-        except PeerError:
+        except target.refusal:
             if runs <= len(target.seeds):
                 return Outcome(runs, accepted, (data, "a seed, which is good input, was refused"))
         except BaseException as error:
@@ -122,6 +116,12 @@ def attack(target: Target, draw: random.Random, go_on: Callable[[int], bool]) ->
                 raise
             return Outcome(runs, accepted, (data, traceback.format_exc()))
     return Outcome(runs, accepted, None)
+
+
+def _next(target: Target, seed: bytes, draw: random.Random) -> bytes:
+    if target.damage is not None and draw.random() < 0.5:
+        return target.damage(seed, draw)
+    return mutated(seed, draw.choice(target.seeds), draw) if draw.random() < 0.98 else draw.randbytes(60)
 
 
 class Report(NamedTuple):

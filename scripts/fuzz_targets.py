@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
 
+from edge_runtime.rules.errors import RuleError
 from protocols import columns, container, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
+from protocols.errors import PeerError
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 from protocols.session import messages
+from scripts import fuzz_rules
 
 CHAIN = Chain("gw-1", Stream.DATA, 7)
 HASH = bytes(range(32))
@@ -26,13 +30,17 @@ class Target(NamedTuple):
 
     Args:
         name: For people.
-        parse: Takes bytes; may raise `PeerError` and nothing else.
+        parse: Takes bytes; may raise `refusal` and nothing else.
         seeds: Good inputs.
+        refusal: What it raises for bad ones.
+        damage: A way to damage good input that knows its form; half of the inputs are made so.
     """
 
     name: str
     parse: Callable[[bytes], Any]
     seeds: tuple[bytes, ...]
+    refusal: type[Exception] = PeerError
+    damage: Callable[[bytes, Random], bytes] | None = None
 
 
 def _payloads() -> tuple[bytes, ...]:
@@ -150,4 +158,11 @@ TARGETS: tuple[Target, ...] = (
     _link("ack", messages.parse_ack, messages.ack([(CHAIN, 9)], 64, 1 << 20)),
     _link("rewind", messages.parse_rewind, messages.rewind(CHAIN, 3)),
     Target("container", _read_container, (_container(),)),
+    Target(
+        "rules",
+        fuzz_rules.compile_and_run,
+        tuple(seed.encode() for seed in fuzz_rules.SEEDS),
+        RuleError,
+        fuzz_rules.damaged_bytes,
+    ),
 )
