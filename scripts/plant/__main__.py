@@ -96,10 +96,12 @@ def points_command(
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("name", type=click.Choice([*ORDERS, *SENSOR_ORDERS, "silent", "drop"]))
 @click.option("--unit", default=1, show_default=True, help="Which unit, from 1.")
-@click.option("--point", default="", help="Which instrument, for stuck, noisy and dead.")
+@click.option(
+    "--point", default="", help="Which instrument; for gas and bearings the KKS code of the place, as CYQ10."
+)
 @click.option("--seconds", default=60.0, show_default=True, help="For how long.")
 def order_command(directory: Path, name: str, unit: int, point: str, seconds: float) -> None:
-    """Start, stop, trip or break something; silent and drop are for the Modbus server itself."""
+    """Start, stop, trip, foul, leak or break something; silent and drop are for the Modbus server itself."""
     order = {"name": name, "block": unit - 1, "seconds": seconds, "point": point}
     with (directory / FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(order) + "\n")

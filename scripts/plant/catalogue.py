@@ -128,7 +128,7 @@ def _group(row: dict[str, str]) -> Group:
 
 
 ANALOG = read_groups(resources.files("scripts.plant") / "instruments.csv")
-"""Boiler, fuel, air and flue gas, cleaning, turbine, condenser, feed water, generator."""
+"""Boiler, fuel, air and flue gas, cleaning, turbine, condenser, feed water, generator, gas, bearings."""
 
 COUNTERS = (
     # system, component, signal, gain, kind, unit, text
@@ -159,6 +159,10 @@ SWITCHES = (
     ("LBS90", "AA", 12, "ext_p", 0.2, "extraction valve open"),
     ("HTF90", "AP", 4, "lit", 0.5, "slurry pump running"),
     ("HQA90", "GS", 12, "lit", 0.5, "precipitator field on"),
+    ("CYQ10", "GS", 1, "gas_test_1", 0.5, "test of gas detectors at the generator"),
+    ("CYQ20", "GS", 1, "gas_test_2", 0.5, "test of gas detectors at the ammonia vaporisers"),
+    ("CYQ30", "GS", 1, "gas_test_3", 0.5, "test of gas detectors at the coal bunkers"),
+    ("CYQ40", "GS", 1, "gas_test_4", 0.5, "test of gas detectors at the ignition gas station"),
 )
 
 TEXTS = (
@@ -166,7 +170,8 @@ TEXTS = (
     ("CJA10", "EA", "mode", ("STOPPED", "FIRING", "ROLLING", "COORDINATED"), "unit mode"),
     (
         "CJA20", "EA", "tripped",
-        ("NONE", "TUBE LEAK", "VACUUM LOSS", "FEED PUMP TRIP", "FAN TRIP", "WET COAL"), "first cause",
+        ("NONE", "TUBE LEAK", "VACUUM LOSS", "FEED PUMP TRIP", "FAN TRIP", "WET COAL",
+         "CONDENSER FOULING"), "first cause",
     ),
     ("CJA30", "EA", "live", ("OPEN", "CLOSED"), "breaker"),
     ("CJA40", "EA", "one", ("", "烟煤 5500"), "coal in use"),

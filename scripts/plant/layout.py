@@ -9,6 +9,7 @@ a coil. OPC UA: namespace 2, the tag is the node's string identifier.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -114,11 +115,25 @@ def node_id(point: PlantPoint) -> str:
     return f"ns={NAMESPACE};s={point.name}"
 
 
+_SYSTEM = re.compile(r"\d+([A-Z]{3}\d\d)")
+TOGETHER = {
+    "CYQ10": Protocol.MODBUS, "CYQ20": Protocol.OPCUA, "CYQ30": Protocol.MODBUS, "CYQ40": Protocol.OPCUA,
+    "HLB60": Protocol.MODBUS, "HNC60": Protocol.OPCUA, "LAC60": Protocol.MODBUS, "PAC60": Protocol.OPCUA,
+}  # fmt: skip
+"""Systems whose points are on one server: detectors that vote together, the two bearings of a machine."""
+
+
 def half(points: Sequence[PlantPoint], protocol: Protocol) -> list[int]:
     """Every second point of each kind, so that both servers have some of all: indexes."""
     seen: dict[Kind, int] = {}
     chosen: list[int] = []
     for index, point in enumerate(points):
+        system = _SYSTEM.match(point.name)
+        server = TOGETHER.get(system.group(1)) if system else None
+        if server is not None:
+            if server is protocol:
+                chosen.append(index)
+            continue
         turn = seen.get(point.kind, 0)
         seen[point.kind] = turn + 1
         if turn % 2 == (0 if protocol is Protocol.MODBUS else 1):

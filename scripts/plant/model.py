@@ -24,6 +24,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scripts.plant.bearings import BEARINGS
 from scripts.plant.catalogue import (
     ANALOG,
     COUNTERS,
@@ -33,15 +34,16 @@ from scripts.plant.catalogue import (
     Kind,
     PlantPoint,
 )
-from scripts.plant.unit import MILLS, ORDERS, Array, CoalUnits
+from scripts.plant.unit import MILLS, ORDERS, PLACED, Array, CoalUnits
 
 UInt32s = npt.NDArray[np.uint32]
 
 GOOD = 0x0000_0000
 BAD_SENSOR_FAILURE = 0x808C_0000
 
-SENSOR_ORDERS = ("stuck", "noisy", "dead")
-"""Faults of one instrument: its value stays, is ten times as noisy, or is gone."""
+SENSOR_ORDERS = ("stuck", "noisy", "dead", "broken-wire")
+"""Faults of one instrument: its value stays, is ten times as noisy, is gone, or is the lower end of
+its range, where a transmitter goes whose current falls to its failure signal (NAMUR NE 43)."""
 
 DRIFT_TAU_S = 300.0
 RANGE_OF_KIND = {
@@ -173,15 +175,17 @@ class Plant:
         return codes
 
     def order(self, name: str, block: int, seconds: float, point: str) -> None:
-        """Let something happen to a unit, or to the instrument `point`.
+        """Let something happen to a unit, at its place `point`, or to the instrument `point`.
 
         Raises:
-            ValueError: There is no such order, unit or numeric point.
+            ValueError: There is no such order, unit, place or numeric point.
         """
         if name in ORDERS:
             if not 0 <= block < self.units.count:
                 raise ValueError(f"expected a unit below {self.units.count}, got {block}")
-            self.units.order(name, block, seconds)
+            if name in PLACED and point not in PLACED[name]:
+                raise ValueError(f"expected one of {', '.join(PLACED[name])} for {name}, got {point!r}")
+            self.units.order(name, block, seconds, point)
         elif name in SENSOR_ORDERS:
             index = self._index.get(point, len(self._seen))
             if index >= len(self._seen):
@@ -201,6 +205,8 @@ class Plant:
             if kind == "noisy":
                 noise[index] *= 10.0
         shown = self._seen + noise * (0.5 * self._drift + self._random.normal(size=len(noise)))
+        broken = [index for index, (kind, _) in self._faults.items() if kind == "broken-wire"]
+        shown[broken] = self._low[broken]
         counts = np.rint(np.clip(shown, self._low, self._high) * self._ten)
         held = np.where(self._integer, counts, counts / self._ten) + 0.0
         held = np.where(self._f32, held.astype(np.float32), held)
@@ -266,5 +272,5 @@ def _switches(block: int, prefix: str) -> list[_Instrument]:
 
 
 def _numbered(signal: str, n: int) -> str:
-    """`mill_{n}` stands for the mill that instrument `n` sits on."""
-    return signal.format(n=n % MILLS + 1)
+    """`mill_{n}` stands for the mill, `{bearing}` for the bearing that instrument `n` sits on."""
+    return signal.format(n=n % MILLS + 1, bearing=n % BEARINGS + 1)

@@ -11,7 +11,8 @@ Rules:
 2. A unit is stopped, firing, rolling or online. Starting takes about ten minutes, a tenth
    of what a real one takes from hot, so that a demonstration can show it.
 3. Orders are the operator's (`start`, `stop`) or accidents (`trip`, `tube-leak`,
-   `vacuum-loss`, `feed-pump-trip`, `fan-trip`, `coal-wet`) that last for a given time.
+   `vacuum-loss`, `feed-pump-trip`, `fan-trip`, `coal-wet`, `condenser-fouling`) that last
+   for a given time. `gas-leak`, `gas-test` and `bearing-wear` happen at a place of the unit.
 
 >>> units = CoalUnits(1, seed=1)
 >>> units.step(1.0)
@@ -27,12 +28,20 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from scripts.plant.areas import AREAS, GasAreas
+from scripts.plant.bearings import MACHINES, Bearings
+from scripts.plant.condenser import FOULED_CLEANLINESS, FOULING_S, pressure_rise_kpa
+
 Array = npt.NDArray[np.float64]
 
 FULL_LOAD_MW = 600.0
 MILLS = 6
 RAMP_PER_S = 0.02 / 60.0
 """Load ramp: 2% of full load a minute, what the grid code asks of such units."""
+WARMING_K = 9.3
+"""By how much the condenser warms its cooling water at full load."""
+FULL_COAL_T_H = 225.0
+"""Coal at full load: 1439 MW at 23.0 MJ/kg, of which the steam takes 91%."""
 STEP_MAX_S = 1.0
 """Longest integration step: the fastest lag inside is 3 s."""
 
@@ -46,8 +55,10 @@ DISTURBANCES = {
     "barometer": 10800.0, "chemistry": 1500.0, "bus": 10.0, "ash": 300.0, "frequency": 20.0,
 }  # fmt: skip
 
-ACCIDENTS = ("tube-leak", "vacuum-loss", "feed-pump-trip", "fan-trip", "coal-wet")
-ORDERS = ("start", "stop", "trip", *ACCIDENTS)
+ACCIDENTS = ("tube-leak", "vacuum-loss", "feed-pump-trip", "fan-trip", "coal-wet", "condenser-fouling")
+PLACED = {"gas-leak": AREAS, "gas-test": AREAS, "bearing-wear": MACHINES}
+"""Orders that need a place, and the places there are, by KKS code."""
+ORDERS = ("start", "stop", "trip", *ACCIDENTS, *PLACED)
 
 
 class Phase(IntEnum):
@@ -86,11 +97,13 @@ class CoalUnits:
         self._air, self._o2, self._hot = start.copy(), np.full(count, 3.5), np.ones(count)
         self._gas, self._feed, self._level = start.copy(), start.copy(), np.zeros(count)
         self._vacuum = 4.0 + 1.5 * start
+        self._cleanliness = np.ones(count)
         self._metal = start.copy()
         self._mills = np.tile(np.arange(MILLS)[:, None] < 1 + start * 4.9, 1).astype(np.float64)
         self._energy_kwh = self._random.uniform(1e7, 9e7, count).round()
         self._hours = self._random.uniform(100.0, 5000.0, count)
         self._starts = self._random.integers(20, 400, count).astype(np.float64)
+        self._areas, self._bearings = GasAreas(count, seed), Bearings(count, seed)
         self._signals: dict[str, Array] = {}
         self._observe()
 
@@ -107,10 +120,18 @@ class CoalUnits:
         """All signals: a row each in the order of `names`, a column a unit."""
         return np.stack(list(self._signals.values()))
 
-    def order(self, name: str, unit: int, seconds: float) -> None:
-        """Start or stop a unit, or let an accident happen to it for some time."""
+    def order(self, name: str, unit: int, seconds: float, place: str = "") -> None:
+        """Start or stop a unit, or let an accident happen to it, or at a place of it, for some time."""
         assert name in ORDERS, name
-        if name == "start" and self.phase[unit] == Phase.STOPPED:
+        if name in PLACED:
+            assert place in PLACED[name], place
+            begin = {
+                "gas-leak": self._areas.leak,
+                "gas-test": self._areas.test,
+                "bearing-wear": self._bearings.wear,
+            }
+            begin[name](place, unit, seconds)
+        elif name == "start" and self.phase[unit] == Phase.STOPPED:
             self.phase[unit] = Phase.FIRING
             self._starts[unit] += 1
         elif name in ("stop", "trip"):
@@ -134,6 +155,8 @@ class CoalUnits:
         self._boil(h)
         self._turn(h)
         self._burn(h)
+        self._areas.step(h)
+        self._bearings.step(h, (self.phase != Phase.STOPPED).astype(np.float64), self._load)
         self._hours += h / 3600.0 * (self.phase == Phase.ONLINE)
         self._energy_kwh += self._load * FULL_LOAD_MW * 1000.0 * h / 3600.0
 
@@ -195,6 +218,9 @@ class CoalUnits:
         self.phase[synchronised] = Phase.ONLINE
         self._target = np.where(synchronised, 0.5, self._target)
         lost = 12.0 * self._failed("vacuum-loss") + 0.15 * self._noise("vacuum")
+        dirty = np.where(self._failed("condenser-fouling"), FOULED_CLEANLINESS, 1.0)
+        self._cleanliness += (dirty - self._cleanliness) * _share(h, FOULING_S)
+        lost = lost + pressure_rise_kpa(self._river(), WARMING_K * self._steam, self._cleanliness)
         cold = np.where(self._speed > 0.5, 2.2 + 0.08 * self._river(), 60.0)
         self._vacuum += (cold + 1.4 * self._steam + lost - self._vacuum) * _share(h, 30.0)
 
@@ -217,6 +243,7 @@ class CoalUnits:
 
     def _observe(self) -> None:
         signals = {**self._steam_side(), **self._gas_side(), **self._cold_side(), **self._machine_side()}
+        signals |= {**self._areas.signals(), **self._bearings.signals(signals["amb_t"])}
         self._signals = {name: np.asarray(value, np.float64) for name, value in signals.items()}
 
     def _steam_side(self) -> dict[str, Array]:
@@ -231,6 +258,7 @@ class CoalUnits:
             "ms_t": main_t,
             "ms_flow": 1800.0 * self._steam * (1 + 0.002 * noise("feed")),
             "rh_p": 3.55 * self._steam,
+            "crh_p": 3.92 * self._steam,
             "rh_t": reheat_t,
             "drum_l": 1000.0 * self._level * 0.6 + 6.0 * noise("drum"),
             "feed_flow": 1800.0 * self._feed * (1 + 0.006 * noise("feed")),
@@ -246,7 +274,7 @@ class CoalUnits:
         gas, noise = self._gas, self._noise
         clean = np.where(self._fuel > 0.05, 1.0, 0.02)
         signals = {
-            "fuel": 245.0 * self._fuel,
+            "fuel": FULL_COAL_T_H * self._fuel,
             "air": 2050.0 * self._air,
             "o2": self._o2 + 0.05 * noise("flame"),
             "furnace_p": -80.0 + 25.0 * noise("furnace") + 300.0 * (self._air - self._fuel) * clean,
@@ -268,7 +296,7 @@ class CoalUnits:
             "slurry_density": 1125.0 + 6.0 * noise("slurry"),
             "ash": clean * (30.0 * self._fuel + 2.0 * noise("ash")),
         }
-        share = self._fuel * 245.0 / np.maximum(self._mills.sum(axis=0), 1.0)
+        share = self._fuel * FULL_COAL_T_H / np.maximum(self._mills.sum(axis=0), 1.0)
         for mill in range(MILLS):
             signals[f"mill_{mill + 1}"] = self._mills[mill] * share * (1.0 + 0.01 * (mill - 2.5))
         return signals
@@ -279,7 +307,7 @@ class CoalUnits:
         return {
             "cond_p": self._vacuum,
             "cw_in": cooling,
-            "cw_out": cooling + 9.8 * self._steam * 0.95,
+            "cw_out": cooling + WARMING_K * self._steam,
             "cw_flow": 62.0 * turning + 0.4 * noise("bus"),
             "hotwell": 900.0 + 22.0 * noise("hotwell"),
             "cond_flow": turning * (150.0 + 1220.0 * self._steam + 8.0 * noise("hotwell")),
@@ -300,6 +328,7 @@ class CoalUnits:
         volts = live * (20.0 + 0.06 * noise("voltage"))
         reactive = live * (110.0 + 25.0 * noise("reactive"))
         megawatts = load * FULL_LOAD_MW
+        auxiliary = 4.0 + 26.0 * self._heat
         apparent = np.hypot(megawatts, reactive)
         critical = np.exp(-(((speed - 0.55) / 0.06) ** 2))  # the rotor's critical speed, passed at each start
         return {
@@ -320,7 +349,8 @@ class CoalUnits:
             "oil_t": 43.0 + 1.2 * noise("oil"),
             "metal_t": 60.0 + 440.0 * self._hot,
             "bus": 6.25 + 0.03 * noise("bus"),
-            "aux": 4.0 + 26.0 * self._heat,
+            "aux": auxiliary,
+            "imported": auxiliary * (1.0 - live),
             "energy": np.floor(self._energy_kwh),
             "hours": np.floor(self._hours),
             "starts": self._starts,
