@@ -104,6 +104,29 @@ CONTAINER_MESSAGES_MAX = CONTAINER_BATCHES_MAX + CHAINS_PER_SESSION_MAX // OFFER
 CONTAINER_BYTES_MAX = 64 << 20
 """One such file: isolators commonly move files up to 100 MB."""
 
+# -- app packages -----------------------------------------------------------------------
+
+PACKAGE_BYTES_MAX = 32 << 20
+"""One app package: models of a gateway have at most some megabytes, programs some kilobytes."""
+
+PACKAGE_FILES_MAX = 1000
+"""Files in one: a hundred programs with nine recorded tests each."""
+
+PACKAGE_PATH_CHARS_MAX = 160
+"""A file's name with its folders: short enough to be unpacked anywhere."""
+
+APP_NAMES_MAX = 1000
+"""Inputs, outputs or parameters of one app; a model of a whole unit reads some hundreds of points."""
+
+APP_STEPS_MAX = 100
+"""Programs, or models, of one app."""
+
+APP_INSTANCES_MAX = 10_000
+"""Instances of one app on one gateway: one rule for every motor of the largest plants."""
+
+APP_TEXT_CHARS_MAX = 1000
+"""A title or a summary, in one language."""
+
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX

@@ -35,15 +35,17 @@ class TomlFile:
     Args:
         path: The file.
         missing: What to do when there is none, as a phrase for the problem.
+        text: Its content, where it does not come from a disk.
 
     Raises:
         InputError: It cannot be read, or is not TOML.
     """
 
-    def __init__(self, path: Path, missing: str) -> None:
+    def __init__(self, path: Path, missing: str, text: str | None = None) -> None:
         self.file = str(path)
         self.problems: list[Problem] = []
-        text = read_text(path, self.file, limits.CONFIG_BYTES_MAX, missing)
+        if text is None:
+            text = read_text(path, self.file, limits.CONFIG_BYTES_MAX, missing)
         self.document: dict[str, Any] = _parse(text, self.file)
         self._lines = _lines_of(text)
         self._refuse_huge((), self.document)
@@ -225,9 +227,15 @@ def _named(path: KeyPath) -> str:
 
     >>> _named(("device", "plc1", "port")), _named(("upstream", 0, "link"))
     ('[device.plc1] port', '[[upstream]] 1, link')
+    >>> _named(("model", 0, "input", 1, "unit"))
+    '[[model]] 1, [[model.input]] 2, unit'
     """
     if len(path) == 1:
         return str(path[0])
+    if len(path) > 3 and isinstance(path[1], int) and isinstance(path[3], int):
+        inner = f"[[{path[0]}.{path[2]}]] {path[3] + 1}"
+        rest = "".join(f", {part}" for part in path[4:])
+        return f"[[{path[0]}]] {path[1] + 1}, {inner}{rest}"
     if len(path) > 1 and isinstance(path[1], int):
         rest = "".join(f", {part}" for part in path[2:])
         return f"[[{path[0]}]] {path[1] + 1}{rest}"
