@@ -17,7 +17,6 @@ points.csv: row 2, column scan_class: got 'fsat'; expected a scan class of gatew
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,10 +24,10 @@ from typing import NamedTuple
 from protocols import limits
 from protocols.errors import Problem
 from protocols.field.base import FieldType
+from protocols.heading import read_heading
 from protocols.pointrow import RowReader, Surroundings
 from protocols.points import Point, Report
-from protocols.tablefile import Row, TableText, format_number
-from protocols.tomlfile import shown, suggest
+from protocols.tablefile import TableText, format_number
 
 
 class Column(NamedTuple):
@@ -95,7 +94,8 @@ def read_points(table: TableText, surroundings: Surroundings) -> PointTable:
         expected = "a heading row with the columns " + ", ".join(_REQUIRED)
         result.problems.append(Problem(table.file, "row 1", "", expected))
         return result
-    columns = _heading(table.rows[0], result)
+    columns, problems = read_heading(table.rows[0], table.file, NAMES, _REQUIRED)
+    result.problems += problems
     if columns is None:
         return result
     if len(table.rows) - 1 > limits.TABLE_POINTS_MAX:
@@ -146,36 +146,3 @@ def _row_of(point: Point) -> list[str]:
 def _row_number(place: str) -> int:
     digits = place.removeprefix("row ").split(",")[0].split(" ")[0]
     return int(digits) if digits.isdecimal() else 0
-
-
-def _heading(row: Row, result: PointTable) -> dict[str, int] | None:
-    """Which column stands where, or `None` when there is no heading to go by."""
-    file, place = result.file, row.place
-    names = [_heading_name(cell) for cell in row.cells]
-    if not set(names) & set(NAMES):
-        expected = "a heading row with the columns " + ", ".join(_REQUIRED)
-        result.problems.append(Problem(file, place, shown(", ".join(row.cells)), expected))
-        return None
-    columns: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name in columns:
-            expected = f"each column once; remove one of the two columns {name!r}"
-            result.problems.append(
-                Problem(file, f"{place}, column {index + 1}", shown(row.cells[index]), expected)
-            )
-        elif name in NAMES:
-            columns[name] = index
-        elif name:
-            expected = f"a known column; {suggest(name, NAMES)}"
-            result.problems.append(
-                Problem(file, f"{place}, column {index + 1}", shown(row.cells[index]), expected)
-            )
-    missing = [name for name in _REQUIRED if name not in columns]
-    for name in missing:
-        expected = f"the column {name!r} in the heading, without a default"
-        result.problems.append(Problem(file, place, "", expected))
-    return None if missing else columns
-
-
-def _heading_name(cell: str) -> str:
-    return unicodedata.normalize("NFKC", cell).strip("\ufeff ").lower().replace(" ", "_").replace("-", "_")

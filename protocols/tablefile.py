@@ -77,13 +77,19 @@ def read_table(path: Path, missing: str, delimiter: str = ",", encoding: str = "
     return parse_csv(text, file, delimiter)
 
 
-def parse_csv(text: str, file: str, delimiter: str = ",") -> TableText:
+def parse_csv(text: str, file: str, delimiter: str = ",", *, can_choose: bool = True) -> TableText:
     """Split CSV text into rows.
+
+    Args:
+        text: The table.
+        file: Its name for problems.
+        delimiter: What separates cells.
+        can_choose: Whether the operator can name another delimiter (as for a point table).
 
     Raises:
         InputError: Another delimiter is in use.
     """
-    _check_delimiter(text, file, delimiter)
+    _check_delimiter(text, file, delimiter, can_choose)
     rows: list[Row] = []
     problems: list[Problem] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -129,7 +135,7 @@ _DELIMITERS = {
 }
 
 
-def _check_delimiter(text: str, file: str, delimiter: str) -> None:
+def _check_delimiter(text: str, file: str, delimiter: str, can_choose: bool) -> None:
     head = text.lstrip("\r\n").split("\n", 1)[0].strip("\r")
     if head.lower().startswith("sep="):
         raise InputError([Problem(file, "row 1", head, "the heading; remove the line that begins with sep=")])
@@ -140,7 +146,7 @@ def _check_delimiter(text: str, file: str, delimiter: str) -> None:
     if count >= 2:
         found = f"cells separated by {_DELIMITERS[other]}"
         remedy = f"{_DELIMITERS.get(delimiter, repr(delimiter))}; save it as CSV UTF-8 (comma delimited)"
-        if other in ";\t|":
+        if can_choose and other in ";\t|":
             shown = "tab" if other == "\t" else other
             remedy += f", or: catchment-edge points import FILE --delimiter '{shown}'"
         raise InputError([Problem(file, "row 1", found, remedy)])
