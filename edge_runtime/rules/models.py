@@ -217,8 +217,7 @@ class ModelScorer:
     def __init__(self, model: Model, instances: int) -> None:
         self.model = model
         self.memory = model.memory(instances)
-        self.scored = model.fallback(instances)
-        """What the model said last, to be recorded; also of one in shadow mode."""
+        self._scored = model.fallback(instances)
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -232,8 +231,25 @@ class ModelScorer:
 
     def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
         """What programs see, for one scan or many; see `Model.evaluate`."""
-        self.scored = self.model.evaluate(values, qualities, self.memory, self._infer)
-        return self.model.fallback(len(values)) if self.model.spec.mode is Mode.SHADOW else self.scored
+        self._scored = self.model.evaluate(values, qualities, self.memory, self._infer)
+        return self.model.fallback(len(values)) if self.model.spec.mode is Mode.SHADOW else self._scored
+
+    @property
+    def scored(self) -> Scored:
+        """What the model said last, to be recorded; programs do not see that of one in shadow mode."""
+        return self._scored
+
+    def snapshot(self) -> bytes:
+        """What it keeps from scan to scan."""
+        return self.memory.pack()
+
+    def restore(self, packed: bytes) -> None:
+        """Take a snapshot over.
+
+        Raises:
+            ValueError: It is of another model or number of instances.
+        """
+        self.memory.restore(packed)
 
     def _infer(self, features: Cells) -> Cells | None:
         return self.model.graph.run(features)
