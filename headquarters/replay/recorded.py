@@ -87,7 +87,8 @@ def read_events(engine: Engine, gateway: str, app: str, from_us: int, to_us: int
     _, rows = engine.rows(
         "SELECT epoch_us(time), instance, type, transition, text, value, quality FROM events "
         f"WHERE kind = 'event' AND gateway = {literal(gateway)} AND app = {literal(app)} "
-        f"AND {_within(from_us, to_us)} AND (type = 'event' OR (type = 'alarm' AND transition IN ('raised', 'returned'))) ORDER BY time"
+        f"AND {_within(from_us, to_us)} AND (type = 'event' OR "
+        "(type = 'alarm' AND transition IN ('raised', 'returned'))) ORDER BY time"
     )
     return [
         AppEvent(time, instance, kind, transition or "", text, value, min(quality >> 30, 2))
