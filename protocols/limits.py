@@ -44,6 +44,24 @@ RECORD_BYTES_MAX = 8 << 20
 RECORD_ITEMS_MAX = 1 << 18
 """Entries of one list inside a record: as many as points in a batch."""
 
+EVENTS_PER_BATCH_MAX = 4096
+"""Events in one batch: a flood of a large unit in a second."""
+
+EVENTS_BYTES_MAX = 1 << 20
+"""Packed events in one batch, but for a single one that is larger; about 250 bytes each in practice."""
+
+EVENT_NAME_CHARS_MAX = 128
+"""Of an event: app, instance, path in the program, transition, state, operator; as a point's name."""
+
+EVENT_TEXT_CHARS_MAX = 512
+"""Of an event: its text and an operator's comment; as a point's description."""
+
+EVENT_DETAIL_ITEMS_MAX = 16
+"""What an app may tell beside: as many as a screen shows."""
+
+EVENT_PRIORITY_MAX = 4
+"""Alarm priorities: ISA-18.2 and EEMUA 191 ask for three or four."""
+
 # -- what an operator writes --------------------------------------------------------------
 
 CONFIG_BYTES_MAX = 1 << 20
@@ -132,4 +150,9 @@ assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the win
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
 assert TABLE_POINTS_MAX <= min(BATCH_POINTS_MAX, RECORD_ITEMS_MAX)
 assert RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX
+assert (
+    EVENTS_BYTES_MAX + 4 * (EVENT_DETAIL_ITEMS_MAX + 2) * (EVENT_NAME_CHARS_MAX + EVENT_TEXT_CHARS_MAX) * 2
+    <= RECORD_BYTES_MAX
+), "one event more than fits must still be a record"
+assert EVENTS_PER_BATCH_MAX <= RECORD_ITEMS_MAX
 assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX
