@@ -12,7 +12,7 @@ The version of the archive is its hash; see `docs/decisions/0030-packages-are-st
 
 >>> data = pack({"app.toml": b"", "programs/a.st": b"PROGRAM a END_PROGRAM"})
 >>> sorted(unpack(data)), digest(data)[:8]
-(['app.toml', 'programs/a.st'], '...')
+(['app.toml', 'programs/a.st'], 'b90c064c')
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def unpack(data: bytes) -> dict[str, bytes]:
     files = dict(entries[1:])
     _compare(entries[0][1], files)
     if _zip(entries) != data:
-        raise MalformedError("expected a package as `catchment-edge app pack` writes it, got another zip file")
+        raise MalformedError(
+            "expected a package as `catchment-edge app pack` writes it, got another zip file"
+        )
     return files
 
 
@@ -104,7 +106,9 @@ def _compare(manifest: bytes, files: Mapping[str, bytes]) -> None:
     if manifest == expected:
         return
     listed = set(manifest.split(b"\n"))
-    wrong = [name for name, line in zip(sorted(files), expected.split(b"\n"), strict=False) if line not in listed]
+    wrong = [
+        name for name, line in zip(sorted(files), expected.split(b"\n"), strict=False) if line not in listed
+    ]
     what = f"{wrong[0]!r} is not the file" if wrong else "its files are not those"
     raise IntegrityError(f"{what} that {MANIFEST} of the package lists")
 
@@ -117,7 +121,17 @@ def _zip(entries: Sequence[Entry]) -> bytes:
     body, directory = bytearray(), bytearray()
     for name, content in entries:
         raw = name.encode("ascii")
-        common = (_VERSION, 0, 0, _MIDNIGHT, _FIRST_DAY, zlib.crc32(content), len(content), len(content), len(raw))
+        common = (
+            _VERSION,
+            0,
+            0,
+            _MIDNIGHT,
+            _FIRST_DAY,
+            zlib.crc32(content),
+            len(content),
+            len(content),
+            len(raw),
+        )
         central = (_CENTRAL_MARK, _MADE_BY_UNIX, *common, 0, 0, 0, 0, _PLAIN_FILE, len(body))
         directory += _CENTRAL.pack(*central) + raw
         body += _LOCAL.pack(_LOCAL_MARK, *common, 0) + raw + content
