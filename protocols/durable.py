@@ -19,21 +19,49 @@ def write_durably(path: Path, text: str, mode: int = 0o644) -> None:
     Raises:
         StoreError: The disk failed; the old file is as it was.
     """
+    write_bytes_durably(path, text.encode("utf-8"), mode)
+
+
+def write_bytes_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file of bytes; see `write_durably`.
+
+    Raises:
+        StoreError: The disk failed; the old file is as it was.
+    """
     temporary = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
+        with temporary.open("wb") as stream:
             os.fchmod(stream.fileno(), path.stat().st_mode & 0o777 if path.exists() else mode)
-            stream.write(text)
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _flush_folder(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"{path}: {error.strerror}; expected a disk with room that this user can write"
-        ) from error
+        raise _failed(path, error) from error
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file, if it is there, so that it does not come back after a power cut.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _failed(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: {error.strerror}; expected a disk with room that this user can write")

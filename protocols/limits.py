@@ -44,6 +44,24 @@ RECORD_BYTES_MAX = 8 << 20
 RECORD_ITEMS_MAX = 1 << 18
 """Entries of one list inside a record: as many as points in a batch."""
 
+EVENTS_PER_BATCH_MAX = 4096
+"""Events in one batch: a flood of a large unit in a second."""
+
+EVENTS_BYTES_MAX = 1 << 20
+"""Packed events in one batch, but for a single one that is larger; about 250 bytes each in practice."""
+
+EVENT_NAME_CHARS_MAX = 128
+"""Of an event: app, instance, path in the program, transition, state, operator; as a point's name."""
+
+EVENT_TEXT_CHARS_MAX = 512
+"""Of an event: its text and an operator's comment; as a point's description."""
+
+EVENT_DETAIL_ITEMS_MAX = 16
+"""What an app may tell beside: as many as a screen shows."""
+
+EVENT_PRIORITY_MAX = 4
+"""Alarm priorities: ISA-18.2 and EEMUA 191 ask for three or four."""
+
 # -- what an operator writes --------------------------------------------------------------
 
 CONFIG_BYTES_MAX = 1 << 20
@@ -104,9 +122,37 @@ CONTAINER_MESSAGES_MAX = CONTAINER_BATCHES_MAX + CHAINS_PER_SESSION_MAX // OFFER
 CONTAINER_BYTES_MAX = 64 << 20
 """One such file: isolators commonly move files up to 100 MB."""
 
+# -- app packages -----------------------------------------------------------------------
+
+PACKAGE_BYTES_MAX = 32 << 20
+"""One app package: models of a gateway have at most some megabytes, programs some kilobytes."""
+
+PACKAGE_FILES_MAX = 1000
+"""Files in one: a hundred programs with nine recorded tests each."""
+
+PACKAGE_PATH_CHARS_MAX = 160
+"""A file's name with its folders: short enough to be unpacked anywhere."""
+
+APP_NAMES_MAX = 1000
+"""Inputs, outputs or parameters of one app; a model of a whole unit reads some hundreds of points."""
+
+APP_STEPS_MAX = 100
+"""Programs, or models, of one app."""
+
+APP_INSTANCES_MAX = 10_000
+"""Instances of one app on one gateway: one rule for every motor of the largest plants."""
+
+APP_TEXT_CHARS_MAX = 1000
+"""A title or a summary, in one language."""
+
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
 assert TABLE_POINTS_MAX <= min(BATCH_POINTS_MAX, RECORD_ITEMS_MAX)
 assert RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX
+assert (
+    EVENTS_BYTES_MAX + 4 * (EVENT_DETAIL_ITEMS_MAX + 2) * (EVENT_NAME_CHARS_MAX + EVENT_TEXT_CHARS_MAX) * 2
+    <= RECORD_BYTES_MAX
+), "one event more than fits must still be a record"
+assert EVENTS_PER_BATCH_MAX <= RECORD_ITEMS_MAX
 assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX

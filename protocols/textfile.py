@@ -33,7 +33,15 @@ def read_text(path: Path, file: str, bytes_max: int, missing: str, encoding: str
     Raises:
         InputError: It is missing, unreadable, too large, or not text in that encoding.
     """
-    data = _read_bytes(path, file, bytes_max, missing)
+    return decode_text(_read_bytes(path, file, bytes_max, missing), file, encoding)
+
+
+def decode_text(data: bytes, file: str, encoding: str = "") -> str:
+    """Text that was read already; see `read_text`.
+
+    Raises:
+        InputError: It is not text in that encoding.
+    """
     for start, found, remedy in _BINARIES:
         if data.startswith(start) and not (encoding.lower().startswith("utf-16") and "UTF-16" in found):
             raise InputError([Problem(file, "line 1", found, f"UTF-8 text; {remedy}")])

@@ -227,9 +227,15 @@ def _named(path: KeyPath) -> str:
 
     >>> _named(("device", "plc1", "port")), _named(("upstream", 0, "link"))
     ('[device.plc1] port', '[[upstream]] 1, link')
+    >>> _named(("model", 0, "input", 1, "unit"))
+    '[[model]] 1, [[model.input]] 2, unit'
     """
     if len(path) == 1:
         return str(path[0])
+    if len(path) > 3 and isinstance(path[1], int) and isinstance(path[3], int):
+        inner = f"[[{path[0]}.{path[2]}]] {path[3] + 1}"
+        rest = "".join(f", {part}" for part in path[4:])
+        return f"[[{path[0]}]] {path[1] + 1}, {inner}{rest}"
     if len(path) > 1 and isinstance(path[1], int):
         rest = "".join(f", {part}" for part in path[2:])
         return f"[[{path[0]}]] {path[1] + 1}{rest}"

@@ -88,6 +88,14 @@ def _definitions() -> bytes:
     )
 
 
+def _events() -> bytes:
+    alarm = records.EventRecord(
+        1, records.EventType.ALARM, "gas", "hall", "high", "CH4", 1, "raised", value=20.5
+    )
+    told = records.EventRecord(2, records.EventType.EVENT, "gas", detail={"limit": 20, "unit": "%"})
+    return next(records.pack_events([alarm, told])).data
+
+
 def _gaps() -> bytes:
     return records.pack_gaps(
         [
@@ -127,6 +135,7 @@ TARGETS: tuple[Target, ...] = (
     Target("header", Header.parse, (_header(),)),
     Target("opening", records.Opening.parse, (records.Opening(records.OpenReason.FAILOVER, 7, 9).pack(),)),
     Target("gaps", records.parse_gaps, (_gaps(),)),
+    Target("events", records.parse_events, (_events(),)),
     Target("point definitions", records.parse_definitions, (_definitions(),)),
     Target(
         "statement",

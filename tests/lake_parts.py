@@ -29,6 +29,7 @@ from protocols.batch import (
 )
 from protocols.identity import Identity
 from protocols.records import (
+    EventRecord,
     Gap,
     GapCause,
     Opening,
@@ -36,6 +37,7 @@ from protocols.records import (
     PointDefinition,
     Statement,
     pack_definitions,
+    pack_events,
     pack_gaps,
 )
 from protocols.samples import SampleBlock, ValueType
@@ -104,6 +106,11 @@ class HandGateway:
 
     def gaps(self, *gaps: Gap) -> Accepted:
         return self.batch(Kind.GAP, pack_gaps(gaps), stream=Stream.EVENT)
+
+    def events(self, *events: EventRecord) -> Accepted:
+        [payload] = pack_events(events)
+        times = (payload.t_min_us, payload.t_max_us)
+        return self.batch(Kind.EVENT, payload.data, stream=Stream.EVENT, times=times)
 
     def statement(
         self, chains: Sequence[tuple[int, int, int, int]], sealed: int = 0, at: int = T0

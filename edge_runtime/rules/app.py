@@ -73,6 +73,20 @@ class Scorer(Protocol):
     def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
         """From (rows, inputs) to (rows, outputs), values and qualities; what the programs see."""
 
+    @property
+    def scored(self) -> tuple[Cells, Cells]:
+        """What the model said last, to be recorded; programs do not see that of one in shadow mode."""
+
+    def snapshot(self) -> bytes:
+        """What it keeps from scan to scan."""
+
+    def restore(self, packed: bytes) -> None:
+        """Take a snapshot over.
+
+        Raises:
+            ValueError: It is of another model.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledApp:
@@ -215,9 +229,9 @@ class LiveApp:
     # -- state -------------------------------------------------------------------------------------
 
     def snapshot(self) -> list[bytes]:
-        """All state: held inputs, then each program's."""
-        held = b"".join(cells.astype(cells.dtype.newbyteorder("<")).tobytes() for cells in self._stage.last)
-        return [held, *(runner.snapshot() for runner in self._runners)]
+        """All state: held inputs, then each model's and each program's."""
+        models = [scorer.snapshot() for scorer in self._scorers]
+        return [snapshot_held(self._stage), *models, *(runner.snapshot() for runner in self._runners)]
 
     def restore(self, parts: Sequence[bytes], *, retained_only: bool = False) -> None:
         """Take a snapshot over.
@@ -229,20 +243,33 @@ class LiveApp:
         Raises:
             ValueError: It is of another app.
         """
-        if len(parts) != 1 + len(self._runners):
+        if len(parts) != 1 + len(self._scorers) + len(self._runners):
             raise ValueError("the snapshot is of another app")
         if not retained_only:
-            self._restore_held(parts[0])
-        for runner, packed in zip(self._runners, parts[1:], strict=True):
+            restore_held(self._stage, parts[0])
+            for scorer, packed in zip(self._scorers, parts[1:], strict=False):
+                scorer.restore(packed)
+        for runner, packed in zip(self._runners, parts[1 + len(self._scorers) :], strict=True):
             runner.restore(packed, retained_only=retained_only)
 
-    def _restore_held(self, packed: bytes) -> None:
-        if len(packed) != sum(cells.nbytes for cells in self._stage.last):
-            raise ValueError("the snapshot is of another app")
-        at = 0
-        for cells in self._stage.last:
-            cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
-            at += cells.nbytes
+
+def snapshot_held(stage: InputStage) -> bytes:
+    """The last good values of an input stage, little-endian."""
+    return b"".join(cells.astype(cells.dtype.newbyteorder("<")).tobytes() for cells in stage.last)
+
+
+def restore_held(stage: InputStage, packed: bytes) -> None:
+    """Take last good values over.
+
+    Raises:
+        ValueError: They are of another app.
+    """
+    if len(packed) != sum(cells.nbytes for cells in stage.last):
+        raise ValueError("the snapshot is of another app")
+    at = 0
+    for cells in stage.last:
+        cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
+        at += cells.nbytes
 
 
 def _finite(column: Column, runner: Runner, at: int) -> list[int]:

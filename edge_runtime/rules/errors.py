@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_runtime.rules.syntax import Span
-from protocols.errors import InputError
+from protocols.errors import InputError, Problem
 
 
 class Fault(NamedTuple):
@@ -41,6 +42,32 @@ class Fault(NamedTuple):
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class SourceProblem(Problem):
+    """A mistake among other problems; printed with its source line.
+
+    Args:
+        fault: The mistake.
+    """
+
+    fault: Fault
+
+    def __str__(self) -> str:
+        return str(self.fault)
+
+
+def as_problem(fault: Fault) -> SourceProblem:
+    """A mistake in the form of all problems.
+
+    >>> as_problem(Fault(Span(2, 5, 6), "expected BOOL, got INT", "", "x := 1;", "a.st")).place
+    'line 2, column 5'
+    """
+    place = f"line {fault.span.line}, column {fault.span.column}"
+    expected = f"{fault.what}; {fault.hint}" if fault.hint else fault.what
+    line = fault.line_text.strip()
+    return SourceProblem(fault.file, place, line, expected.removeprefix("expected "), fault)
+
+
 class RuleError(InputError):
     """A source has mistakes.
 
@@ -50,5 +77,4 @@ class RuleError(InputError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: fault.span))
-        super().__init__([])
-        self.args = ("\n".join(str(fault) for fault in self.faults),)
+        super().__init__([as_problem(fault) for fault in self.faults])

@@ -43,7 +43,7 @@ def read(kind: str, spelling: str, span: Span) -> syntax.Expression:
         case "boolean":
             return syntax.BoolLiteral(spelling.upper() == "TRUE", span)
         case "duration":
-            return syntax.TimeLiteral(_duration(spelling), span)
+            return syntax.TimeLiteral(duration(spelling), span)
         case "text":
             value = text(spelling)
             if len(value) > limits.TEXT_CHARS_MAX:
@@ -79,7 +79,15 @@ def _real(spelling: str) -> float:
     return value
 
 
-def _duration(spelling: str) -> int:
+def duration(spelling: str) -> int:
+    """Milliseconds of a time literal.
+
+    >>> duration("T#1m30s")
+    90000
+
+    Raises:
+        LiteralFaultError: It means nothing.
+    """
     body = spelling.partition("#")[2].lower()
     sign = -1 if body.startswith("-") else 1
     body = body.lstrip("-+").replace("_", "")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.rules.program import Column, Program
-from edge_runtime.rules.running import Step
+from edge_runtime.rules.running import Step, pack
 
 Cells = npt.NDArray[Any]
 
@@ -102,6 +102,27 @@ class ColumnRunner:
         for name, column in zip(EVENT_FIELDS.names or (), events, strict=True):
             found[name] = column[:count]
         return Outcome(outputs, seen, found)
+
+    def snapshot(self) -> bytes:
+        """The state, as `Runner.snapshot`."""
+        return b"".join(
+            pack(column, cells.tolist())
+            for column, cells in zip(self.program.states, self.states, strict=True)
+        )
+
+    def restore(self, packed: bytes, *, retained_only: bool = False) -> None:
+        """As `Runner.restore`.
+
+        Raises:
+            ValueError: It is of another size.
+        """
+        if len(packed) != sum(cells.nbytes for cells in self.states):
+            raise ValueError("the snapshot is of another program")
+        at = 0
+        for column, cells in zip(self.program.states, self.states, strict=True):
+            if column.retain or not retained_only:
+                cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
+            at += cells.nbytes
 
 
 def _column(column: Column, instances: int) -> Cells:

@@ -39,7 +39,7 @@ from headquarters.ingest.rows import (
     Status,
     check_blocks,
     chunk,
-    event_detail,
+    event_rows,
     record_body,
 )
 from headquarters.ingest.series import SeriesRegistry
@@ -324,11 +324,9 @@ class Ingest:
             if not _held(self._tables.gaps, item.chain, header.seq):
                 cycle.gaps.extend(declared)
         else:
-            time_us, detail = event_detail(header.kind, body)
+            events = event_rows(header, body, batch, received_us)
             if not _held(self._tables.events, item.chain, header.seq):
-                at = header.t_min_us if time_us is None else time_us
-                stream, kind = header.stream.name.lower(), header.kind.name.lower()
-                cycle.events.append(EventRow(gateway, stream, kind, at, detail, batch, received_us))
+                cycle.events += events
             if header.kind is Kind.OPEN and header.stream is Stream.DATA:
                 opening = Opening.parse(body)
                 said = (opening.follows, opening.follows_next)

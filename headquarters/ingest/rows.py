@@ -18,7 +18,16 @@ import numpy.typing as npt
 from headquarters import limits
 from protocols.batch import FLAG_ZSTD, Header, Kind
 from protocols.errors import MalformedError
-from protocols.records import Correction, Gap, Opening, inflate, parse_statement, unpack
+from protocols.records import (
+    Correction,
+    EventRecord,
+    Gap,
+    Opening,
+    inflate,
+    parse_events,
+    parse_statement,
+    unpack,
+)
 from protocols.samples import Int64s, SampleBlock, UInt32s, ValueType
 
 EXACT_INT_MAX = 2**53
@@ -113,7 +122,8 @@ class EventRow(NamedTuple):
     """One record that is no sample: an opening, a statement, a correction, an event.
 
     Args:
-        detail: The record as a JSON object.
+        detail: The record as a JSON object; of an event, what has no column of its own.
+        event: Of an alarm or other event: what its columns say.
     """
 
     gateway: str
@@ -123,6 +133,7 @@ class EventRow(NamedTuple):
     detail: str
     batch: int
     received_us: int
+    event: EventRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,12 +259,25 @@ def record_body(header: Header, payload: bytes) -> bytes:
     return inflate(payload, bool(header.flags & FLAG_ZSTD))
 
 
-def event_detail(kind: Kind, body: bytes) -> tuple[int | None, str]:
-    """The time that a record states, if any, and the record as JSON for the `events` table.
+def event_rows(header: Header, body: bytes, batch: int, received_us: int) -> list[EventRow]:
+    """The rows of `events` that a record makes: one, or one for each event in it.
 
     Raises:
-        MalformedError, LimitError: Not a record of this kind.
+        MalformedError, LimitError: Not a record of the header's kind, or with times outside the header's.
     """
+    stream, kind = header.stream.name.lower(), header.kind.name.lower()
+    if header.kind is Kind.EVENT:
+        return [
+            EventRow(header.gateway, stream, kind, event.time_us, _beside(event), batch, received_us, event)
+            for event in _checked(header, parse_events(body))
+        ]
+    time_us, detail = _record_detail(header.kind, body)
+    at = header.t_min_us if time_us is None else time_us
+    return [EventRow(header.gateway, stream, kind, at, detail, batch, received_us)]
+
+
+def _record_detail(kind: Kind, body: bytes) -> tuple[int | None, str]:
+    """The time that a record states, if any, and the record as JSON."""
     if kind is Kind.OPEN:
         opening = Opening.parse(body)
         fields = {"reason": opening.reason, "follows": opening.follows, "next": opening.follows_next}
@@ -267,6 +291,22 @@ def event_detail(kind: Kind, body: bytes) -> tuple[int | None, str]:
         raise MalformedError(f"expected a msgpack map in a batch of kind {kind.name.lower()}")
     time_us = record.get("time")
     return time_us if isinstance(time_us, int) else None, _json(record)
+
+
+def _checked(header: Header, events: list[EventRecord]) -> list[EventRecord]:
+    for event in events:
+        if not header.t_min_us <= event.time_us <= header.t_max_us:
+            raise MalformedError(
+                f"expected events within {header.t_min_us} to {header.t_max_us} us as the header says, "
+                f"got {event.time_us}"
+            )
+    return events
+
+
+def _beside(event: EventRecord) -> str:
+    """What an event tells beside what the table has columns for, as JSON."""
+    told = {"detail": event.detail} if event.detail else {}
+    return _json({"no": event.number, "comment": event.comment, **told})
 
 
 def _json(record: object) -> str:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 
 from headquarters.lake import disk
 from protocols.errors import StoreDamagedError, StoreError
@@ -76,12 +76,19 @@ class State:
         files: Those that make up the table, by path.
         removed: Those that older versions still use: path and when it was removed (ms).
         transactions: The last version of every application.
+        metadata: The table's own description: its schema, partitions and settings.
     """
 
     version: int = -1
     files: dict[str, DataFile] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     transactions: dict[str, int] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> set[str]:
+        """Names of the columns that the table declares."""
+        return {column["name"] for column in json.loads(self.metadata["schemaString"])["fields"]}
 
     def apply(self, action: Mapping[str, Any]) -> None:
         """Take in one action of a commit."""
@@ -93,6 +100,8 @@ class State:
             self.removed[remove["path"]] = remove.get("deletionTimestamp") or 0
         elif (txn := action.get("txn")) is not None:
             self.transactions[txn["appId"]] = txn["version"]
+        elif (metadata := action.get("metaData")) is not None:
+            self.metadata = dict(metadata)
 
 
 class DeltaLog:
@@ -125,6 +134,7 @@ class DeltaLog:
         if not (self._log / _commit_name(0)).exists() and not (self._log / "_last_checkpoint").exists():
             self._create(partitions, ranges)
         self._state = replay(self._log)
+        self._add_columns()
         self._checkpointed = self._state.version
 
     @property
@@ -181,22 +191,40 @@ class DeltaLog:
                 *(_remove(file, now_ms, data_change) for file in removes),
                 *(_add(file, data_change) for file in adds),
             ]
-            version = self._state.version + 1
-            path = self._log / _commit_name(version)
-            lines = "\n".join(json.dumps(action, separators=(",", ":")) for action in actions)
-            try:
-                disk.write_new(path, lines.encode() + b"\n")
-            except FileExistsError as error:
-                raise StoreError(
-                    f"expected to be the only writer of {self.folder}, got version {version} from "
-                    "another; stop the other one and start again"
-                ) from error
-            except OSError as error:
-                raise StoreError(f"expected to write {path}: {error.strerror}") from error
-            for action in actions:
-                self._state.apply(action)
-            self._state.version = version
-            return version
+            return self._write(actions)
+
+    def _write(self, actions: Sequence[Mapping[str, Any]]) -> int:
+        """Make one commit of some actions durable, and take them in."""
+        version = self._state.version + 1
+        path = self._log / _commit_name(version)
+        lines = "\n".join(json.dumps(action, separators=(",", ":")) for action in actions)
+        try:
+            disk.write_new(path, lines.encode() + b"\n")
+        except FileExistsError as error:
+            raise StoreError(
+                f"expected to be the only writer of {self.folder}, got version {version} from "
+                "another; stop the other one and start again"
+            ) from error
+        except OSError as error:
+            raise StoreError(f"expected to write {path}: {error.strerror}") from error
+        for action in actions:
+            self._state.apply(action)
+        self._state.version = version
+        return version
+
+    def _add_columns(self) -> None:
+        """Declare the columns that a release older than ours did not have; in its rows they are null."""
+        declared = json.loads(self._state.metadata["schemaString"])
+        there = self._state.columns
+        ours = json.loads(Schema.from_arrow(self.schema).to_json())["fields"]
+        missing = [column for column in ours if column["name"] not in there]
+        if not missing:
+            return
+        declared["fields"] += missing
+        metadata = {**self._state.metadata, "schemaString": json.dumps(declared, separators=(",", ":"))}
+        names = ", ".join(column["name"] for column in missing)
+        info = {"operation": "ADD COLUMN", "operationParameters": {"names": names}, "engineInfo": "catchment"}
+        self._write([{"commitInfo": info}, {"metaData": metadata}])
 
     def added(self, after: int, until: int) -> list[DataFile] | None:
         """Files with new rows in the commits after one version and until another.
@@ -340,9 +368,12 @@ def _last_checkpoint(log: Path) -> int:
 
 
 def _read_checkpoint(path: Path, state: State) -> None:
-    for row in pq.read_table(path, columns=["txn", "add", "remove"]).to_pylist():
+    for row in pq.read_table(path, columns=["txn", "add", "remove", "metaData"]).to_pylist():
         if row.get("add") is not None:
             row["add"]["partitionValues"] = dict(row["add"]["partitionValues"])
+        if (metadata := row.get("metaData")) is not None:
+            metadata["configuration"] = dict(metadata["configuration"])
+            metadata["format"]["options"] = dict(metadata["format"]["options"])
         state.apply(row)
 
 

@@ -25,7 +25,8 @@ from headquarters.lake.schema import TableSchema
 from protocols import crash
 from protocols.batch import Chain, Header, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
-from protocols.samples import NO_SOURCE_TIME
+from protocols.records import EventRecord
+from protocols.samples import NO_SOURCE_TIME, UNCERTAIN
 
 RETENTION_MS = 3_600_000
 """Removed files and old log files stay for an hour: longer than any query runs."""
@@ -257,19 +258,7 @@ class EventsTable(LakeTable):
 
     def append(self, rows: Sequence[EventRow], marks: Mapping[Chain, int]) -> None:
         """Write rows and marks in one commit."""
-        records = [
-            {
-                "gateway": row.gateway,
-                "stream": row.stream,
-                "kind": row.kind,
-                "time": row.time_us,
-                "detail": row.detail,
-                "batch": row.batch,
-                "received": row.received_us,
-            }
-            for row in rows
-        ]
-        table = pa.Table.from_pylist(records, schema=self.table.columns)
+        table = pa.Table.from_pylist(event_records(rows), schema=self.table.columns)
         self.commit([self.append_rows(table, _received(rows[0].received_us))], marks)
 
 
@@ -386,6 +375,39 @@ def gap_records(rows: Iterable[GapRow]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def event_records(rows: Iterable[EventRow]) -> list[dict[str, Any]]:
+    """Rows of the table `events` as maps; times in microseconds."""
+    return [
+        {
+            "gateway": row.gateway,
+            "stream": row.stream,
+            "kind": row.kind,
+            "time": row.time_us,
+            "detail": row.detail,
+            "batch": row.batch,
+            "received": row.received_us,
+            **({} if row.event is None else _event_columns(row.event)),
+        }
+        for row in rows
+    ]
+
+
+def _event_columns(event: EventRecord) -> dict[str, Any]:
+    return {
+        "type": str(event.type),
+        "app": event.app,
+        "instance": event.instance,
+        "source": event.source,
+        "text": event.text,
+        "priority": event.priority,
+        "transition": event.transition,
+        "state": event.state,
+        "value": event.value,
+        "quality": event.quality * UNCERTAIN,  # the severities of StatusCodes, as in `samples`
+        "operator": event.operator,
+    }
 
 
 def _key(chain: Chain) -> tuple[str, str, int]:

@@ -21,7 +21,7 @@ from headquarters.ingest.stores import Reference
 from headquarters.lake.archive import SegmentArchive
 from headquarters.lake.deltalog import LOG, replay
 from headquarters.lake.query import Engine, literal
-from headquarters.lake.tables import gap_records, now_ms, parse_chain, series_rows
+from headquarters.lake.tables import event_records, gap_records, now_ms, parse_chain, series_rows
 from headquarters.verify.chains import DeclaredGaps, Entry, Known, walk
 from headquarters.verify.payloads import Decoder, compare
 from headquarters.verify.report import Report, batch_place
@@ -298,8 +298,10 @@ class Verification:
             f"seq_from, seq_to, detail FROM gaps WHERE {between} AND declared_by = '{DeclaredBy.GATEWAY}'"
         ):
             records.setdefault(batch, []).append(row)
-        for batch, detail in self._rows(f"SELECT batch, detail FROM events WHERE {between}"):
-            records.setdefault(batch, []).append([detail])
+        for batch, *row in self._rows(
+            f"SELECT batch, epoch_us(time), {', '.join(_EVENT_COLUMNS[1:])} FROM events WHERE {between}"
+        ):
+            records.setdefault(batch, []).append(row)
         return records
 
     def _compare_records(self, row: LedgerRow, cycle: Cycle, found: list[Any]) -> None:
@@ -307,7 +309,8 @@ class Verification:
             [record[name] for name in _GAP_COLUMNS]
             for record in gap_records(gap for gap in cycle.gaps if gap.declared_by is DeclaredBy.GATEWAY)
         ]
-        wanted = [*gaps, *([event.detail] for event in cycle.events)]
+        events = [[record.get(name) for name in _EVENT_COLUMNS] for record in event_records(cycle.events)]
+        wanted = [*gaps, *events]
         if sorted(map(repr, wanted)) != sorted(map(repr, found)):
             place = batch_place(row.fields.chain, row.fields.seq, row.batch)
             table = "gaps" if row.fields.kind is Kind.GAP else "events"
@@ -355,6 +358,11 @@ _MARKS = pa.schema(
 
 _GAP_COLUMNS = (
     "gateway", "cause", "t_from", "t_to", "points", "samples", "epoch", "seq_from", "seq_to", "detail",
+)  # fmt: skip
+
+_EVENT_COLUMNS = (
+    "time", "gateway", "stream", "kind", "detail", "type", "app", "instance", "source", "text", "priority",
+    "transition", "state", "value", "quality", "operator",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Records that are not samples: openings, gaps, point definitions, statements, receipts.
+"""Records that are not samples: openings, events, gaps, point definitions, statements, receipts.
 
 Each is a msgpack map in a batch payload (compressed or not, by the header's flag), or
 signed by itself where it travels outside a chain (receipts and refusals). Reading one
@@ -7,6 +7,14 @@ raises only the peer's errors and allocates no more than `limits` allow.
 
 from protocols.records.chains import Correction, Opening, OpenReason
 from protocols.records.definitions import PointDefinition, pack_definitions, parse_definitions
+from protocols.records.events import (
+    EventPayload,
+    EventRecord,
+    EventType,
+    clean_event,
+    pack_events,
+    parse_events,
+)
 from protocols.records.fields import inflate, parse_chain, unpack
 from protocols.records.gaps import Gap, GapCause, pack_gaps, parse_gaps
 from protocols.records.signed import (
@@ -25,6 +33,9 @@ __all__ = [
     "RECEIPT_DOMAIN",
     "REFUSAL_DOMAIN",
     "Correction",
+    "EventPayload",
+    "EventRecord",
+    "EventType",
     "Gap",
     "GapCause",
     "HubStatement",
@@ -36,12 +47,15 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "Statement",
+    "clean_event",
     "inflate",
     "open_record",
     "pack_definitions",
+    "pack_events",
     "pack_gaps",
     "parse_chain",
     "parse_definitions",
+    "parse_events",
     "parse_gaps",
     "parse_statement",
     "sign_record",

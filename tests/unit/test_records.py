@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -17,6 +18,12 @@ from tests.chains import HEADQUARTERS_KEY, HUB_KEY
 CHAIN = Chain("unit-1", Stream.DATA, 5)
 OPENING = records.Opening(records.OpenReason.FORK, 4, 17)
 GAP = records.Gap(records.GapCause.QUOTA, 10, 20, (1, 2), 4, 5, 6, 7, "disk full for an hour")
+EVENT = records.EventRecord(
+    10,
+    records.EventType.ALARM,
+    *("gas", "hall", "high", "CH4 超限", 1, "raised", "unacknowledged", 20.5, 1, "li", "seen", 7),
+    {"limit": 20, "unit": "%", "test": False},
+)
 DEFINITION = records.PointDefinition(
     7, "10LBA10CP001", ValueType.F32, "MPa", 500, 0.01, 0.0, 25.0, "主蒸汽压力"
 )
@@ -31,6 +38,10 @@ def parse_one_gap(data: bytes) -> records.Gap:
     return records.parse_gaps(data)[0]
 
 
+def parse_one_event(data: bytes) -> records.EventRecord:
+    return records.parse_events(data)[0]
+
+
 def parse_one_definition(data: bytes) -> records.PointDefinition:
     return records.parse_definitions(data)[0]
 
@@ -38,6 +49,7 @@ def parse_one_definition(data: bytes) -> records.PointDefinition:
 ROUND_TRIPS: list[tuple[bytes, Callable[[bytes], object], object]] = [
     (OPENING.pack(), records.Opening.parse, OPENING),
     (records.pack_gaps([GAP]), parse_one_gap, GAP),
+    (next(records.pack_events([EVENT])).data, parse_one_event, EVENT),
     (records.pack_definitions([DEFINITION]), parse_one_definition, DEFINITION),
     (STATEMENT.pack(), records.parse_statement, STATEMENT),
     (HUB_STATEMENT.pack(), records.parse_statement, HUB_STATEMENT),
@@ -79,6 +91,16 @@ def test_what_is_cut_short_or_altered_is_the_peer_s_fault_or_another_record(
         (msgpack.packb({"gaps": [1]}), records.parse_gaps),
         (msgpack.packb({"gaps": [{**GAP.fields(), "points": [-1]}]}), records.parse_gaps),
         (msgpack.packb({"gaps": [{**GAP.fields(), "cause": "whim"}]}), records.parse_gaps),
+        (msgpack.packb({"events": [{**EVENT.fields(), "type": "mood"}]}), records.parse_events),
+        (msgpack.packb({"events": [{**EVENT.fields(), "priority": 5}]}), records.parse_events),
+        (msgpack.packb({"events": [{**EVENT.fields(), "value": "20"}]}), records.parse_events),
+        (msgpack.packb({"events": [{**EVENT.fields(), "quality": 3}]}), records.parse_events),
+        (msgpack.packb({"events": [{**EVENT.fields(), "no": -1}]}), records.parse_events),
+        (
+            msgpack.packb({"events": [{**EVENT.fields(), "detail": {"a": float("inf")}}]}),
+            records.parse_events,
+        ),
+        (msgpack.packb({"events": [{**EVENT.fields(), "detail": {"a": [1]}}]}), records.parse_events),
         (msgpack.packb({"points": [[1, "a", 9, "", 1000, 0, None, None, ""]]}), records.parse_definitions),
         (msgpack.packb({"points": [[1, "a", 0, "", 0, 0, None, None, ""]]}), records.parse_definitions),
         (msgpack.packb({"points": [[True, "a", 0, "", 1, 0, None, None, ""]]}), records.parse_definitions),
@@ -124,3 +146,44 @@ def test_a_signed_record_holds_only_under_its_signer_and_as_its_own_kind() -> No
         records.open_record(records.Refusal, signed, key)
     with pytest.raises(IntegrityError):
         records.open_record(records.Receipt, signed[:64], key)
+
+
+def test_a_flood_of_events_goes_into_as_few_batches_as_it_fits() -> None:
+    flood = [replace(EVENT, time_us=at, number=at) for at in range(limits.EVENTS_PER_BATCH_MAX + 10)]
+    payloads = list(records.pack_events(flood))
+    assert [payload.events for payload in payloads] == [limits.EVENTS_PER_BATCH_MAX, 10]
+    assert (payloads[1].t_min_us, payloads[1].t_max_us) == (flood[-10].time_us, flood[-1].time_us)
+    assert [event for payload in payloads for event in records.parse_events(payload.data)] == flood
+    assert list(records.pack_events([])) == []
+
+
+def test_more_events_than_a_batch_may_hold_are_refused() -> None:
+    entries = [EVENT.fields()] * (limits.EVENTS_PER_BATCH_MAX + 1)
+    with pytest.raises(LimitError):
+        records.parse_events(msgpack.packb({"events": entries}))
+
+
+def test_whatever_an_app_says_is_made_fit_to_travel() -> None:
+    wild = records.EventRecord(
+        2**70,
+        records.EventType.EVENT,
+        "a" * 1000,
+        text="half a character \ud83d " + "x" * 1000,
+        value=float("nan"),
+        quality=9,
+        detail={str(i): value for i, value in enumerate([2**80, float("-inf"), "y" * 2000, *range(30)])},
+    )
+    clean = records.clean_event(wild)
+    [read] = records.parse_events(next(records.pack_events([clean])).data)
+    assert (len(read.app), len(read.text), read.quality) == (128, 512, 2)
+    assert read.detail["1"] == "-inf" and len(read.detail) == limits.EVENT_DETAIL_ITEMS_MAX
+
+
+def test_the_largest_event_fits_into_a_record() -> None:
+    wide = "\U0001f525" * 1000
+    largest = records.EventRecord(
+        *(1, records.EventType.ALARM, wide, wide, wide, wide, 1, wide, wide, 1.0, 2, wide, wide, 1),
+        {f"{i}{wide}": wide for i in range(100)},
+    )
+    [payload] = records.pack_events([records.clean_event(largest)])
+    assert len(payload.data) < limits.RECORD_BYTES_MAX - limits.EVENTS_BYTES_MAX

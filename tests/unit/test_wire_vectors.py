@@ -36,6 +36,20 @@ def made() -> dict[str, bytes]:
     vectors["signatures of its tombstone"] = chain.batches[1].signature
     vectors["open, reason first"] = records.Opening(records.OpenReason.FIRST, None, None).pack()
     vectors["gap, quota, 1 to 2"] = records.pack_gaps([records.Gap(records.GapCause.QUOTA, 1, 2, (7,), 3)])
+    alarm = records.EventRecord(
+        1,
+        records.EventType.ALARM,
+        "gas",
+        "hall",
+        "high",
+        "CH4 high",
+        1,
+        "raised",
+        "unacknowledged",
+        20.5,
+        number=7,
+    )
+    vectors["event, an alarm raised"] = next(records.pack_events([alarm])).data
     vectors["receipt for next 2, key of 32 bytes `71`"] = records.sign_record(receipt, HEADQUARTERS_KEY)
     vectors["refusal of seq 1, same key"] = records.sign_record(refusal, HEADQUARTERS_KEY)
     vectors["hello of gateway `gw`"] = messages.hello("gw", "gateway")[1]

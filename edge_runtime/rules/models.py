@@ -1,0 +1,267 @@
+"""Models of an app: from inputs to features, through an ONNX graph, to outputs with quality.
+
+Rules:
+1. Features are `(value - offset) / scale`, each input with its last `window` scans, oldest first.
+2. A bad input anywhere in its window, or a window that is not full yet: the output is its last
+   good value and bad. A value outside the validity envelope, or an uncertain one: uncertain.
+   A result that is not finite counts as none.
+3. A model of mode `shadow` is evaluated like any other; programs see its fallback, bad.
+4. The same code serves one scan on the gateway and years at headquarters, with the same bits.
+   What goes on from scan to scan is in a `Memory` that the caller keeps.
+
+`livemodels` adds the time budget of the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.rules.inputs import BAD
+from edge_runtime.rules.onnxfile import RefusedError
+from edge_runtime.rules.onnxsession import Graph
+from protocols.errors import InputError, Problem
+from protocols.package.modelspec import Mode, ModelSpec
+
+Cells = npt.NDArray[Any]
+Int8s = npt.NDArray[np.int8]
+Infer = Callable[[Cells], Cells | None]
+"""From features (n, features) to results (n, outputs); `None` when there was no answer."""
+
+UNCERTAIN = 1
+
+CELLS_MAX = 1 << 22
+"""Features made at a time: 32 MB."""
+
+
+class Scored(NamedTuple):
+    """What a model said.
+
+    Args:
+        values: (n, outputs).
+        qualities: The same, 0 to 2.
+    """
+
+    values: Cells
+    qualities: Int8s
+
+
+class Features(NamedTuple):
+    """What a graph is asked.
+
+    Args:
+        rows: (n, features), in the order of scans, then instances.
+        marks: Quality of each row.
+    """
+
+    rows: Cells
+    marks: Int8s
+
+
+class Memory:
+    """What a model keeps from scan to scan, for a number of instances.
+
+    Args:
+        spec: The model's declaration.
+        instances: How many.
+    """
+
+    def __init__(self, spec: ModelSpec, instances: int) -> None:
+        older = spec.depth - 1
+        self.instances = instances
+        self.values = np.zeros((older, instances, len(spec.inputs)))
+        """Values of the scans before, oldest first."""
+        self.marks = np.full((older, instances, len(spec.inputs)), BAD, np.int8)
+        """Their qualities, with the envelope's."""
+        self.last = np.tile([output.fallback or 0.0 for output in spec.outputs], (instances, 1))
+        """Last good outputs."""
+
+    def pack(self) -> bytes:
+        """All of it, little-endian."""
+        parts = (self.values.astype("<f8"), self.marks, self.last.astype("<f8"))
+        return b"".join(part.tobytes() for part in parts)
+
+    def restore(self, packed: bytes) -> None:
+        """Take over what `pack` gave.
+
+        Raises:
+            ValueError: It is of another model or number of instances.
+        """
+        if len(packed) != self.values.nbytes + self.marks.nbytes + self.last.nbytes:
+            raise ValueError("the snapshot is of another model")
+        at = 0
+        for cells, code in ((self.values, "<f8"), (self.marks, "i1"), (self.last, "<f8")):
+            cells[...] = np.frombuffer(packed, code, cells.size, at).reshape(cells.shape)
+            at += cells.nbytes
+
+
+class Model:
+    """A loaded model.
+
+    Args:
+        spec: Its declaration.
+        graph: Its graph.
+    """
+
+    def __init__(self, spec: ModelSpec, graph: Graph) -> None:
+        self.spec = spec
+        self.graph = graph
+        self._low = np.array([-np.inf if each.low is None else each.low for each in spec.inputs])
+        self._high = np.array([np.inf if each.high is None else each.high for each in spec.inputs])
+
+    @classmethod
+    def load(cls, spec: ModelSpec, data: bytes) -> Model:
+        """Load an ONNX file as declared.
+
+        Args:
+            spec: The declaration, without faults.
+            data: The file.
+
+        Raises:
+            InputError: The file is not acceptable or not as declared; or onnxruntime is missing.
+        """
+        try:
+            graph = Graph(data, spec.features, [output.name for output in spec.outputs])
+        except RefusedError as error:
+            place = f"model {spec.name!r}"
+            expected, _, found = str(error).removeprefix("expected ").partition(", got ")
+            raise InputError([Problem(spec.file, place, found, expected)]) from error
+        return cls(spec, graph)
+
+    def memory(self, instances: int) -> Memory:
+        """The memory to begin with."""
+        return Memory(self.spec, instances)
+
+    def evaluate(self, values: Cells, qualities: Cells, memory: Memory, infer: Infer | None = None) -> Scored:
+        """What the model says.
+
+        Args:
+            values: (scans x instances, inputs), instances within scans; the input stage has
+                replaced what is bad by the last good value.
+            qualities: The same, 0 to 2.
+            memory: Goes on from call to call.
+            infer: How the graph is asked; in a portion without an answer all is bad.
+        """
+        scans = max(1, CELLS_MAX // (self.spec.features * memory.instances)) * memory.instances
+        portions = [
+            self._portion(
+                values[at : at + scans], qualities[at : at + scans], memory, infer or self.graph.run
+            )
+            for at in range(0, len(values), scans)
+        ]
+        if len(portions) == 1:
+            return portions[0]
+        outputs = len(self.spec.outputs)
+        return Scored(
+            np.concatenate([np.zeros((0, outputs)), *(portion.values for portion in portions)]),
+            np.concatenate([np.zeros((0, outputs), np.int8), *(portion.qualities for portion in portions)]),
+        )
+
+    def fallback(self, rows: int) -> Scored:
+        """What programs see of a model that does not act."""
+        values = np.tile([output.fallback or 0.0 for output in self.spec.outputs], (rows, 1))
+        return Scored(values, np.full(values.shape, BAD, np.int8))
+
+    def _portion(self, values: Cells, qualities: Cells, memory: Memory, infer: Infer) -> Scored:
+        features = self._features(values, qualities, memory)
+        askable = features.marks < BAD
+        results = np.full((len(values), len(self.spec.outputs)), np.nan)
+        if askable.any():
+            answer = infer(features.rows[askable])
+            if answer is None:
+                return self._unanswered(len(values), memory)
+            results[askable] = answer
+        marks = np.where(np.isfinite(results), features.marks[:, None], BAD).astype(np.int8)
+        return Scored(_held(results, marks, memory), marks)
+
+    def _features(self, values: Cells, qualities: Cells, memory: Memory) -> Features:
+        """Windows and scaling; the memory goes on by these scans."""
+        shape = (-1, memory.instances, len(self.spec.inputs))
+        outside = ~((values >= self._low) & (values <= self._high))
+        marks = np.maximum(qualities, np.where(outside, UNCERTAIN, 0)).astype(np.int8)
+        all_values = np.concatenate([memory.values, values.reshape(shape)])
+        all_marks = np.concatenate([memory.marks, marks.reshape(shape)])
+        older = len(memory.values)
+        scans = len(all_values) - older
+        rows = np.empty((scans, memory.instances, self.spec.features))
+        worst = np.zeros((scans, memory.instances), np.int8)
+        at = 0
+        for index, each in enumerate(self.spec.inputs):
+            for first in range(older - each.window + 1, older + 1):
+                window = slice(first, first + scans)
+                rows[:, :, at] = (all_values[window, :, index] - each.offset) / each.scale
+                np.maximum(worst, all_marks[window, :, index], out=worst)
+                at += 1
+        memory.values, memory.marks = all_values[scans:].copy(), all_marks[scans:].copy()
+        return Features(rows.reshape(-1, self.spec.features), worst.reshape(-1))
+
+    def _unanswered(self, rows: int, memory: Memory) -> Scored:
+        values = np.tile(memory.last, (rows // memory.instances, 1))
+        for at, output in enumerate(self.spec.outputs):
+            if output.fallback is not None:
+                values[:, at] = output.fallback
+        return Scored(values, np.full(values.shape, BAD, np.int8))
+
+
+class ModelScorer:
+    """A model within an app: what `app.Scorer` asks for, without a time budget.
+
+    Args:
+        model: The model.
+        instances: How many.
+    """
+
+    def __init__(self, model: Model, instances: int) -> None:
+        self.model = model
+        self.memory = model.memory(instances)
+        self._scored = model.fallback(instances)
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The app's inputs that it reads, in order."""
+        return [each.name for each in self.model.spec.inputs]
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Its outputs, as programs name them."""
+        return self.model.spec.signals
+
+    def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
+        """What programs see, for one scan or many; see `Model.evaluate`."""
+        self._scored = self.model.evaluate(values, qualities, self.memory, self._infer)
+        return self.model.fallback(len(values)) if self.model.spec.mode is Mode.SHADOW else self._scored
+
+    @property
+    def scored(self) -> Scored:
+        """What the model said last, to be recorded; programs do not see that of one in shadow mode."""
+        return self._scored
+
+    def snapshot(self) -> bytes:
+        """What it keeps from scan to scan."""
+        return self.memory.pack()
+
+    def restore(self, packed: bytes) -> None:
+        """Take a snapshot over.
+
+        Raises:
+            ValueError: It is of another model or number of instances.
+        """
+        self.memory.restore(packed)
+
+    def _infer(self, features: Cells) -> Cells | None:
+        return self.model.graph.run(features)
+
+
+def _held(results: Cells, marks: Int8s, memory: Memory) -> Cells:
+    """Where a result is bad, the last good one of its instance; the memory keeps the newest."""
+    shape = (-1, *memory.last.shape)
+    cells, sound = results.reshape(shape), (marks < BAD).reshape(shape)
+    if not sound.all():
+        order = np.arange(1, len(cells) + 1)[:, None, None]
+        origin = np.maximum.accumulate(np.where(sound, order, 0), axis=0)
+        cells = np.take_along_axis(np.concatenate([memory.last[None], cells]), origin, axis=0)
+    memory.last = cells[-1].copy()
+    return cells.reshape(results.shape)

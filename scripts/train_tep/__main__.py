@@ -1,0 +1,134 @@
+"""Trains the model of `apps/process-monitoring` and writes it into the app.
+
+    python -m scripts.train_tep --data ../shared/data/tep
+
+Reads the Tennessee Eastman reference runs of Russell, Chiang and Braatz (not part of this
+repository): trains on `d00.dat`, writes `models/pca.onnx` and, in app.toml, the model's
+declaration and the limits, and prints what the model does on the test runs `dNN_te.dat`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+from protocols.errors import InputError, Problem
+from scripts.train_tep.graph import onnx_bytes
+from scripts.train_tep.pca import Floats, Pca, statistics, train
+
+APP = Path(__file__).parents[2] / "apps" / "process-monitoring"
+COMPONENTS = 9
+CONFIDENCE = 0.99
+ENVELOPE = 10.0
+"""Standard deviations around the mean within which figures, not only alarms, mean something."""
+
+ONSET = 160
+"""Rows of a test run before its fault begins: 8 hours of 3 minutes."""
+
+BEGIN = "# -- from here on written by: python -m scripts.train_tep\n"
+
+
+class Variable(NamedTuple):
+    """A variable of the process.
+
+    Args:
+        name: The app's input.
+        unit: UCUM code.
+        meaning: In words.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--app", default=APP, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def main(data: Path, app: Path) -> None:
+    """Train, write the model into the app, and print its figures on the test runs."""
+    pca = train(read_training(data), COMPONENTS, CONFIDENCE)
+    (app / "models").mkdir(exist_ok=True)
+    (app / "models" / "pca.onnx").write_bytes(onnx_bytes(pca))
+    manifest = app / "app.toml"
+    manifest.write_text(with_model(manifest.read_text(encoding="utf-8"), pca), encoding="utf-8")
+    click.echo(f"limits: T2 {pca.t2_limit}, SPE {pca.spe_limit}")
+    for line in figures(data, pca):
+        click.echo(line)
+
+
+def read_training(data: Path) -> Floats:
+    """The rows of normal operation; the file holds them as columns."""
+    return read(data / "d00.dat").T
+
+
+def read(path: Path) -> Floats:
+    """One run.
+
+    Raises:
+        InputError: There is no such file, or it is not one of the runs.
+    """
+    try:
+        rows = np.loadtxt(path)
+    except (OSError, ValueError) as error:
+        raise InputError([Problem(str(path), "", str(error), "a run of the reference data")]) from error
+    if len(variables()) not in rows.shape:
+        expected = f"{len(variables())} variables"
+        raise InputError([Problem(str(path), "", f"{rows.shape}", expected)])
+    return rows
+
+
+def variables() -> list[Variable]:
+    """The variables, in the order of the columns."""
+    text = Path(__file__).with_name("variables.csv").read_text(encoding="utf-8")
+    return [Variable(**row) for row in csv.DictReader(text.splitlines())]
+
+
+def with_model(manifest: str, pca: Pca) -> str:
+    """A manifest with the model and its limits in place of those that were there."""
+    text = manifest.partition(BEGIN)[0] + BEGIN + "".join(f"{line}\n" for line in _model(pca))
+    for name, value in (("t2_limit", pca.t2_limit), ("spe_limit", pca.spe_limit)):
+        text, count = re.subn(rf'(name = "{name}"\n(?:.+\n)*?default = ).+', rf"\g<1>{value!r}", text)
+        if count != 1:
+            raise InputError([Problem("app.toml", name, "", "one parameter of this name with a default")])
+    return text
+
+
+def figures(data: Path, pca: Pca) -> Iterator[str]:
+    """Shares of rows over the limits in the test runs."""
+    for path in sorted(data.glob("d*_te.dat")):
+        t2, spe = statistics(pca, read(path))
+        over = [
+            100 * np.mean(t2[_onset(path) :] > pca.t2_limit),
+            100 * np.mean(spe[_onset(path) :] > pca.spe_limit),
+        ]
+        what = "false alarms" if _onset(path) == 0 else "detected after onset"
+        yield f"{path.stem}: {what}: T2 {over[0]:.1f}%, SPE {over[1]:.1f}%"
+
+
+def _onset(path: Path) -> int:
+    return 0 if path.stem == "d00_te" else ONSET
+
+
+def _model(pca: Pca) -> Iterator[str]:
+    yield from ("[[model]]", 'name = "pca"', 'file = "models/pca.onnx"', "time_budget_ms = 50")
+    rows: Sequence[tuple[Variable, float, float]] = list(
+        zip(variables(), pca.mean.tolist(), pca.deviation.tolist(), strict=True)
+    )
+    for variable, mean, deviation in rows:
+        yield from ("", f"[[model.input]] # {variable.meaning}", f'name = "{variable.name}"')
+        yield from (f'unit = "{variable.unit}"', f"offset = {mean!r}", f"scale = {deviation!r}")
+        low, high = mean - ENVELOPE * deviation, mean + ENVELOPE * deviation
+        yield from (f"low = {float(f'{low:.6g}')!r}", f"high = {float(f'{high:.6g}')!r}")
+    for name in ("t2", "spe"):
+        yield from ("", "[[model.output]]", f'name = "{name}"', 'unit = "1"')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The process-monitoring app, compiled, and a gateway that runs it and records everything."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.rules import Type, compile_program
+from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Scan, Source, WiredProgram
+from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.program import Column
+from protocols.package.modelspec import ModelInput, ModelOutput, ModelSpec
+from protocols.records import EventRecord, EventType, PointDefinition
+from protocols.samples import SampleBlock, ValueType
+from tests.lake_parts import HandGateway
+
+FOLDER = Path(__file__).parents[1] / "apps" / "process-monitoring"
+PERIOD_US = 180_000_000
+FIRST_US = 9_944_445 * PERIOD_US
+INSTANCE = "te"
+SEVERITY = (0, 0x4000_0000, 0x8000_0000)
+
+Rows = Any
+
+
+def compiled() -> CompiledApp:
+    program = compile_program((FOLDER / "programs" / "monitor.st").read_text(encoding="utf-8"))
+    wired = WiredProgram(program, tuple(Source(Origin.MODEL, step=0, output=at) for at in range(2)))
+    return CompiledApp(
+        "process-monitoring",
+        "1.0.0",
+        (wired,),
+        {each.name: Column(each.name, Type.LREAL, each.unit, (0.0,)) for each in spec().inputs},
+        {column.name: column for column in program.parameters},
+        {column.name: column for column in program.outputs},
+    )
+
+
+def spec() -> ModelSpec:
+    [model] = tomllib.loads((FOLDER / "app.toml").read_text(encoding="utf-8"))["model"]
+    return ModelSpec(
+        model["name"],
+        model["file"],
+        tuple(ModelInput(**each) for each in model["input"]),
+        tuple(ModelOutput(**each) for each in model["output"]),
+        model["time_budget_ms"],
+    )
+
+
+def scorer() -> ModelScorer:
+    return ModelScorer(Model.load(spec(), (FOLDER / spec().file).read_bytes()), 1)
+
+
+def usual_rows(count: int, seed: int = 1) -> Rows:
+    """Rows around the mean of the model's training, without the real data's bonds between variables."""
+    inputs = spec().inputs
+    drawn = np.random.default_rng(seed).normal(size=(count, len(inputs)))
+    return (
+        np.array([each.offset for each in inputs]) + drawn * np.array([each.scale for each in inputs]) * 0.9
+    )
+
+
+class MonitoringGateway(HandGateway):
+    """Runs the app on rows of the process as a gateway does, and signs what it saw and made."""
+
+    def __init__(self, rows: Rows, bad: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__("te-1", "works")
+        self.app = compiled()
+        self.live = LiveApp(self.app, 1, None, [scorer()])
+        self.rows = rows
+        self.bad = set(bad)
+        """Cells (row, variable) that could not be read."""
+        self.inputs = [each.name for each in spec().inputs]
+        self.scans: list[Scan] = []
+
+    def definitions(self) -> list[PointDefinition]:
+        names = [*(f"TE.{name}" for name in self.inputs), *(self.derived(name) for name in self.app.outputs)]
+        return [
+            PointDefinition(number, name, ValueType.F64, "1", scan_period_ms=PERIOD_US // 1000)
+            for number, name in enumerate(names, 1)
+        ]
+
+    def derived(self, output: str) -> str:
+        return f"{self.app.id}.{INSTANCE}.{output}"
+
+    def run(self) -> Iterator[tuple[SampleBlock, list[EventRecord]]]:
+        """What each scan adds to the data and to the events."""
+        for number, row in enumerate(self.rows):
+            time_us = FIRST_US + number * PERIOD_US
+            marks = np.array([2 if (number, at) in self.bad else 0 for at in range(len(row))], np.int8)
+            scan = self.live.scan(
+                time_us // 1000,
+                {name: row[at : at + 1] for at, name in enumerate(self.inputs)},
+                {name: marks[at : at + 1] for at, name in enumerate(self.inputs)},
+            )
+            self.scans.append(scan)
+            values = [*row.tolist(), *(scan.outputs[name][0] for name in self.app.outputs)]
+            codes = [*marks.tolist(), *(scan.qualities[name][0] for name in self.app.outputs)]
+            points = range(1, len(values) + 1)
+            block = SampleBlock.make(
+                ValueType.F64, points, [time_us] * len(values), values, [SEVERITY[code] for code in codes]
+            )
+            yield block, [self._record(each.event) for each in scan.events]
+
+    def _record(self, event: Any) -> EventRecord:
+        site = self.app.programs[0].program.events[event.code // 2]
+        return EventRecord(
+            1000 * event.time_ms,
+            EventType.ALARM,
+            self.app.id,
+            INSTANCE,
+            site.path,
+            site.text,
+            site.priority,
+            "returned" if event.code % 2 else "raised",
+            "normal",
+            event.value,
+            event.quality,
+        )
