@@ -17,7 +17,7 @@ from edge_runtime.rules.program import Budget, Column, Program, compile_program
 from edge_runtime.rules.running import Runner
 from edge_runtime.rules.types import Type, bounds, to_real
 
-HELPERS = frozenset({"range", "int", "float", "w64", "sqrt"})
+HELPERS = frozenset({"range", "int", "float", "w64", "add64", "sub64", "mul64", "sqrt"})
 """All that generated code may call."""
 
 NODES = (

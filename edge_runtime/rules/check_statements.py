@@ -277,7 +277,7 @@ class Statements:
             )
             return None
         turns = max(0, (high - low) // abs(step) + 1)
-        if turns > limits.LOOP_TURNS_MAX or not -(1 << 31) <= low <= high + 1 <= 1 << 31:
+        if turns > limits.LOOP_TURNS_MAX or low < -(1 << 31) or high >= 1 << 31:
             what = f"expected at most {limits.LOOP_TURNS_MAX} turns within DINT, got {turns}"
             self._say(_at(node), what, "")
             return None

@@ -1,7 +1,6 @@
 """A program in one piece: blocks and functions put in, every variable with a place of its own.
 
 What `flatten` makes, `quality` and `optimise` work on, and `generate` writes as Python.
-Arrays are indexed from 0 here.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ class Var:
         type: Elementary type.
         role: See `Role`.
         length: Elements of an array, 0 for a single value.
+        low: Index of an array's first element.
         initial: Its values at the start.
         retain: Kept over a cold start.
         unit: UCUM code, or `None`.
@@ -44,6 +44,7 @@ class Var:
     type: Type
     role: Role = Role.INNER
     length: int = 0
+    low: int = 0
     initial: tuple[Value, ...] = (0,)
     retain: bool = False
     unit: str | None = None
@@ -293,6 +294,14 @@ def expressions(stmt: FStmt) -> tuple[FExpr, ...]:
             return (value,)
         case FReset():
             return ()
+
+
+def marks_in(stmt: FStmt) -> list[Mark]:
+    """The marks that a statement may set itself, without those of its bodies."""
+    found = [stmt.mark] if isinstance(stmt, FSetElement) else []
+    for expr in expressions(stmt):
+        found += [part.mark for part in parts(expr) if isinstance(part, FOp | FElement)]
+    return [mark for mark in found if mark is not None]
 
 
 def bodies(stmt: FStmt) -> tuple[list[FStmt], ...]:

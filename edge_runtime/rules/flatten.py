@@ -33,6 +33,7 @@ from edge_runtime.rules.flat import (
     Mark,
     Role,
     Var,
+    parts,
     walk,
 )
 from edge_runtime.rules.syntax import Span
@@ -131,7 +132,14 @@ class _Flattener:
         if symbol.qualifier == "CONSTANT":
             role = Role.TABLE if symbol.section == "VAR" else Role.PARAMETER
         var = Var(
-            path, symbol.type, role, symbol.length, symbol.initial, symbol.qualifier == "RETAIN", symbol.unit
+            path,
+            symbol.type,
+            role,
+            symbol.length,
+            symbol.low,
+            symbol.initial,
+            symbol.qualifier == "RETAIN",
+            symbol.unit,
         )
         self.flat.variables.append(var)
         return var
@@ -155,12 +163,11 @@ class _Flattener:
             case Store(symbol, value):
                 out.append(FSet(frame.vars[symbol], self._expr(value, frame, out)))
             case StoreElement(symbol, index, value):
-                at = self._index(symbol, index, frame, out)
+                at = self._expr(index, frame, out)
                 out.append(FSetElement(frame.vars[symbol], at, self._expr(value, frame, out), Mark()))
             case CallBlock(instance, args, takes):
                 inner = frame.frames[instance]
-                for symbol, value in args:
-                    out.append(FSet(inner.vars[symbol], self._expr(value, frame, out)))
+                self._arguments([(inner.vars[s], self._expr(v, frame, out)) for s, v in args], out)
                 out += self._body(inner.unit.body, inner)
                 for take in takes:
                     self._statement(take, frame, out)
@@ -204,14 +211,16 @@ class _Flattener:
 
     # -- expressions -----------------------------------------------------------------------------
 
-    def _index(self, symbol: Symbol, index: Expr, frame: _Frame, out: list[FStmt]) -> FExpr:
-        """An index from 0, in LINT so that it does not wrap."""
-        at = self._expr(index, frame, out)
-        if isinstance(at, FConst):
-            return FConst(Type.LINT, int(at.value) - symbol.low)
-        if symbol.low == 0:
-            return at
-        return FOp("-", Type.LINT, (at, FConst(Type.LINT, symbol.low)))
+    def _arguments(self, args: list[tuple[Var, FExpr]], out: list[FStmt]) -> None:
+        """Set a block's inputs, all arguments having been evaluated before."""
+        targets = {var for var, _ in args}
+        for at, (var, value) in enumerate(args):
+            if at and any(isinstance(part, FRead) and part.var in targets for part in parts(value)):
+                held = Var(f"{var.path}'", var.type)
+                self.flat.variables.append(held)
+                out.append(FSet(held, value))
+                args[at] = var, FRead(held)
+        out += [FSet(var, value) for var, value in args]
 
     def _expr(self, expr: Expr, frame: _Frame, out: list[FStmt]) -> FExpr:
         match expr:
@@ -220,7 +229,7 @@ class _Flattener:
             case Load(ref, _, _):
                 return FRead(self._at(ref, frame), ref in frame.unit.asked)
             case LoadElement(symbol, index, _, _):
-                return FElement(frame.vars[symbol], self._index(symbol, index, frame, out), Mark())
+                return FElement(frame.vars[symbol], self._expr(index, frame, out), Mark())
             case Op(name, type, args, _):
                 made = tuple(self._expr(arg, frame, out) for arg in args)
                 return FOp(name, type, made, Mark() if _can_fail(name, type, made) else None)

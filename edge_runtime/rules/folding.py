@@ -108,7 +108,8 @@ def fold(name: str, type: Type, args: Sequence[Const]) -> Const | None:
         real = _apply(_REAL, name, [float(value) for value in values])
         if real is None or not math.isfinite(real):
             return None
-        return Const(type, to_real(real) if type is Type.REAL else real)
+        rounded = to_real(real) if type is Type.REAL else real
+        return Const(type, rounded) if math.isfinite(rounded) else None
     if type is Type.STRING or any(isinstance(value, float) for value in values):
         return None
     whole = _apply(_INTEGER, name, values)
@@ -118,7 +119,8 @@ def fold(name: str, type: Type, args: Sequence[Const]) -> Const | None:
 def _fold_convert(arg: Const, type: Type) -> Const | None:
     if type.is_real:
         value = float(arg.value)
-        return Const(type, to_real(value) if type is Type.REAL else value)
+        rounded = to_real(value) if type is Type.REAL else value
+        return Const(type, rounded) if math.isfinite(rounded) else None
     if isinstance(arg.value, int):
         return Const(type, wrap(arg.value, type))
     return None

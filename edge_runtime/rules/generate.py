@@ -35,6 +35,7 @@ from edge_runtime.rules.flat import (
     Var,
     bodies,
     expressions,
+    marks_in,
     parts,
     walk,
 )
@@ -105,7 +106,7 @@ class _Function:
         self._columns |= {var: f"c{n}" for n, var in enumerate(self._tables)}
         self._locals = {var: f"v{n}" for n, var in enumerate(flat.variables)}
         self._write = Writer(Intervals(flat), self._line, self._name, self._column, self._quality_of)
-        self._qualities: dict[Quality, str] = {}
+        self._qualities: dict[Quality, str] | None = None
 
     def _count(self, body: list[FStmt], *, in_loop: bool) -> None:
         for stmt in body:
@@ -163,7 +164,9 @@ class _Function:
     def _marks(self) -> None:
         needed = [*self._flat.qualities.values(), *self._flat.asked.values()]
         needed += [stmt.quality for stmt in walk(self._flat.body) if isinstance(stmt, FEmit)]
-        for index in sorted({mark.index for quality in needed for mark in quality.marks}):
+        marks = {mark for quality in needed for mark in quality.marks}
+        marks |= {mark for stmt in walk(self._flat.body) for mark in marks_in(stmt)}
+        for index in sorted({mark.index for mark in marks if mark.index >= 0}):
             self._line(f"m{index} = 0")
 
     def _load(self) -> None:
@@ -193,7 +196,7 @@ class _Function:
         return f"{column}[k]" if var.length == 1 else f"{column}[b{column} + {index}]"
 
     def _store_qualities(self) -> None:
-        self._qualities = {}
+        self._qualities = {}  # all marks are made: alike qualities are one from here
         for n, var in enumerate(self._layout.outputs):
             self._line(f"w{n}[j] = {self._worst(self._flat.qualities[var])}")
 
@@ -301,13 +304,13 @@ class _Function:
         cells += [f"m{mark.index}" for mark in quality.marks]
         if len(cells) < 2:
             return cells[0] if cells else "0"
-        if quality in self._qualities:
+        if self._qualities is not None and quality in self._qualities:
             return self._qualities[quality]
         name = self._write.fresh()
         self._line(f"{name} = {cells[0]}")
         for cell in cells[1:]:
             self._line(f"if {cell} > {name}:")
             self._line(f"{name} = {cell}", 1)
-        if self._indent == 3:
+        if self._qualities is not None:
             self._qualities[quality] = name
         return name

@@ -1,8 +1,8 @@
 """Writes expressions as portable Python: what needs more than an expression becomes lines before it.
 
 REAL operations go through the cell `F[0]`; integers are wrapped where they may leave their
-type; what may fail is guarded and marks. Under numba `a + b` of LINT wraps by itself, and
-`w64` is the identity there.
+type; what may fail is guarded and marks. Where 64 bits may overflow the helpers `add64`,
+`sub64` and `mul64` do it: numba lets LLVM assume that signed sums and products never do.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from edge_runtime.rules.flat import FAsk, FConst, FElement, FExpr, FNow, FOp, FRead, Mark, Var
-from edge_runtime.rules.intervals import Intervals
+from edge_runtime.rules.intervals import Interval, Intervals, combine
 from edge_runtime.rules.typed import Value
 from edge_runtime.rules.types import BITS, Type, bounds
 
 _COMPARE = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=": "==", "<>": "!="}
 _BITWISE = {"AND": "&", "OR": "|", "XOR": "^"}
 _ADDITIVE = ("+", "-", "*", "NEG")
+_WIDE = {"+": "add64", "-": "sub64", "NEG": "sub64", "*": "mul64"}
 
 LITERAL_DIGITS_MAX = 15
 LITERAL_EXPONENT_MAX = 20
@@ -157,19 +158,21 @@ class Writer:
         return text if text.isidentifier() else f"({text})"
 
     def index(self, expr: FExpr, var: Var, mark: Mark | None) -> str:
-        """An index from 0, moved to the nearer end where it may lie outside."""
+        """An index counted from 0, moved to the nearer end where it may lie outside."""
+        first, last = var.low, var.low + var.length - 1
+        if isinstance(expr, FConst):
+            return str(int(expr.value) - first)
         low, high = self._intervals.of(expr)
-        if 0 <= low and high < var.length:
-            return self.value(expr)
-        at = self.fresh()
-        self._line(f"{at} = {self.value(expr)}")
-        self._line(f"if {at} < 0:")
-        self._line(f"{at} = 0", 1)
-        self._mark(mark, "2", 1)
-        self._line(f"elif {at} > {var.length - 1}:")
-        self._line(f"{at} = {var.length - 1}", 1)
-        self._mark(mark, "2", 1)
-        return at
+        at = self.value(expr)
+        if low < first or high > last:
+            name = self.fresh()
+            self._line(f"{name} = {at}")
+            for word, sign, end in (("if", "<", first), ("elif", ">", last)):
+                self._line(f"{word} {name} {sign} {end}:")
+                self._line(f"{name} = {end}", 1)
+                self._mark(mark, "2", 1)
+            at = name
+        return f"{at} - {first}" if first else at
 
     def after(self, expr: FExpr, by: int) -> str:
         """The value plus one or minus one: the end of a range."""
@@ -219,39 +222,48 @@ class Writer:
             case _:
                 return self._choice(op)
 
-    def _plain(self, expr: FExpr) -> str:
-        """Sums and products of integers, not wrapped yet: the last wrap does for all."""
-        if isinstance(expr, FOp) and expr.name in _ADDITIVE and not expr.type.is_real:
-            if expr.name == "NEG":
-                return f"(-{self._plain_arg(expr.args[0], expr.type)})"
-            left, right = (self._plain_arg(arg, expr.type) for arg in expr.args)
-            return f"({left} {expr.name} {right})"
-        return self.value(expr)
-
-    def _plain_arg(self, expr: FExpr, type: Type) -> str:
-        same = isinstance(expr, FOp) and expr.type is type
-        return self._plain(expr) if same else self.value(expr)
-
     def _wrapped(self, op: FOp, into: str | None) -> str:
-        text = self._plain(op)
+        """Sums and products of integers: wrapped where they may leave their type."""
         low, high = bounds(op.type)
         reached = self._intervals.unwrapped(op)
-        if low <= reached[0] and reached[1] <= high and self._tame(op):
+        fits = low <= reached[0] and reached[1] <= high
+        if BITS[op.type] == 64 and not fits:
+            # beyond 64 bits nothing can be put right afterwards: under numba it would be undefined
+            left, right = (["0"] if op.name == "NEG" else []) + [self.value(arg) for arg in op.args]
+            return f"{_WIDE[op.name]}({left}, {right})"
+        text = self._chain(op)
+        if fits and self._tame(op):
             return text
         name = into or self.fresh()
-        self._line(f"{name} = {text[1:-1] if text.startswith('(') else text}")
+        self._line(f"{name} = {text[1:-1]}")
         self._guard(name, op.type)
         return name
 
+    def _chain(self, op: FOp) -> str:
+        """A chain of them, wrapped once at its end as long as all of it fits in 64 bits."""
+        values = [self._link(arg, op) for arg in op.args]
+        return f"(-{values[0]})" if op.name == "NEG" else f"({values[0]} {op.name} {values[1]})"
+
+    def _link(self, arg: FExpr, op: FOp) -> str:
+        if isinstance(arg, FOp) and arg.name in _ADDITIVE and arg.type is op.type:
+            low, high = self._reach(op)
+            if low >= -(1 << 63) and high < 1 << 63:
+                return self._chain(arg)
+        return self.value(arg)
+
+    def _reach(self, expr: FExpr) -> Interval:
+        """What a chain can be when none of its links is wrapped."""
+        if not (isinstance(expr, FOp) and expr.name in _ADDITIVE and not expr.type.is_real):
+            return self._intervals.of(expr)
+        args = [self._reach(arg) if arg.type is expr.type else self._intervals.of(arg) for arg in expr.args]
+        return combine(expr.name, args)
+
     def _tame(self, op: FOp) -> bool:
-        """Whether no part of a chain leaves the type either."""
+        """Whether no link of a chain leaves the type either."""
         low, high = bounds(op.type)
-        for arg in op.args:
-            if isinstance(arg, FOp) and arg.name in _ADDITIVE and not arg.type.is_real:
-                reached = self._intervals.unwrapped(arg)
-                if reached[0] < low or reached[1] > high or not self._tame(arg):
-                    return False
-        return True
+        reached = self._reach(op)
+        links = [arg for arg in op.args if isinstance(arg, FOp) and arg.name in _ADDITIVE]
+        return low <= reached[0] and reached[1] <= high and all(map(self._tame, links))
 
     def _guard(self, name: str, type: Type, deeper: int = 0) -> None:
         """Wrap a name around its type."""
@@ -299,13 +311,14 @@ class Writer:
     def _mod(self, op: FOp, into: str | None) -> str:
         quotient, a, b = self._divided(op)
         name = self.fresh()
-        self._line(f"{name} = {a} - {quotient} * {b}")
         low, high = self._intervals.of(op.args[1])
-        if low <= 0 <= high:
-            self._line(f"if {b} == 0:")
+        if low <= 0 and high >= -1:  # by 0 it is 0; the quotient of the least value and -1 wraps
+            self._line(f"if -1 <= {b} <= 0:")
             self._line(f"{name} = 0", 1)
-        if BITS[op.type] == 64:  # the quotient of the least LINT and -1 wraps, and so does the product
-            self._guard(name, op.type)
+            self._line("else:")
+            self._line(f"{name} = {a} - {quotient} * {b}", 1)
+        else:
+            self._line(f"{name} = {a} - {quotient} * {b}")
         return name
 
     def _divided(self, op: FOp) -> tuple[str, str, str]:
@@ -323,8 +336,7 @@ class Writer:
             word = "elif"
         if negated:
             self._line(f"{word} {b} == -1:")
-            self._line(f"{name} = -{a}", 1)
-            self._guard(name, op.type, 1)
+            self._negated(name, a, op.type)
             word = "elif"
         deeper = 0
         if word == "elif":
@@ -333,7 +345,7 @@ class Writer:
         self._line(f"{name} = {a} // {b}", deeper)
         dividend = self._intervals.of(op.args[0])
         if not (dividend[0] >= 0 and low >= 0):
-            self._line(f"if {name} < 0 and {name} * {b} != {a}:", deeper)
+            self._line(f"if {name} < 0 and {a} % {b} != 0:", deeper)
             self._line(f"{name} += 1", deeper + 1)
         return name, a, b
 
@@ -401,9 +413,19 @@ class Writer:
         if self._intervals.of(op.args[0])[0] > bounds(op.type)[0]:
             return text
         name = self.fresh()
-        self._line(f"{name} = {text[1:-1]}")
-        self._guard(name, op.type)
+        self._line(f"if {x} < 0:")
+        self._negated(name, x, op.type)
+        self._line("else:")
+        self._line(f"{name} = {x}", 1)
         return name
+
+    def _negated(self, name: str, x: str, type: Type) -> None:
+        """The negative of an integer, which of the least one is itself."""
+        if BITS[type] == 64:
+            self._line(f"{name} = sub64(0, {x})", 1)
+            return
+        self._line(f"{name} = -{x}", 1)
+        self._guard(name, type, 1)
 
     def _min(self, op: FOp, into: str | None) -> str:
         return self._extreme(op, "<")

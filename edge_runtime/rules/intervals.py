@@ -7,6 +7,7 @@ assigned to it, and its initial value where that may be read. What still grows a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from edge_runtime.rules.exposed import find_exposed
@@ -104,15 +105,8 @@ class Intervals:
             return bounds(Type.LINT)
         args = [self.of(arg) for arg in expr.args]
         match expr.name:
-            case "+":
-                return args[0][0] + args[1][0], args[0][1] + args[1][1]
-            case "-":
-                return args[0][0] - args[1][1], args[0][1] - args[1][0]
-            case "*":
-                products = [one * two for one in args[0] for two in args[1]]
-                return min(products), max(products)
-            case "NEG":
-                return -args[0][1], -args[0][0]
+            case "+" | "-" | "*" | "NEG":
+                return combine(expr.name, args)
             case "/":
                 most = max(abs(args[0][0]), abs(args[0][1]))
                 return (0 if args[0][0] >= 0 <= args[1][0] else -most), most
@@ -135,3 +129,16 @@ class Intervals:
             case "AND" if args[0][0] >= 0 and args[1][0] >= 0:
                 return 0, min(args[0][1], args[1][1])
         return bounds(expr.type)
+
+
+def combine(name: str, args: Sequence[Interval]) -> Interval:
+    """The interval of a sum, difference, product or negation of intervals."""
+    match name:
+        case "+":
+            return args[0][0] + args[1][0], args[0][1] + args[1][1]
+        case "-":
+            return args[0][0] - args[1][1], args[0][1] - args[1][0]
+        case "NEG":
+            return -args[0][1], -args[0][0]
+    products = [one * two for one in args[0] for two in args[1]]
+    return min(products), max(products)

@@ -28,11 +28,11 @@ from edge_runtime.rules.flat import (
     FSetElement,
     FStmt,
     FStore,
-    Mark,
     Role,
     Var,
     bodies,
     expressions,
+    marks_in,
     parts,
     walk,
 )
@@ -241,10 +241,7 @@ def _collect(body: list[FStmt], around: set[Var], live: set[Var], reads: dict[Va
 
 def _marks(stmt: FStmt) -> bool:
     """Whether a statement can mark something that matters."""
-    marks: list[Mark | None] = [stmt.mark] if isinstance(stmt, FSetElement) else []
-    for expr in expressions(stmt):
-        marks += [part.mark for part in parts(expr) if isinstance(part, FOp | FElement)]
-    return any(mark is not None and mark.index >= 0 for mark in marks)
+    return any(mark.index >= 0 for mark in marks_in(stmt))
 
 
 def _kept(body: list[FStmt], live: set[Var]) -> list[FStmt]:
@@ -302,7 +299,11 @@ def _move(stmt: FSet, rest: Sequence[FStmt]) -> bool:
     """Put a value in where it is read, if nothing between changes it."""
     needs = {part.var for part in parts(stmt.value) if isinstance(part, FRead | FElement)}
     asks = any(isinstance(part, FAsk) for part in parts(stmt.value))
+    marks = _marks(stmt)
     for other in rest:
+        inside = list(walk([other]))
+        if marks and any(map(_tells_quality, inside)):
+            return False
         if _reads([other], stmt.var):
 
             def change(expr: FExpr) -> FExpr:
@@ -310,11 +311,16 @@ def _move(stmt: FSet, rest: Sequence[FStmt]) -> bool:
 
             rewrite_statement(other, change)
             return True
-        inside = list(walk([other]))
         changed = {s.var for s in inside if isinstance(s, FSet | FSetElement | FLoop)}
         if changed & needs or (asks and any(_marks(s) for s in inside)) or _reads(inside, stmt.var):
             return False
     return False
+
+
+def _tells_quality(stmt: FStmt) -> bool:
+    """Whether a statement looks at marks."""
+    asks = any(isinstance(part, FAsk) for expr in expressions(stmt) for part in parts(expr))
+    return asks or isinstance(stmt, FEmit)
 
 
 def _reads(stmts: Sequence[FStmt], var: Var) -> bool:

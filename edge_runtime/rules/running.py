@@ -41,6 +41,21 @@ class Event(NamedTuple):
     quality: int
 
 
+def add64(one: int, other: int) -> int:
+    """A sum of 64 bits."""
+    return wrap_lint(one + other)
+
+
+def sub64(one: int, other: int) -> int:
+    """A difference of 64 bits."""
+    return wrap_lint(one - other)
+
+
+def mul64(one: int, other: int) -> int:
+    """A product of 64 bits."""
+    return wrap_lint(one * other)
+
+
 def wrap_lint(value: int) -> int:
     """Two's complement of 64 bits: Python's integers do not wrap by themselves."""
     return ((value + 9223372036854775808) & 18446744073709551615) - 9223372036854775808
@@ -52,6 +67,9 @@ def load(code: str) -> Step:
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
         "w64": wrap_lint,
+        "add64": add64,
+        "sub64": sub64,
+        "mul64": mul64,
         "sqrt": math.sqrt,
     }
     exec(compile(code, "<rules>", "exec"), names)  # noqa: S102  our own generator's output

@@ -48,6 +48,9 @@ def load_compiled(code: str) -> Step:
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
         "w64": njit(_same),
+        "add64": njit(_add),
+        "sub64": njit(_subtract),
+        "mul64": njit(_multiply),
         "sqrt": math.sqrt,
     }
     exec(compile(code, "<rules>", "exec"), names)  # noqa: S102  our own generator's output
@@ -56,8 +59,23 @@ def load_compiled(code: str) -> Step:
 
 
 def _same(value: int) -> int:
-    """64-bit integers wrap by themselves under numba."""
+    """What a shift has left of 64 bits needs no wrapping under numba."""
     return value
+
+
+# Unsigned arithmetic wraps by definition; of signed numba lets LLVM assume that it does not.
+
+
+def _add(one: int, other: int) -> Any:
+    return np.int64(np.uint64(one) + np.uint64(other))
+
+
+def _subtract(one: int, other: int) -> Any:
+    return np.int64(np.uint64(one) - np.uint64(other))
+
+
+def _multiply(one: int, other: int) -> Any:
+    return np.int64(np.uint64(one) * np.uint64(other))
 
 
 class ColumnRunner:

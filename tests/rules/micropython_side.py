@@ -12,6 +12,18 @@ def w64(value):
     return ((value + 9223372036854775808) & 18446744073709551615) - 9223372036854775808
 
 
+def add64(one, other):
+    return w64(one + other)
+
+
+def sub64(one, other):
+    return w64(one - other)
+
+
+def mul64(one, other):
+    return w64(one * other)
+
+
 def columns(packed):
     return tuple([array(each[0], unhexlify(each[1:])) for each in packed])
 
@@ -21,7 +33,14 @@ def shown(cells):
 
 
 def run(case):
-    names = {"w64": w64, "sqrt": math.sqrt, "__builtins__": {}}
+    names = {
+        "w64": w64,
+        "add64": add64,
+        "sub64": sub64,
+        "mul64": mul64,
+        "sqrt": math.sqrt,
+        "__builtins__": {},
+    }
     exec(case["code"], names)
     states, outputs, qualities = columns(case["states"]), columns(case["outputs"]), columns(case["seen"])
     events = columns(case["events"])
