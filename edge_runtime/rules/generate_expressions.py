@@ -160,7 +160,7 @@ class Writer:
     def index(self, expr: FExpr, var: Var, mark: Mark | None) -> str:
         """An index counted from 0, moved to the nearer end where it may lie outside."""
         first, last = var.low, var.low + var.length - 1
-        if isinstance(expr, FConst):
+        if isinstance(expr, FConst) and first <= expr.value <= last:
             return str(int(expr.value) - first)
         low, high = self._intervals.of(expr)
         at = self.value(expr)
