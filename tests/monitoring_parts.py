@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from edge_runtime.rules import Type, compile_program
 from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Scan, Source, WiredProgram
 from edge_runtime.rules.models import Model, ModelScorer
 from edge_runtime.rules.program import Column
-from protocols.package.modelspec import ModelInput, ModelOutput, ModelSpec
+from protocols.package import ModelSpec, Package, open_package
 from protocols.records import EventRecord, EventType, PointDefinition
 from protocols.samples import SampleBlock, ValueType
 from tests.lake_parts import HandGateway
@@ -40,15 +40,19 @@ def compiled() -> CompiledApp:
     )
 
 
+@cache
+def package() -> Package:
+    return open_package(FOLDER)
+
+
 def spec() -> ModelSpec:
-    [model] = tomllib.loads((FOLDER / "app.toml").read_text(encoding="utf-8"))["model"]
-    return ModelSpec(
-        model["name"],
-        model["file"],
-        tuple(ModelInput(**each) for each in model["input"]),
-        tuple(ModelOutput(**each) for each in model["output"]),
-        model["time_budget_ms"],
-    )
+    [model] = package().manifest.models
+    return model
+
+
+def limits() -> dict[str, list[Any]]:
+    parameters = package().manifest.parameters
+    return {name: [parameters[name].default] for name in ("t2_limit", "spe_limit")}
 
 
 def scorer() -> ModelScorer:
@@ -70,7 +74,7 @@ class MonitoringGateway(HandGateway):
     def __init__(self, rows: Rows, bad: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__("te-1", "works")
         self.app = compiled()
-        self.live = LiveApp(self.app, 1, None, [scorer()])
+        self.live = LiveApp(self.app, 1, limits(), [scorer()])
         self.rows = rows
         self.bad = set(bad)
         """Cells (row, variable) that could not be read."""
