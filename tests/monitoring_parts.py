@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.rules import Type, compile_program
-from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Scan, Source, WiredProgram
+from edge_runtime.rules.app import CompiledApp, LiveApp, Scan
+from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.models import Model, ModelScorer
-from edge_runtime.rules.program import Column
 from protocols.package import ModelSpec, Package, open_package
 from protocols.records import EventRecord, EventType, PointDefinition
 from protocols.samples import SampleBlock, ValueType
@@ -27,19 +26,6 @@ SEVERITY = (0, 0x4000_0000, 0x8000_0000)
 Rows = Any
 
 
-def compiled() -> CompiledApp:
-    program = compile_program((FOLDER / "programs" / "monitor.st").read_text(encoding="utf-8"))
-    wired = WiredProgram(program, tuple(Source(Origin.MODEL, step=0, output=at) for at in range(2)))
-    return CompiledApp(
-        "process-monitoring",
-        "1.0.0",
-        (wired,),
-        {each.name: Column(each.name, Type.LREAL, each.unit, (0.0,)) for each in spec().inputs},
-        {column.name: column for column in program.parameters},
-        {column.name: column for column in program.outputs},
-    )
-
-
 @cache
 def package() -> Package:
     return open_package(FOLDER)
@@ -50,9 +36,8 @@ def spec() -> ModelSpec:
     return model
 
 
-def limits() -> dict[str, list[Any]]:
-    parameters = package().manifest.parameters
-    return {name: [parameters[name].default] for name in ("t2_limit", "spe_limit")}
+def compiled() -> CompiledApp:
+    return build(package()).app
 
 
 def scorer() -> ModelScorer:
@@ -74,7 +59,7 @@ class MonitoringGateway(HandGateway):
     def __init__(self, rows: Rows, bad: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__("te-1", "works")
         self.app = compiled()
-        self.live = LiveApp(self.app, 1, limits(), [scorer()])
+        self.live = LiveApp(self.app, 1, None, [scorer()])
         self.rows = rows
         self.bad = set(bad)
         """Cells (row, variable) that could not be read."""

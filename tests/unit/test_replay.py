@@ -22,7 +22,6 @@ from tests.monitoring_parts import (
     PERIOD_US,
     MonitoringGateway,
     compiled,
-    limits,
     scorer,
     usual_rows,
 )
@@ -150,7 +149,7 @@ class Recorded:
             PERIOD_US,
             (INSTANCE,),
             {name: (f"TE.{name}",) for name in inputs},
-            limits() if limit is None else limits() | {"t2_limit": [limit]},
+            {} if limit is None else {"t2_limit": [limit]},
             [scorer()],
         )
         begin = FIRST_US + first_scan * PERIOD_US
@@ -206,7 +205,7 @@ def test_points_that_the_lake_does_not_know_are_named(recorded: Recorded) -> Non
         PERIOD_US,
         (INSTANCE,),
         {name: (f"NO.{name}",) for name in recorded.gateway.inputs},
-        limits(),
+        {},
         [scorer()],
     )
     report = Replay(recorded.engine, job).run(FIRST_US, recorded.end_us, lambda done, total: None)
