@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.rules import Type, compile_program
-from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Scan, Source, WiredProgram
+from edge_runtime.rules.app import CompiledApp, LiveApp, Scan
+from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.models import Model, ModelScorer
-from edge_runtime.rules.program import Column
-from protocols.package.modelspec import ModelInput, ModelOutput, ModelSpec
+from protocols.package import ModelSpec, Package, open_package
 from protocols.records import EventRecord, EventType, PointDefinition
 from protocols.samples import SampleBlock, ValueType
 from tests.lake_parts import HandGateway
@@ -27,28 +26,18 @@ SEVERITY = (0, 0x4000_0000, 0x8000_0000)
 Rows = Any
 
 
-def compiled() -> CompiledApp:
-    program = compile_program((FOLDER / "programs" / "monitor.st").read_text(encoding="utf-8"))
-    wired = WiredProgram(program, tuple(Source(Origin.MODEL, step=0, output=at) for at in range(2)))
-    return CompiledApp(
-        "process-monitoring",
-        "1.0.0",
-        (wired,),
-        {each.name: Column(each.name, Type.LREAL, each.unit, (0.0,)) for each in spec().inputs},
-        {column.name: column for column in program.parameters},
-        {column.name: column for column in program.outputs},
-    )
+@cache
+def package() -> Package:
+    return open_package(FOLDER)
 
 
 def spec() -> ModelSpec:
-    [model] = tomllib.loads((FOLDER / "app.toml").read_text(encoding="utf-8"))["model"]
-    return ModelSpec(
-        model["name"],
-        model["file"],
-        tuple(ModelInput(**each) for each in model["input"]),
-        tuple(ModelOutput(**each) for each in model["output"]),
-        model["time_budget_ms"],
-    )
+    [model] = package().manifest.models
+    return model
+
+
+def compiled() -> CompiledApp:
+    return build(package()).app
 
 
 def scorer() -> ModelScorer:

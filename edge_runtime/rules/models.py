@@ -111,6 +111,14 @@ class Model:
         self.graph = graph
         self._low = np.array([-np.inf if each.low is None else each.low for each in spec.inputs])
         self._high = np.array([np.inf if each.high is None else each.high for each in spec.inputs])
+        windows = [each.window for each in spec.inputs]
+        self._which = np.repeat(np.arange(len(windows)), windows)
+        """Of each feature, which input it is of."""
+        self._first = np.concatenate([np.arange(spec.depth - window, spec.depth) for window in windows])
+        """Of each feature, the scan it is of in the first row, the oldest one known being 0."""
+        self._depth = spec.depth
+        self._offset = np.array([spec.inputs[at].offset for at in self._which])
+        self._scale = np.array([spec.inputs[at].scale for at in self._which])
 
     @classmethod
     def load(cls, spec: ModelSpec, data: bytes) -> Model:
@@ -145,7 +153,7 @@ class Model:
             memory: Goes on from call to call.
             infer: How the graph is asked; in a portion without an answer all is bad.
         """
-        scans = max(1, CELLS_MAX // (self.spec.features * memory.instances)) * memory.instances
+        scans = max(1, CELLS_MAX // (len(self._which) * memory.instances)) * memory.instances
         portions = [
             self._portion(
                 values[at : at + scans], qualities[at : at + scans], memory, infer or self.graph.run
@@ -184,19 +192,14 @@ class Model:
         marks = np.maximum(qualities, np.where(outside, UNCERTAIN, 0)).astype(np.int8)
         all_values = np.concatenate([memory.values, values.reshape(shape)])
         all_marks = np.concatenate([memory.marks, marks.reshape(shape)])
-        older = len(memory.values)
-        scans = len(all_values) - older
-        rows = np.empty((scans, memory.instances, self.spec.features))
-        worst = np.zeros((scans, memory.instances), np.int8)
-        at = 0
-        for index, each in enumerate(self.spec.inputs):
-            for first in range(older - each.window + 1, older + 1):
-                window = slice(first, first + scans)
-                rows[:, :, at] = (all_values[window, :, index] - each.offset) / each.scale
-                np.maximum(worst, all_marks[window, :, index], out=worst)
-                at += 1
+        scans = len(all_values) - len(memory.values)
         memory.values, memory.marks = all_values[scans:].copy(), all_marks[scans:].copy()
-        return Features(rows.reshape(-1, self.spec.features), worst.reshape(-1))
+        if self._depth == 1:
+            return Features((values - self._offset) / self._scale, marks.max(axis=1))
+        when = np.arange(scans)[:, None] + self._first
+        picked = all_values[when, :, self._which].transpose(0, 2, 1).reshape(-1, len(self._which))
+        worst = all_marks[when, :, self._which].max(axis=1)
+        return Features((picked - self._offset) / self._scale, worst.reshape(-1))
 
     def _unanswered(self, rows: int, memory: Memory) -> Scored:
         values = np.tile(memory.last, (rows // memory.instances, 1))

@@ -94,9 +94,9 @@ def with_model(manifest: str, pca: Pca) -> str:
     """A manifest with the model and its limits in place of those that were there."""
     text = manifest.partition(BEGIN)[0] + BEGIN + "".join(f"{line}\n" for line in _model(pca))
     for name, value in (("t2_limit", pca.t2_limit), ("spe_limit", pca.spe_limit)):
-        text, count = re.subn(rf'(name = "{name}"\n(?:.+\n)*?default = ).+', rf"\g<1>{value!r}", text)
+        text, count = re.subn(rf"(\[parameters\.{name}\]\n(?:.+\n)*?default = ).+", rf"\g<1>{value!r}", text)
         if count != 1:
-            raise InputError([Problem("app.toml", name, "", "one parameter of this name with a default")])
+            raise InputError([Problem("app.toml", name, "", "one table [parameters.NAME] with a default")])
     return text
 
 
@@ -117,12 +117,14 @@ def _onset(path: Path) -> int:
 
 
 def _model(pca: Pca) -> Iterator[str]:
+    for variable in variables():
+        yield from (f"[inputs.{variable.name}]", f'title = {{en = "{variable.meaning}"}}', "")
     yield from ("[[model]]", 'name = "pca"', 'file = "models/pca.onnx"', "time_budget_ms = 50")
     rows: Sequence[tuple[Variable, float, float]] = list(
         zip(variables(), pca.mean.tolist(), pca.deviation.tolist(), strict=True)
     )
     for variable, mean, deviation in rows:
-        yield from ("", f"[[model.input]] # {variable.meaning}", f'name = "{variable.name}"')
+        yield from ("", "[[model.input]]", f'name = "{variable.name}"')
         yield from (f'unit = "{variable.unit}"', f"offset = {mean!r}", f"scale = {deviation!r}")
         low, high = mean - ENVELOPE * deviation, mean + ENVELOPE * deviation
         yield from (f"low = {float(f'{low:.6g}')!r}", f"high = {float(f'{high:.6g}')!r}")

@@ -105,8 +105,8 @@ REFUSED = (
     (with_function, "functions of its own"),
     (with_sparse_weights, "sparse"),
     (with_training, "training"),
-    (lambda: model(SUM, 2, [("y", ["rows", 1])], WEIGHTS, opset=6), "version 7 to 23"),
-    (lambda: model(SUM, 2, [("y", ["rows", 1])], WEIGHTS, opset=99), "version 7 to 23"),
+    (lambda: model(SUM, 2, [("y", ["rows", 1])], WEIGHTS, opset=6), "version 7 to 21"),
+    (lambda: model(SUM, 2, [("y", ["rows", 1])], WEIGHTS, opset=99), "version 7 to 21"),
     (lambda: model([], 2, [("y", ["rows", 1])]), "1 to 10000 operators"),
 )
 
