@@ -113,6 +113,7 @@ class OutputComparison:
 class EventDifference(NamedTuple):
     """One event that differs; `None` where one side has none."""
 
+    time_us: int
     replayed: AppEvent | None
     recorded: AppEvent | None
 
@@ -129,9 +130,11 @@ def compare_events(replayed: Iterable[AppEvent], recorded: Iterable[AppEvent]) -
         if partner is not None:
             partners.remove(partner)
         if partner is None or not _same(event, partner):
-            found.append(EventDifference(event, partner))
-    found += [EventDifference(None, event) for partners in waiting.values() for event in partners]
-    return sorted(found, key=lambda each: (each.replayed or each.recorded or ("",))[0])
+            found.append(EventDifference(event.time_us, event, partner))
+    found += [
+        EventDifference(event.time_us, None, event) for partners in waiting.values() for event in partners
+    ]
+    return sorted(found, key=lambda each: each.time_us)
 
 
 def _same(ours: AppEvent, theirs: AppEvent) -> bool:

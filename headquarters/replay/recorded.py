@@ -75,8 +75,10 @@ def read_samples(engine: Engine, points: Iterable[Point], from_us: int, to_us: i
     order = {name: at for at, name in enumerate(found)}
     owners = np.array([order[names[series]] for series in sorted(names)])
     owner = owners[np.searchsorted(np.array(sorted(names)), columns[0])]
-    for name, at in order.items():
-        times, values, codes = (column[owner == at] for column in columns[1:])
+    grouped = np.argsort(owner, kind="stable")
+    ends = np.cumsum(np.bincount(owner, minlength=len(order)))
+    for name, rows_of in zip(order, np.split(grouped, ends[:-1]), strict=True):
+        times, values, codes = (column[rows_of] for column in columns[1:])
         newest = np.append(times[1:] != times[:-1], True) if len(times) else np.zeros(0, np.bool_)
         found[name] = Series(times[newest], values[newest], codes[newest], periods[name])
     return found
