@@ -27,8 +27,10 @@ cannot be reached; 4 trouble with the local disk; 130 interrupted."""
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class PointsGroup(click.Group):
-    """The commands about the point table, imported when one of them is used."""
+class LateGroup(click.Group):
+    """Commands in a module of their own, imported when one of them is used."""
+
+    module = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names for the help."""
@@ -39,9 +41,22 @@ class PointsGroup(click.Group):
         return self._all().get(cmd_name)
 
     def _all(self) -> dict[str, click.Command]:
-        from edge_runtime import cli_points
+        import importlib
 
-        return cli_points.COMMANDS
+        commands: dict[str, click.Command] = importlib.import_module(self.module).COMMANDS
+        return commands
+
+
+class PointsGroup(LateGroup):
+    """The commands about the point table."""
+
+    module = "edge_runtime.cli_points"
+
+
+class AlarmsGroup(LateGroup):
+    """The commands about alarms."""
+
+    module = "edge_runtime.cli_alarms"
 
 
 @click.group(epilog=EPILOG, context_settings=CONTEXT)
@@ -217,6 +232,16 @@ def drivers(name: str | None, as_json: bool) -> None:
 @cli.group(cls=PointsGroup)
 def points() -> None:
     """Import, export, test-read and browse points."""
+
+
+@cli.group(cls=AlarmsGroup)
+def alarms() -> None:
+    """Look at alarms, acknowledge, shelve and silence them.
+
+    An alarm is named APP/INSTANCE/SOURCE, as `alarms list` shows it; patterns such as
+    'gas/*' mean all that match. What an operator does needs a running gateway and is
+    journalled with name and comment.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

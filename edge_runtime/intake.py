@@ -1,5 +1,7 @@
 """The hand-over from collecting to storing: bounded, and nobody who puts ever waits.
 
+Events have a queue of their own in it, see `edge_runtime.events`.
+
 The policy at the bound is *drop the newest*: what is already in order stays, and one gap a
 task says from when to when nothing could be taken. Collecting goes on meanwhile.
 """
@@ -12,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from edge_runtime.events import EventQueue
 from protocols.records import Gap, GapCause
 from protocols.samples import SampleBlock
 
@@ -139,6 +142,7 @@ class Intake:
         self._waiting: deque[Delivery] = deque()
         self._samples = 0
         self._losses = Losses.none()
+        self.events = EventQueue()
         self.overflows = 0
         """Deliveries that found no room."""
 

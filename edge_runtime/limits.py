@@ -8,6 +8,27 @@ DELIVERIES_MAX = 50_000
 """Deliveries that wait while nothing can be written, whatever is in them: about 15 MB. Where nothing
 changes they hold no samples, and the bound of samples would never be reached."""
 
+EVENTS_WAITING_MAX = 20_000
+"""Events that wait to be written: five batches, about 10 MB. A flood of a large unit has some hundreds."""
+
+ALARMS_MAX = 100_000
+"""Alarms of one gateway whose states are kept: as many as points."""
+
+ALARM_JOURNAL_ROWS_MAX = 100_000
+"""Rows of the gateway's own journal, about 30 MB; the lake keeps all of them."""
+
+ALARM_RECORDS_WAITING_MAX = 20_000
+"""Journal rows in memory while the disk takes none; beyond it the oldest go."""
+
+SHELVE_MAX_S = 7 * 86_400
+"""Longest shelving. ISA-18.2 wants it limited; a week covers a part that must be ordered."""
+
+CONTROL_REQUEST_BYTES_MAX = 64 << 10
+"""One command at the control door: some hundreds of alarms by name."""
+
+CONTROL_ANSWER_BYTES_MAX = 16 << 20
+"""One answer: the outcome for 100,000 alarms."""
+
 STEPS_KEPT = 16
 """Steps of the clock that later turns may still have to explain."""
 

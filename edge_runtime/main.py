@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from edge_runtime.alarms.service import AlarmService
 from edge_runtime.buffer import Buffer, Limits, Shared, Store
 from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, Step, new_boot_id
@@ -168,6 +169,7 @@ class Session:
         self._stores: list[Store] = []
         self._workers: list[Worker] = []
         self._shared = Shared()
+        self._alarms: AlarmService | None = None
 
     def run(self) -> int:
         """Collect, store and send until the end.
@@ -185,6 +187,8 @@ class Session:
         finally:
             for worker in self._workers:
                 worker.end()
+            if self._alarms is not None:
+                self._alarms.close()
             for store in self._stores:
                 store.close()
         for worker in self._workers:
@@ -246,6 +250,7 @@ class Session:
         rules = Rules(config.buffer.flush_s, config.buffer.batch_samples_max)
         per_s = sum(1e6 / config.scan[point.scan_class].period_us for point in config.points)
         intake = Intake(round(max(4 * rules.batch_samples_max, INTAKE_SECONDS * per_s)))
+        self._alarms = AlarmService(config.data, buffer, intake.events, clock.now_us, self._log)
         self._writer_buffer = buffer
         self._writer = Writer(
             buffer, intake, clock, hashlib.sha256(definitions).digest(), rules, time.monotonic
@@ -352,6 +357,8 @@ class Session:
 
     def _tell(self) -> None:
         self._telling.wait(STATUS_S)
+        if self._alarms is not None:
+            self._alarms.step()
         self._write_status()
 
     def _write_status(self) -> None:
@@ -368,6 +375,8 @@ class Session:
         self._collector.start()
         for worker in self._workers:
             worker.start()
+        if self._alarms is not None:
+            self._alarms.start()
         self._log.info(
             "gateway-ready",
             gateway=self._config.id,
@@ -384,6 +393,8 @@ class Session:
         self._state = "stopping"
         self._log.info("gateway-stopping")
         await self._collector.stop()
+        if self._alarms is not None:
+            self._alarms.stop()
         self._writing.end()
         if not self._failed.is_set():
             self._writer.step(last=True)

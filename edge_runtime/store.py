@@ -1,4 +1,4 @@
-"""The gateway's SQLite file: pragmas, schema, transactions, and whose fault an error is.
+"""The gateway's SQLite files: pragmas, schema, transactions, and whose fault an error is.
 
 Rules:
 1. What a transaction commits is on the disk (`synchronous=FULL`; with NORMAL most
@@ -22,7 +22,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from protocols import crash
 from protocols.errors import StoreDamagedError, StoreError, StoreFullError
@@ -87,12 +87,16 @@ class Gate:
 
 
 class Store:
-    """One connection to the buffer's file.
+    """One connection to the buffer's file, or, in a subclass with another schema, to a file like it.
 
     Args:
         connection: Fresh, to a file or to `:memory:`; used by one thread only.
         gate: Shared by all connections to the same file.
     """
+
+    what = "buffer"
+    version = SCHEMA_VERSION
+    schema: Sequence[str] = _SCHEMA
 
     def __init__(self, connection: sqlite3.Connection, gate: Gate | None = None) -> None:
         self._connection = connection
@@ -103,11 +107,11 @@ class Store:
             self.rows(pragma)
 
     @classmethod
-    def open(cls, path: Path, gate: Gate | None = None) -> Store:
+    def open(cls, path: Path, gate: Gate | None = None) -> Self:
         """Connect to the file at `path`, made when missing.
 
         Raises:
-            StoreDamagedError: It is there and is not a buffer.
+            StoreDamagedError: It is there and is no such file.
             StoreError: It cannot be opened.
         """
         try:
@@ -129,16 +133,16 @@ class Store:
             StoreError: The file was made by a newer version.
         """
         (version,) = self.row("pragma user_version")
-        if version > SCHEMA_VERSION:
+        if version > self.version:
             raise StoreError(
-                f"expected a buffer of version {SCHEMA_VERSION} or older, got {version}; "
+                f"expected a file ({self.what}) of version {self.version} or older, got {version}; "
                 "install the release that wrote it"
             )
-        if version < SCHEMA_VERSION:
+        if version < self.version:
             with self.transaction():
-                for statement in _SCHEMA:
+                for statement in self.schema:
                     self.execute(statement)
-                self.execute(f"pragma user_version = {SCHEMA_VERSION}")
+                self.execute(f"pragma user_version = {self.version}")
 
     def warm(self, path: Path) -> None:
         """Let the WAL reach its full size now, by writing and dropping a large blob.
@@ -180,7 +184,9 @@ class Store:
         finally:
             self._connection.set_progress_handler(None, 0)
         if findings != ["ok"]:
-            raise StoreDamagedError(f"expected a readable buffer, got damage: {findings[0]}; it is set aside")
+            raise StoreDamagedError(
+                f"expected a readable database, got damage: {findings[0]}; it is set aside"
+            )
 
     def close(self) -> None:
         """Close the connection; the last one to a file folds its WAL in."""
@@ -292,9 +298,7 @@ def translate(error: sqlite3.Error) -> StoreError | None:
     if name in ("", "SQLITE_ERROR", "SQLITE_MISUSE", "SQLITE_RANGE") or name.startswith("SQLITE_CONSTRAINT"):
         return None
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreDamagedError(f"expected a readable buffer, got {name}: {error}; it is set aside")
+        return StoreDamagedError(f"expected a readable database, got {name}: {error}; it is set aside")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
         return StoreFullError(f"expected room on the disk, got {name}: {error}; free some or mend the disk")
-    return StoreError(
-        f"expected the buffer's file to be usable, got {name}: {error}; look at who else uses it"
-    )
+    return StoreError(f"expected the database to be usable, got {name}: {error}; look at who else uses it")

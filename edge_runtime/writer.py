@@ -1,4 +1,4 @@
-"""Takes what was collected and makes it durable: journal, batches, gaps, statements.
+"""Takes what was collected and makes it durable: journal, batches, gaps, events.
 
 One thread runs `step` about once a second. A flush interval of at most a second seals
 every step's samples as a batch; a longer one journals them each second and cuts a batch
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from edge_runtime import limits
 from edge_runtime.buffer import Buffer, Chunk, Progress
 from edge_runtime.clock import GatewayClock
+from edge_runtime.events import EventWriter
 from edge_runtime.intake import Delivery, Intake, Losses, join_adjacent
 from edge_runtime.ledger import Counts
 from protocols import columns
@@ -76,6 +77,7 @@ class Writer:
         self._waiting: list[Delivery] = []
         self._owed = Losses.none()
         self._corrections: list[Correction] = []
+        self._events = EventWriter(buffer, intake.events, clock.now_us)
         self._open: list[SampleBlock] = []
         self._open_chunks = 0
         self._open_since = monotonic()
@@ -122,6 +124,7 @@ class Writer:
         self._owed.merge(losses)
         try:
             self._correct()
+            self._events.step()
             self._store(self._waiting)
             self._waiting = []
             self._owed = Losses.none()
@@ -132,6 +135,7 @@ class Writer:
             self.trouble = str(error)
             cause = GapCause.QUOTA if error.__cause__ is None else GapCause.DISK_FULL
             self._drop(cause, "there was no room to store them")
+            self._events.drop()
 
     # -- inside a step -------------------------------------------------------------------------
 

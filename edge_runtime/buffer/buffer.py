@@ -246,6 +246,17 @@ class Buffer:
                 self._store.remember("definitions", definitions)
                 custody.define_again(self._store, self._chains)
 
+    def note_events(self, number: int) -> None:
+        """Remember up to which number events of the gateway's journal are in batches; it never falls."""
+        with self._store.transaction():
+            self._store.remember("events", max(number, self.events_noted or 0))
+
+    @property
+    def events_noted(self) -> int | None:
+        """The number of the last journalled event that is in a batch; `None` in a new buffer."""
+        noted = self._store.fact("events")
+        return None if noted is None else int(noted)
+
     def release(self, upstreams: Iterable[str]) -> None:
         """Offer to anybody what was given up because an upstream held it that is configured no more."""
         with self._store.transaction():

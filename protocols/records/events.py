@@ -164,6 +164,7 @@ def clean_event(record: EventRecord) -> EventRecord:
         instance=_name(record.instance),
         source=_name(record.source),
         text=_cut(record.text, limits.EVENT_TEXT_CHARS_MAX),
+        priority=None if record.priority is None else min(max(record.priority, 1), limits.EVENT_PRIORITY_MAX),
         transition=_name(record.transition),
         state=_name(record.state),
         value=None if record.value is None else float(record.value),

@@ -1,0 +1,1 @@
+"""Alarms after ISA-18.2: states, the gateway's journal, operators' commands, and performance figures."""
