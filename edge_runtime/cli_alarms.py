@@ -119,7 +119,9 @@ def _handling(command: Command) -> Command:
 
 
 def _comment_option(required: bool) -> Callable[[Command], Command]:
-    return click.option("--comment", required=required, default=None if required else "", help="Why.")
+    if required:
+        return click.option("--comment", required=True, help="Why.")
+    return click.option("--comment", default="", help="Why.")
 
 
 @click.command("ack", short_help="Acknowledge alarms.")

@@ -96,6 +96,8 @@ class Door:
                     self.request.sendall(dispatch(known, line))
 
         class Server(socketserver.UnixStreamServer):
+            request_queue_size = limits.CONTROL_CLIENTS_WAITING_MAX
+
             def handle_error(self, request: object, client_address: object) -> None:
                 error = sys.exception()
                 assert error is not None, "called while one is handled"

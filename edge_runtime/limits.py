@@ -23,6 +23,9 @@ ALARM_RECORDS_WAITING_MAX = 20_000
 SHELVE_MAX_S = 7 * 86_400
 """Longest shelving. ISA-18.2 wants it limited; a week covers a part that must be ordered."""
 
+CONTROL_CLIENTS_WAITING_MAX = 64
+"""Clients of the control door that wait for their turn; one more is refused at once."""
+
 CONTROL_REQUEST_BYTES_MAX = 64 << 10
 """One command at the control door: some hundreds of alarms by name."""
 

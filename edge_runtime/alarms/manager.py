@@ -238,10 +238,10 @@ class AlarmManager:
         """Make durable what changed, then send it."""
         if not self._changed and not self._waiting:
             return
-        if self._lost.count:
-            latest_us = self._waiting[-1].time_us if self._waiting else self._lost.t_to_us
-            self._number(self._lost.declaration(latest_us))
-            self._lost = LostEvents()
+        lost, self._lost = self._lost, LostEvents()
+        if lost.count:
+            latest_us = self._waiting[-1].time_us if self._waiting else lost.t_to_us
+            self._number(lost.declaration(latest_us))
         try:
             with self._store.transaction():
                 self._store.forget(id for id in self._changed if id not in self._alarms)
@@ -251,6 +251,9 @@ class AlarmManager:
         except StoreError as error:
             self.trouble = str(error)
             self.damaged = isinstance(error, StoreDamagedError)
+            if lost.count:  # it is told when there is room, with what is lost until then
+                self._waiting.pop()
+                self._lost = lost
             self._bound()
             return
         records, self._waiting = self._waiting, []

@@ -8,7 +8,7 @@ where NTU is the tubes' conductance over the water's capacity flow, and falls wi
 >>> pressure_rise_kpa(np.array([21.0]), np.array([9.3]), np.array([1.0])).round(3).tolist()
 [0.0]
 >>> pressure_rise_kpa(np.array([21.0]), np.array([9.3]), np.array([0.4])).round(1).tolist()
-[2.5]
+[1.9]
 """
 
 from __future__ import annotations

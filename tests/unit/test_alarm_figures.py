@@ -15,7 +15,9 @@ T0 = 1_700_000_400 * SECOND
 assert T0 % INTERVAL_US == 0
 
 
-def announced(time_us: int, name: str = "high", priority: int = 3, state: str = "unacknowledged") -> EventRecord:
+def announced(
+    time_us: int, name: str = "high", priority: int = 3, state: str = "unacknowledged"
+) -> EventRecord:
     return EventRecord(
         time_us, EventType.ALARM, "gas", "hall", name, priority=priority, transition="raised", state=state
     )

@@ -112,7 +112,11 @@ def test_a_new_version_of_an_app_changes_text_and_priority_and_keeps_the_state(d
     disk.raise_()
     disk.manager.define(*ID, "Methane too high", 2)
     alarm = disk.manager.alarms()[ID]
-    assert (alarm.text, alarm.priority, alarm.condition.state) == ("Methane too high", 2, State.UNACKNOWLEDGED)
+    assert (alarm.text, alarm.priority, alarm.condition.state) == (
+        "Methane too high",
+        2,
+        State.UNACKNOWLEDGED,
+    )
 
 
 @pytest.mark.parametrize("until_us", [None, T0, T0 - 1, T0 + limits.SHELVE_MAX_S * S + 1])

@@ -29,8 +29,8 @@ def broken(arguments: Mapping[str, Any]) -> object:
     raise ZeroDivisionError
 
 
-COMMANDS = {
-    "echo": lambda arguments: dict(arguments),
+COMMANDS: dict[str, control.Command] = {
+    "echo": dict,
     "refuse": refuse,
     "large": lambda arguments: "x" * (limits.CONTROL_ANSWER_BYTES_MAX + 1),
     "broken": broken,
@@ -68,7 +68,10 @@ def talk(data: Path, sent: bytes) -> bytes:
         (b"\xff\xfe", {"error": "expected one line of JSON"}),
         (b"[" * 100_000, {"error": "expected one line of JSON"}),
         (b"[]", {"error": "expected a JSON object with command and arguments"}),
-        (b'{"command": "echo", "arguments": []}', {"error": "expected a JSON object with command and arguments"}),
+        (
+            b'{"command": "echo", "arguments": []}',
+            {"error": "expected a JSON object with command and arguments"},
+        ),
         (b'{"command": "refuse"}', {"error": "expected room on the disk, got none"}),
     ],
 )
@@ -119,7 +122,8 @@ def test_a_bug_in_a_command_is_told_and_the_door_goes_on(door: Path) -> None:
 def test_many_clients_are_served_one_after_the_other(door: Path) -> None:
     answers: list[object] = []
     clients = [
-        threading.Thread(target=lambda n=n: answers.append(ask(door, "echo", {"n": n})["n"])) for n in range(20)
+        threading.Thread(target=lambda n=n: answers.append(ask(door, "echo", {"n": n})["n"]))
+        for n in range(20)
     ]
     for client in clients:
         client.start()

@@ -23,7 +23,7 @@ from protocols.identity import VerifyKey
 from protocols.records import EventRecord, EventType, inflate, parse_events
 from protocols.session import Accepted
 from tests.lake_parts import HandGateway, Headquarters
-from tests.unit.edge_buffers import GATEWAY, T0, PowerCutError, S, World, crash_at
+from tests.unit.edge_buffers import GATEWAY, T0, PowerCutError, World, crash_at
 
 
 def event(number: int) -> EventRecord:
@@ -146,7 +146,11 @@ def test_each_journalled_event_is_in_one_batch_whenever_the_process_is_killed(se
     world, journal = World(seed=seed), sqlite3.connect(":memory:")
     told = 0
     for _ in range(12):
-        crash.install(crash_at(f"edge:{chance.choice(['before', 'after'])}-commit", chance.randint(1, 6), PowerCutError()))
+        crash.install(
+            crash_at(
+                f"edge:{chance.choice(['before', 'after'])}-commit", chance.randint(1, 6), PowerCutError()
+            )
+        )
         try:
             store = AlarmStore(journal)
             store.prepare()
