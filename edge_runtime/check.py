@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.apps.home import settings_files
 from edge_runtime.config import POINTS, DeviceConfig, GatewayConfig
 from edge_runtime.configread import load
 from protocols.errors import InputError, Problem
@@ -119,6 +120,7 @@ def check(home: Path) -> CheckReport:
 
     problems: list[Problem] = []
     config, loads = None, []
+    told: list[Problem] = []
     try:
         Identity.load(home)
     except InputError as error:
@@ -126,11 +128,25 @@ def check(home: Path) -> CheckReport:
     try:
         config = load(home, assign_ids=False)
         loads = plan_loads(config)
+        told += check_apps(config)
     except InputError as error:
         problems += error.problems
     if problems or config is None:
         return CheckReport(None, tuple(problems))
-    return CheckReport(config, (), config.warnings, tuple(loads))
+    return CheckReport(config, (), (*config.warnings, *told), tuple(loads))
+
+
+def check_apps(config: GatewayConfig) -> list[Problem]:
+    """Compile and bind the installed apps. Returns what was perhaps not meant.
+
+    Raises:
+        InputError: With every problem of all apps.
+    """
+    if not settings_files(config.home):
+        return []
+    from edge_runtime.apps.loading import load_apps  # its compiler is large
+
+    return [warning for app in load_apps(config) for warning in app.warnings]
 
 
 def plan_loads(config: GatewayConfig) -> list[Load]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -44,6 +44,9 @@ FIRST_VALUES_LOOK_S = 0.02
 """How often it is looked whether they are there."""
 
 
+Show = Callable[[str, int, Sequence[SampleBlock]], None]
+
+
 class CollectTask:
     """Reads one device's points of one scan class at their instants.
 
@@ -57,6 +60,7 @@ class CollectTask:
         log: For bugs in drivers.
         reached: How far an earlier process came, or `None`.
         steps: Steps of the clock, shared by all tasks.
+        show: Told of what was read at an instant, before it is thinned: task, instant, samples.
     """
 
     def __init__(
@@ -70,7 +74,9 @@ class CollectTask:
         log: EventLog,
         reached: Progress | None,
         steps: list[Step],
+        show: Show | None = None,
     ) -> None:
+        self._show = show
         self.name = f"{device}/{scan.name}"
         self.device = device
         self._driver = driver
@@ -173,6 +179,8 @@ class CollectTask:
 
     def _hand_over(self, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         processed = self._processor.process(blocks)
+        if self._show is not None:
+            self._show(self.name, instant_us, processed.seen)
         self._instant_us = instant_us
         settled_us = self._processor.settled_us(instant_us) if self._doors else instant_us
         settled_us = min(settled_us, self._told_until(instant_us))

@@ -23,6 +23,13 @@ ALARM_RECORDS_WAITING_MAX = 20_000
 SHELVE_MAX_S = 7 * 86_400
 """Longest shelving. ISA-18.2 wants it limited; a week covers a part that must be ordered."""
 
+APP_INSTANTS_WAITING_MAX = 600
+"""Instants of one task that wait for an app's scan: ten minutes at one a second; an engine that is
+so far behind has given up scans before."""
+
+APP_SCANS_BEHIND_MAX = 60
+"""Scans of one app that are caught up with; of more, the oldest are given up and declared."""
+
 CONTROL_CLIENTS_WAITING_MAX = 64
 """Clients of the control door that wait for their turn; one more is refused at once."""
 

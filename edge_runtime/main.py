@@ -15,16 +15,18 @@ import hashlib
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.alarms.service import AlarmService
-from edge_runtime.buffer import Buffer, Limits, Shared, Store
+from edge_runtime.apps.home import settings_files
+from edge_runtime.buffer import Buffer, Limits, Progress, Shared, Store
 from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, Step, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
-from edge_runtime.config import GatewayConfig
+from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
@@ -35,8 +37,14 @@ from protocols.errors import StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
 from protocols.field.base import DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
-from protocols.points import to_definition
+from protocols.points import Point, to_definition
 from protocols.records import Gap, GapCause, OpenReason, pack_definitions
+
+if TYPE_CHECKING:
+    from edge_runtime.apps.service import AppService, Prepared
+
+Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
+"""For each collecting task its device, its scan class and its points."""
 
 BUFFER = "buffer.db"
 STATUS = "status.json"
@@ -170,6 +178,7 @@ class Session:
         self._workers: list[Worker] = []
         self._shared = Shared()
         self._alarms: AlarmService | None = None
+        self._apps: AppService | None = None
 
     def run(self) -> int:
         """Collect, store and send until the end.
@@ -243,12 +252,13 @@ class Session:
             buffer.declare([Gap(GapCause.STORE_DAMAGED, lost_from_us, self._started_us, detail=detail)])
             self._log.warning("buffer-salvaged", file=str(damaged), batches=salvaged.batches)
         buffer.release(upstream.id for upstream in config.upstreams)
-        definitions = pack_definitions(
-            to_definition(point, config.scan[point.scan_class].period_ms) for point in config.points
-        )
+        apps = self._prepare_apps()
+        own = [to_definition(point, config.scan[point.scan_class].period_ms) for point in config.points]
+        definitions = pack_definitions([*own, *(apps.definitions if apps else ())])
         buffer.define(definitions)
         rules = Rules(config.buffer.flush_s, config.buffer.batch_samples_max)
         per_s = sum(1e6 / config.scan[point.scan_class].period_us for point in config.points)
+        per_s += apps.samples_per_s if apps else 0.0
         intake = Intake(round(max(4 * rules.batch_samples_max, INTAKE_SECONDS * per_s)))
         self._alarms = AlarmService(config.data, buffer, intake.events, clock.now_us, self._log)
         self._writer_buffer = buffer
@@ -261,7 +271,16 @@ class Session:
                 self._log.info("journal-recovered", samples=recovered)
         # After damage the gap declared above ends at the start: nothing may lie between.
         begin_us = clock.now_us() if salvaged is None else self._started_us
-        self._collector = self._build_collector(buffer, intake, begin_us)
+        parts = {
+            f"{device}/{scan.name}": (device, scan, points)
+            for device in config.devices
+            for scan in config.scan.values()
+            if (points := config.points_of(device, scan.name))
+        }
+        reached = buffer.resume([*parts, *(apps.tasks if apps else ())], begin_us)
+        if apps is not None:
+            self._build_apps(apps, parts, reached, intake)
+        self._collector = self._build_collector(parts, reached, intake)
         self._uplink: Uplink | Export | None = None
         if config.export is not None:
             sent = self._another_buffer()
@@ -277,11 +296,37 @@ class Session:
             self._writer,
             None if self._uplink is None else self._uplink.status,
             self._started_us,
+            list if self._apps is None else self._apps.status,
         )
         self._build_workers(rules)
         give_back_memory()
 
-    def _build_collector(self, buffer: Buffer, intake: Intake, begin_us: int) -> Collector:
+    def _prepare_apps(self) -> Prepared | None:
+        """The installed apps. Their compiler takes 6 MB: a gateway without apps does not load it."""
+        if not settings_files(self._config.home):
+            return None
+        from edge_runtime.apps.service import prepare
+
+        return prepare(self._config)
+
+    def _build_apps(
+        self, apps: Prepared, parts: Parts, reached: Mapping[str, Progress], intake: Intake
+    ) -> None:
+        from edge_runtime.apps.board import Feed
+        from edge_runtime.apps.service import AppService
+
+        feeds = {
+            point.id: (name, Feed(scan.period_us, scan.phase_us))
+            for name, (_, scan, points) in parts.items()
+            for point in points
+        }
+        assert self._alarms is not None
+        manager = self._alarms.manager
+        self._apps = AppService(
+            self._config.data, apps, feeds, reached, self._clock, intake, manager, self._log
+        )
+
+    def _build_collector(self, parts: Parts, reached: Mapping[str, Progress], intake: Intake) -> Collector:
         config, clock = self._config, self._clock
         self._drivers = {
             name: registry.create(
@@ -297,17 +342,20 @@ class Session:
             )
             for name, device in config.devices.items()
         }
-        parts = {
-            f"{device}/{scan.name}": (device, scan, points)
-            for device in self._drivers
-            for scan in config.scan.values()
-            if (points := config.points_of(device, scan.name))
-        }
-        reached = buffer.resume(parts, begin_us)
         steps: list[Step] = []
+        show = None if self._apps is None else self._apps.show
         tasks = [
             CollectTask(
-                device, scan, points, self._drivers[device], clock, intake, self._log, reached[name], steps
+                device,
+                scan,
+                points,
+                self._drivers[device],
+                clock,
+                intake,
+                self._log,
+                reached[name],
+                steps,
+                show,
             )
             for name, (device, scan, points) in parts.items()
         ]
@@ -319,8 +367,11 @@ class Session:
         if self._uplink is not None:
             self._sending = Worker("uplink", self._uplink.step, self._failed.set)
         self._telling = Worker("status", self._tell, self._failed.set)
+        self._ruling = None if self._apps is None else Worker("apps", self._apps.step, self._failed.set)
         self._workers = [
-            worker for worker in (self._writing, self._sending, self._telling) if worker is not None
+            worker
+            for worker in (self._ruling, self._writing, self._sending, self._telling)
+            if worker is not None
         ]
         self._state = "running"
         self._write_at = time.monotonic() + rules.step_s
@@ -393,6 +444,9 @@ class Session:
         self._state = "stopping"
         self._log.info("gateway-stopping")
         await self._collector.stop()
+        if self._ruling is not None and self._apps is not None:
+            self._ruling.end()
+            self._apps.stop()
         if self._alarms is not None:
             self._alarms.stop()
         self._writing.end()

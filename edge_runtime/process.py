@@ -35,11 +35,13 @@ class Processed(NamedTuple):
         blocks: Samples to store.
         thinned: Samples left out on purpose.
         held: Samples that a swinging door holds back now.
+        seen: All samples, scaled and checked: what rules read.
     """
 
     blocks: list[SampleBlock]
     thinned: int
     held: int
+    seen: list[SampleBlock]
 
 
 class _Reporting:
@@ -142,21 +144,23 @@ class Processor:
         """
         kept: list[SampleBlock] = []
         thinned = 0
-        for block in blocks:
-            for scaled in self._columns[block.type].apply(block):
-                reporting = self._reporting.get(scaled.type)
-                if reporting is None:
-                    kept.append(scaled)
-                    continue
-                always, decide, points = reporting.split(scaled)
-                if len(always):
-                    kept.append(scaled.take(always))
-                if len(decide):
-                    reported = reporting.reporter.report(scaled.take(decide), points)
-                    thinned += reported.thinned
-                    if len(reported.block):
-                        kept.append(reported.block)
-        return Processed(kept, thinned, self._count_held())
+        seen = [scaled for block in blocks for scaled in self._columns[block.type].apply(block)]
+        if not self._reporting:
+            return Processed(seen, 0, 0, seen)
+        for scaled in seen:
+            reporting = self._reporting.get(scaled.type)
+            if reporting is None:
+                kept.append(scaled)
+                continue
+            always, decide, points = reporting.split(scaled)
+            if len(always):
+                kept.append(scaled.take(always))
+            if len(decide):
+                reported = reporting.reporter.report(scaled.take(decide), points)
+                thinned += reported.thinned
+                if len(reported.block):
+                    kept.append(reported.block)
+        return Processed(kept, thinned, self._count_held(), seen)
 
     def flush(self) -> list[SampleBlock]:
         """What swinging doors still hold back, at a clean stop."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,7 @@ class StatusBoard:
         writer: What stores.
         uplink: What sends, or `None`.
         started_us: When this process began.
+        apps: Tells of the apps that run.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class StatusBoard:
         writer: Writer,
         uplink: UplinkStatus | None,
         started_us: int,
+        apps: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self._config = config
         self._buffer = buffer
@@ -68,6 +70,7 @@ class StatusBoard:
         self._writer = writer
         self._uplink = uplink
         self._started_us = started_us
+        self._apps = apps
         self._seen: deque[Seen] = deque(maxlen=RATE_S + 1)
 
     def status(self, state: str, monotonic_s: float) -> dict[str, Any]:
@@ -98,6 +101,7 @@ class StatusBoard:
             "clock": self._clock_fields(),
             "devices": [self._device(name, driver) for name, driver in self._drivers.items()],
             "tasks": [self._task(task) for task in self._tasks],
+            "apps": self._apps(),
             "chains": [
                 {"chain": str(offer.chain), "oldest": offer.oldest, "next": offer.next}
                 for offer in self._buffer.offers()

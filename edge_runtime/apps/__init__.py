@@ -1,9 +1,5 @@
 """Rule apps of a gateway: `apps/<id>.toml` and the package beside it (docs/apps.md).
 
-`loading` reads what is installed, `install` changes it.
+`loading` reads what is installed, `install` changes it, `service` runs it. Nothing is
+imported here: a gateway without apps does not load their compiler.
 """
-
-from edge_runtime.apps.installed import Grant, InstalledApp, Instance
-from edge_runtime.apps.loading import load_apps
-
-__all__ = ["Grant", "InstalledApp", "Instance", "load_apps"]

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime import pointids
+from edge_runtime.apps.home import FOLDER, settings_files
 from edge_runtime.apps.installed import InstalledApp
-from edge_runtime.apps.loading import FOLDER, bind, conflicts, load_app, settings_files
+from edge_runtime.apps.loading import bind, conflicts, load_app
 from edge_runtime.config import GatewayConfig
 from edge_runtime.rules.appbuild import build
 from protocols import limits

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edge_runtime.apps.binding import Binder
+from edge_runtime.apps.home import settings_files
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.config import GatewayConfig
 from edge_runtime.rules.appbuild import BuiltApp, build
@@ -16,15 +17,9 @@ from protocols.package.manifest import SUFFIX
 from protocols.package.package import of_files, read_bytes
 from protocols.tomlfile import TomlFile
 
-FOLDER = "apps"
 SETTINGS_MISSING = "the settings of an installed app; install it with: catchment-edge app install PACKAGE"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def settings_files(home: Path) -> list[Path]:
-    """The settings of all installed apps, by name."""
-    return sorted((home / FOLDER).glob("*.toml"))
 
 
 def load_apps(config: GatewayConfig) -> tuple[InstalledApp, ...]:

@@ -136,7 +136,7 @@ class Scan(NamedTuple):
     """What one scan gave.
 
     Args:
-        outputs: By name, one value an instance.
+        outputs: Of programs and models, by name, one value an instance.
         qualities: The same, 0 to 2.
         events: In order.
     """
@@ -198,6 +198,11 @@ class LiveApp:
             for at, column in enumerate(wired.program.outputs):
                 found.outputs[column.name] = list(runner.outputs[at])
                 found.qualities[column.name] = _finite(column, runner, at)
+        for scorer in self._scorers:
+            cells, marks = scorer.scored
+            for at, name in enumerate(scorer.outputs):
+                found.outputs[name] = cells[:, at].tolist()
+                found.qualities[name] = marks[:, at].tolist()
         return found
 
     def _wire(

@@ -1,0 +1,245 @@
+"""Runs the apps of a gateway, scan by scan, on what collecting delivers.
+
+Rules:
+1. Scans of an app lie on the grid of its scan class. One begins when every task that it
+   reads has come to that instant, or `GRACE_PERIODS` later without those that have not; it
+   is said when that begins, and when it is over.
+2. Nobody waits for an app: collecting hands over and goes on. An app that cannot keep up
+   gives up its oldest scans, which are declared as a gap of its outputs.
+3. What a program or model does wrong costs its app, not the others: it is stopped and says so.
+
+Pure but for the clock that is handed in; one thread calls `advance`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_runtime import limits
+from edge_runtime.apps.board import Feed, InputBoard
+from edge_runtime.apps.derived import Derived, sample_blocks
+from edge_runtime.apps.installed import InstalledApp
+from edge_runtime.intake import Delivery
+from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
+from edge_runtime.scan import Schedule
+from protocols.records import Gap, GapCause
+from protocols.samples import SampleBlock
+
+GRACE_PERIODS = 2
+"""How many of its periods, and at least `GRACE_US`, a scan waits for what it reads."""
+
+GRACE_US = 1_000_000
+
+
+class Told(NamedTuple):
+    """Something to say about an app.
+
+    Args:
+        app: Its id.
+        kind: `late`, `on-time`, `behind` or `failed`.
+        detail: In words.
+    """
+
+    app: str
+    kind: str
+    detail: str
+
+
+class Emitted(NamedTuple):
+    """What a program emitted.
+
+    Args:
+        app: The app.
+        time_us: Of the scan.
+        event: The event.
+    """
+
+    app: InstalledApp
+    time_us: int
+    event: AppEvent
+
+
+@dataclass(eq=False, slots=True)
+class RunningApp:
+    """One app at work.
+
+    Args:
+        app: What is installed.
+        live: Its programs and their state.
+        schedule: Its scans.
+        board: The samples that it reads.
+        derived: Its outputs' points.
+        scorers: Its models.
+        gaps: What is missing before its next scan.
+        scans: How many it has run.
+        scanned_us: The last one.
+        busy_us_max: The longest scan.
+        late: Whether it last ran without something it reads.
+        failed: Why it was stopped, or empty.
+    """
+
+    app: InstalledApp
+    live: LiveApp
+    schedule: Schedule
+    board: InputBoard
+    derived: tuple[Derived, ...]
+    scorers: tuple[Scorer, ...] = ()
+    gaps: list[Gap] = field(default_factory=list)
+    scans: int = 0
+    scanned_us: int = 0
+    busy_us_max: int = 0
+    late: bool = False
+    failed: str = ""
+
+    @property
+    def task(self) -> str:
+        """Its name among the tasks of the gateway."""
+        return task_name(self.app.id)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The ids of its outputs."""
+        return tuple(id for each in self.derived for id in each.ids)
+
+
+class Outcome(NamedTuple):
+    """What advancing gave.
+
+    Args:
+        deliveries: Outputs to store.
+        emitted: What programs emitted, of one app in the order of time.
+        told: What there is to say of the apps.
+    """
+
+    deliveries: list[Delivery]
+    emitted: list[Emitted]
+    told: list[Told]
+
+
+class AppEngine:
+    """All apps of a gateway.
+
+    Args:
+        apps: What runs.
+        now_us: Gateway time.
+    """
+
+    def __init__(self, apps: Sequence[RunningApp], now_us: Callable[[], int]) -> None:
+        self.apps = tuple(apps)
+        self._now_us = now_us
+        self._lock = threading.Lock()
+        self._bindings = [
+            {
+                name: np.array([running.board.index[point.id] for point in points], np.int64)
+                for name, points in running.app.bindings.items()
+            }
+            for running in apps
+        ]
+
+    def show(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
+        """Take what a task read; any thread may call it."""
+        with self._lock:
+            for running in self.apps:
+                running.board.put(task, instant_us, blocks)
+
+    def due_us(self) -> int | None:
+        """When the next scan is due, whatever it reads; `None` without apps."""
+        return min((each.schedule.next_us for each in self.apps if not each.failed), default=None)
+
+    def advance(self) -> Outcome:
+        """Run every scan that can begin."""
+        outcome = Outcome([], [], [])
+        for at, running in enumerate(self.apps):
+            while self._is_ready(running, now_us := self._now_us()):
+                self._scan(at, now_us, outcome)
+        return outcome
+
+    # -- one scan ------------------------------------------------------------------------------------
+
+    def _is_ready(self, running: RunningApp, now_us: int) -> bool:
+        next_us = running.schedule.next_us
+        if running.failed or now_us < next_us:
+            return False
+        grace_us = max(GRACE_US, GRACE_PERIODS * running.schedule.period_us)
+        return now_us >= next_us + grace_us or not self._missing(running, next_us)
+
+    def _missing(self, running: RunningApp, time_us: int) -> list[str]:
+        feeds = running.board.feeds
+        return [task for task, feed in feeds.items() if feed.reached_us < feed.needed_us(time_us)]
+
+    def _scan(self, at: int, now_us: int, outcome: Outcome) -> None:
+        running = self.apps[at]
+        self._give_up(running, now_us, outcome)
+        turn = running.schedule.take(running.schedule.next_us)
+        assert turn is not None, "called when it is due"
+        time_us = turn.instant_us
+        with self._lock:
+            missing = self._missing(running, time_us)
+            running.board.show(time_us)
+            values, qualities = {}, {}
+            for name, places in self._bindings[at].items():
+                whole = running.app.built.app.inputs[name].type.is_integer
+                values[name], qualities[name] = running.board.read(
+                    places, time_us, running.schedule.period_us, whole=whole
+                )
+        if bool(missing) != running.late:
+            running.late = bool(missing)
+            kind = "late" if missing else "on-time"
+            outcome.told.append(Told(running.app.id, kind, ", ".join(missing)))
+        began_us = self._now_us()
+        try:
+            found = running.live.scan(time_us // 1000, values, qualities)
+        except Exception as error:  # a bug of ours or of a library costs this app only
+            running.failed = f"{type(error).__name__}: {error}"
+            outcome.told.append(Told(running.app.id, "failed", running.failed))
+            return
+        running.busy_us_max = max(running.busy_us_max, self._now_us() - began_us)
+        running.scans += 1
+        running.scanned_us = time_us
+        blocks = sample_blocks(running.derived, time_us, found.outputs, found.qualities)
+        gaps, running.gaps = tuple(running.gaps), []
+        outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
+        outcome.emitted.extend(Emitted(running.app, time_us, event) for event in found.events)
+
+    def _give_up(self, running: RunningApp, now_us: int, outcome: Outcome) -> None:
+        """Leave the oldest of too many scans out."""
+        schedule = running.schedule
+        behind = (now_us - schedule.next_us) // schedule.period_us
+        if behind <= limits.APP_SCANS_BEHIND_MAX:
+            return
+        from_us = schedule.next_us
+        schedule.next_us += (behind - limits.APP_SCANS_BEHIND_MAX) * schedule.period_us
+        skipped = (schedule.next_us - from_us) // schedule.period_us
+        schedule.counters.missed += skipped
+        schedule.counters.overruns += 1
+        detail = f"{running.task}: {skipped} scans could not be caught up with"
+        samples = skipped * len(running.ids)
+        gap = Gap(GapCause.OVERRUN, from_us, schedule.next_us, running.ids, samples, detail=detail)
+        running.gaps.append(gap)
+        outcome.told.append(Told(running.app.id, "behind", detail))
+
+
+def task_name(app: str) -> str:
+    """An app's name among the tasks of the gateway."""
+    return f"app/{app}"
+
+
+def make_board(app: InstalledApp, feeds: Mapping[int, tuple[str, Feed]]) -> InputBoard:
+    """The board for an app.
+
+    Args:
+        app: What runs.
+        feeds: For each point of the gateway, the task that reads it.
+    """
+    points: dict[str, list[int]] = {}
+    used: dict[str, Feed] = {}
+    for id in dict.fromkeys(point.id for bound in app.bindings.values() for point in bound):
+        task, feed = feeds[id]
+        points.setdefault(task, []).append(id)
+        used[task] = Feed(feed.period_us, feed.phase_us)
+    return InputBoard(points, used)

@@ -1,0 +1,278 @@
+"""The apps inside a running gateway: from what was collected to outputs, alarms and events.
+
+One thread runs the scans. Outputs go the way of samples, as derived points; alarms and
+events go to the alarm manager, which journals and sends them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge_runtime.alarms.manager import AlarmManager
+from edge_runtime.apps import snapshots
+from edge_runtime.apps.board import Feed
+from edge_runtime.apps.derived import Derived, definitions, derive
+from edge_runtime.apps.engine import AppEngine, Emitted, RunningApp, Told, make_board, task_name
+from edge_runtime.apps.installed import InstalledApp
+from edge_runtime.apps.loading import load_apps
+from edge_runtime.buffer import Progress
+from edge_runtime.clock import GatewayClock
+from edge_runtime.config import GatewayConfig
+from edge_runtime.intake import Intake
+from edge_runtime.rules.app import LiveApp, Scorer
+from edge_runtime.rules.livemodels import LiveModel
+from edge_runtime.rules.models import Model
+from edge_runtime.scan import Schedule
+from protocols.daemon import EventLog
+from protocols.errors import StoreError
+from protocols.records import EventRecord, EventType, Gap, GapCause, PointDefinition
+
+SNAPSHOT_US = 10_000_000
+"""How often an app's state is made durable: what a power cut may cost a timer or a total."""
+
+WAIT_S = 0.05
+"""How soon a scan begins that nothing wakes: one whose time is up without what it reads."""
+
+
+class Prepared(NamedTuple):
+    """The apps of a gateway before they run.
+
+    Args:
+        apps: What is installed.
+        derived: The points of each app's outputs, by app id.
+        definitions: What headquarters must know of these points.
+        samples_per_s: How many samples they make in a second.
+    """
+
+    apps: tuple[InstalledApp, ...]
+    derived: Mapping[str, tuple[Derived, ...]]
+    definitions: tuple[PointDefinition, ...]
+    samples_per_s: float
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Their names among the tasks of the gateway."""
+        return tuple(task_name(app.id) for app in self.apps)
+
+
+def prepare(config: GatewayConfig) -> Prepared:
+    """Load the installed apps and give their outputs point ids.
+
+    Raises:
+        InputError: With every problem of all apps.
+        StoreError: The ids cannot be written.
+    """
+    apps = load_apps(config)
+    derived = derive(config, apps)
+    made = tuple(row for app in apps for row in definitions(app, derived[app.id]))
+    samples_per_s = sum(1000 / row.scan_period_ms for row in made)
+    return Prepared(apps, derived, made, samples_per_s)
+
+
+class AppService:
+    """The apps of one session of the gateway.
+
+    Args:
+        data: The gateway's data directory.
+        prepared: What is installed.
+        feeds: For each point of the gateway, the task that reads it.
+        reached: How far an earlier process came with each app's task.
+        clock: Gateway time.
+        intake: Takes outputs.
+        manager: Takes alarms and events.
+        log: For what goes wrong.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        prepared: Prepared,
+        feeds: Mapping[int, tuple[str, Feed]],
+        reached: Mapping[str, Progress],
+        clock: GatewayClock,
+        intake: Intake,
+        manager: AlarmManager,
+        log: EventLog,
+    ) -> None:
+        self._data = data
+        self._clock = clock
+        self._intake = intake
+        self._manager = manager
+        self._log = log
+        self._woken = threading.Event()
+        self._saved_us = clock.now_us()
+        self.engine = AppEngine(
+            [
+                self._start(app, prepared.derived[app.id], feeds, reached[task_name(app.id)])
+                for app in prepared.apps
+            ],
+            clock.now_us,
+        )
+
+    def show(self, task: str, instant_us: int, blocks: Sequence[Any]) -> None:
+        """Take what a task read; any thread may call it."""
+        self.engine.show(task, instant_us, blocks)
+        self._woken.set()
+
+    def step(self) -> None:
+        """Run what is due; the thread's step."""
+        self._woken.wait(WAIT_S)
+        self._woken.clear()
+        self._advance()
+        if self._clock.now_us() - self._saved_us >= SNAPSHOT_US:
+            self.save()
+
+    def stop(self) -> None:
+        """Run what can still run, and keep the state."""
+        self._advance()
+        self.save()
+        for running in self.engine.apps:
+            for scorer in running.scorers:
+                if isinstance(scorer, LiveModel):
+                    scorer.close()
+
+    def save(self) -> None:
+        """Make the state of all apps durable."""
+        self._saved_us = self._clock.now_us()
+        for running in self.engine.apps:
+            if running.scanned_us and not running.failed:
+                state = snapshots.Snapshot(running.scanned_us, tuple(running.live.snapshot()))
+                with suppress(StoreError):  # the next one is soon
+                    snapshots.save(self._data, running.app, state)
+
+    def status(self) -> list[dict[str, Any]]:
+        """What there is to know of each app."""
+        return [
+            {
+                "app": running.app.id,
+                "version": running.app.version,
+                "instances": len(running.app.instances),
+                "state": "failed" if running.failed else "running",
+                "why": running.failed,
+                "scans": running.scans,
+                "missed": running.schedule.counters.missed,
+                "late": running.late,
+                "busy_ms_max": round(running.busy_us_max / 1000, 3),
+                "models": [
+                    {
+                        "model": scorer.model.spec.name,
+                        "overruns": scorer.overruns,
+                        "suspended": scorer.suspended,
+                    }
+                    for scorer in running.scorers
+                    if isinstance(scorer, LiveModel)
+                ],
+            }
+            for running in self.engine.apps
+        ]
+
+    # -- starting ------------------------------------------------------------------------------------
+
+    def _start(
+        self,
+        app: InstalledApp,
+        derived: tuple[Derived, ...],
+        feeds: Mapping[int, tuple[str, Feed]],
+        reached: Progress,
+    ) -> RunningApp:
+        count = len(app.instances)
+        scorers: tuple[Scorer, ...] = tuple(
+            LiveModel(Model.load(spec, app.built.package.files[spec.file]), count)
+            for spec in app.built.package.manifest.models
+        )
+        live = LiveApp(app.built.app, count, app.parameters, scorers)
+        how, since_us = self._resume(app, live)
+        schedule = Schedule(app.scan.period_us, app.scan.phase_us, self._clock.now_us())
+        running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
+        missed = schedule.missed_since(reached.instant_us)
+        if missed is not None:
+            samples = missed.instants * len(running.ids)
+            detail = "the gateway was not running"
+            running.gaps.append(
+                Gap(GapCause.PROCESS_DOWN, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
+            )
+        for wired in app.built.app.programs:
+            for site in wired.program.events:
+                if site.kind == "alarm":
+                    for instance in app.instances:
+                        self._manager.define(app.id, instance.name, site.path, site.text, site.priority)
+        self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
+        return running
+
+    def _resume(self, app: InstalledApp, live: LiveApp) -> tuple[str, int]:
+        """Take over the state on disk. Returns `warm` or `cold`, and the time of the state (0: none)."""
+        found = snapshots.find(self._data, app)
+        if found is None:
+            return "cold", 0
+        warm = self._clock.now_us() - found.time_us <= snapshots.RESUME_S * 1_000_000
+        try:
+            live.restore(found.parts, retained_only=not warm)
+        except ValueError:
+            return "cold", 0
+        return ("warm" if warm else "cold"), found.time_us
+
+    # -- what came out -------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        outcome = self.engine.advance()
+        with self._manager.together():
+            for emitted in outcome.emitted:
+                self._emit(emitted)
+        for delivery in outcome.deliveries:
+            self._intake.put(delivery)
+        for told in outcome.told:
+            self._say(told)
+
+    def _emit(self, emitted: Emitted) -> None:
+        app, event = emitted.app, emitted.event.event
+        site = app.built.app.programs[emitted.event.program].program.events[event.code // 2]
+        instance = app.instances[event.instance].name
+        if site.kind == "event":
+            self._manager.tell(
+                EventRecord(
+                    emitted.time_us, EventType.EVENT, app.id, instance, site.path, site.text,
+                    value=event.value, quality=event.quality,
+                )
+            )  # fmt: skip
+        elif event.code % 2:
+            self._manager.return_(app.id, instance, site.path, event.value, event.quality, emitted.time_us)
+        else:
+            self._manager.raise_(
+                app.id,
+                instance,
+                site.path,
+                site.text,
+                site.priority,
+                event.value,
+                event.quality,
+                emitted.time_us,
+            )
+
+    def _say(self, told: Told) -> None:
+        app = next(running.app for running in self.engine.apps if running.app.id == told.app)
+        match told.kind:
+            case "failed":
+                self._log.error("app-failed", app=told.app, why=told.detail)
+            case "behind":
+                self._log.warning("app-behind", app=told.app, why=told.detail)
+            case "late":
+                self._log.warning("app-late", app=told.app, without=told.detail)
+            case _:
+                self._log.info("app-on-time", app=told.app)
+        self._tell(app, told.kind, told.detail, {})
+
+    def _tell(self, app: InstalledApp, transition: str, text: str, detail: Mapping[str, Any]) -> None:
+        self._manager.tell(
+            EventRecord(
+                self._clock.now_us(),
+                EventType.APP,
+                app.id,
+                text=text,
+                transition=transition,
+                detail=dict(detail),
+            )
+        )

@@ -1,0 +1,147 @@
+"""A gateway that runs an app: outputs as points, alarms and events as batches, state over a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime import pointids
+from edge_runtime.apps.install import Wanted, install
+from edge_runtime.apps.loading import load_apps
+from protocols import columns
+from protocols.batch import Kind
+from protocols.field import registry
+from protocols.package import archive
+from protocols.records import EventRecord, EventType, parse_events
+from tests.faults.test_gateway import Gateway
+from tests.unit.fake_driver import FakeDriver
+
+PROGRAM = b"""
+PROGRAM watch
+VAR_INPUT x : LREAL; END_VAR
+VAR_INPUT CONSTANT limit : LREAL := -1.0; END_VAR
+VAR_OUTPUT twice : LREAL; scans : DINT; high : BOOL; END_VAR
+VAR RETAIN total : DINT; END_VAR
+VAR guard : HIGH_ALARM; END_VAR
+total := total + 1;
+scans := total;
+twice := 2.0 * x;
+guard(IN := x, LIMIT := limit, ON_DELAY := T#300ms, PRIORITY := 2, TEXT := 'x is high');
+high := guard.ACTIVE;
+IF total = 3 THEN EVENT('third scan', VALUE := x); END_IF;
+END_PROGRAM
+"""
+MANIFEST = b"""
+[app]
+id = "watch"
+version = "1.0.0"
+class = "operations"
+publisher = "catchment"
+period_s = 0.1
+title = {en = "Watch", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
+summary = {en = "Watches.", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
+[permissions]
+read = ["x"]
+events = true
+[parameters.limit]
+default = -1.0
+low = -10.0
+high = 10.0
+title = {en = "Limit", zh = "\xe9\x99\x90\xe5\x80\xbc"}
+[[program]]
+file = "programs/watch.st"
+"""
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setattr(registry, "create", lambda name, settings, context: FakeDriver())
+    made = Gateway(tmp_path / "gw", flush_s=0.2)
+    ids = pointids.PointIds()
+    for point in made.config.points:
+        ids.claim(point.id, point.name, point.value_type)
+    pointids.save(made.config.home, ids)
+    package = archive.pack({"app.toml": MANIFEST, "programs/watch.st": PROGRAM})
+    for name, read in (("one", "P1"), ("two", "P2")):
+        install(made.config, package, "watch.capp", Wanted(instance=name, inputs={"x": read}))
+    return made
+
+
+def events(gateway: Gateway) -> list[EventRecord]:
+    return [
+        record
+        for header, payload in gateway.batches()
+        if header.kind is Kind.EVENT
+        for record in parse_events(payload)
+    ]
+
+
+def series(gateway: Gateway) -> dict[int, dict[int, tuple[float, int]]]:
+    """Value and quality by point and time."""
+    found: dict[int, dict[int, tuple[float, int]]] = {}
+    for header, payload in gateway.batches():
+        if header.kind is Kind.DATA:
+            for block in columns.decode(payload):
+                rows = zip(block.point, block.time, block.value, block.quality, strict=True)
+                for point, time_us, value, quality in rows:
+                    assert int(time_us) not in found.setdefault(int(point), {})
+                    found[int(point)][int(time_us)] = float(value), int(quality)
+    return found
+
+
+def test_each_scan_of_an_app_has_outputs_computed_from_that_instants_samples(gateway: Gateway) -> None:
+    assert gateway.run(2.0) == 0
+    [app] = load_apps(gateway.config)
+    by_point = series(gateway)
+    outputs = {name: gateway_id(gateway, f"watch.one.{name}") for name in app.built.outputs}
+    twice, read = by_point[outputs["twice"]], by_point[1]
+    assert len(twice) > 10
+    for time_us, (value, quality) in twice.items():
+        assert quality == 0 and value == 2.0 * read[time_us][0]
+    scans = [int(value) for _, (value, _) in sorted(by_point[outputs["scans"]].items())]
+    assert scans == list(range(1, len(scans) + 1))
+
+
+def test_an_alarm_comes_within_one_scan_of_its_delay(gateway: Gateway) -> None:
+    gateway.run(2.0)
+    told = events(gateway)
+    raised = [e for e in told if e.type is EventType.ALARM and e.transition == "raised"]
+    assert {(e.instance, e.source, e.text, e.priority) for e in raised} == {
+        ("one", "guard", "x is high", 2),
+        ("two", "guard", "x is high", 2),
+    }
+    first_us = min(series(gateway)[gateway_id(gateway, "watch.one.scans")])
+    assert all(e.time_us == first_us + 300_000 for e in raised)
+    third = [e for e in told if e.type is EventType.EVENT]
+    assert [(e.instance, e.text, e.time_us) for e in third] == [
+        ("one", "third scan", first_us + 200_000),
+        ("two", "third scan", first_us + 200_000),
+    ]
+
+
+def test_a_restart_goes_on_with_the_state_and_declares_what_was_not_scanned(gateway: Gateway) -> None:
+    gateway.run(1.0)
+    gateway.run(1.0)
+    total = series(gateway)[gateway_id(gateway, "watch.one.scans")]
+    values = [int(value) for _, (value, _) in sorted(total.items())]
+    assert values == list(range(1, len(values) + 1)), "the second run goes on counting"
+    times = np.array(sorted(total))
+    holes = np.flatnonzero(np.diff(times) > 100_000)
+    own = gateway_id(gateway, "watch.one.scans")
+    declared = [gap for gap in gateway.all_gaps() if gap.points is not None and own in gap.points]
+    for hole in holes:
+        assert any(
+            gap.t_from_us <= times[hole] + 100_000 and times[hole + 1] <= gap.t_to_us for gap in declared
+        )
+    started = [e for e in events(gateway) if e.type is EventType.APP and e.transition == "started"]
+    assert [e.detail["start"] for e in started] == ["cold", "warm"]
+    raised = [e for e in events(gateway) if e.transition == "raised"]
+    assert len(raised) == 2, "an alarm that stands over a restart is not raised again"
+
+
+def gateway_id(gateway: Gateway, name: str) -> int:
+    ids = pointids.load(gateway.config.home)
+    (found,) = (id for id in range(1, 100) if (owner := ids.owner(id)) is not None and owner[0] == name)
+    return found
