@@ -59,6 +59,12 @@ class AlarmsGroup(LateGroup):
     module = "edge_runtime.cli_alarms"
 
 
+class AppsGroup(LateGroup):
+    """The commands about rule apps."""
+
+    module = "edge_runtime.cli_apps"
+
+
 @click.group(epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="catchment", prog_name="catchment-edge")
 def cli() -> None:
@@ -241,6 +247,19 @@ def alarms() -> None:
     An alarm is named APP/INSTANCE/SOURCE, as `alarms list` shows it; patterns such as
     'gas/*' mean all that match. What an operator does needs a running gateway and is
     journalled with name and comment.
+    """
+
+
+@cli.group(cls=AppsGroup)
+def app() -> None:
+    """Make, check, test and pack rule apps; install them on a gateway.
+
+    \b
+      catchment-edge app new mill-alarms
+      catchment-edge app test mill-alarms
+      catchment-edge app pack mill-alarms
+      catchment-edge app install mill-alarms-0.1.0.capp --input value=MILL_A.TEMP
+      catchment-edge app status
     """
 
 

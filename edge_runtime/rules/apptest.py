@@ -6,6 +6,9 @@ TIME must be equal; REAL and LREAL too, unless app.toml sets a `tolerance`.
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +18,16 @@ from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
 from edge_runtime.rules.appbuild import BuiltApp
 from edge_runtime.rules.models import Model, ModelScorer
 from edge_runtime.rules.parameters import expected
-from edge_runtime.rules.recording import QUALITY, ExpectedEvent, Recording, Table, parse_cell, read_recording
+from edge_runtime.rules.recording import (
+    EVENT_COLUMNS,
+    QUALITY,
+    TIME,
+    ExpectedEvent,
+    Recording,
+    Table,
+    parse_cell,
+    read_recording,
+)
 from edge_runtime.rules.typed import Value
 from edge_runtime.rules.types import Type, to_real
 from protocols.errors import InputError, Problem
@@ -82,13 +94,17 @@ def load_models(built: BuiltApp, instances: int = 1) -> tuple[ModelScorer, ...]:
     return tuple(found)
 
 
-def run_tests(built: BuiltApp) -> Iterator[Outcome]:
-    """Run every test of a package, one after the other.
+def run_tests(built: BuiltApp, tests: Sequence[str]) -> Iterator[Outcome]:
+    """Run tests of a package, one after the other.
+
+    Args:
+        built: The app.
+        tests: Their names, of `Package.tests()`.
 
     Raises:
         InputError: Its models cannot be loaded.
     """
-    for name in built.package.tests():
+    for name in tests:
         try:
             recording = read_recording(built, name)
         except InputError as error:
@@ -105,22 +121,11 @@ def run_test(built: BuiltApp, recording: Recording, scorers: Sequence[Scorer] = 
         recording: The test.
         scorers: Its models, loaded for one instance.
     """
-    parameters = {name: [value] for name, value in recording.parameters.items()}
-    live = LiveApp(built.app, 1, parameters, scorers)
-    given: dict[int, dict[str, tuple[Value, int]]] = {}
-    happened: list[_Told] = []
-    for row, time_ms in enumerate(recording.times_ms):
-        scan = live.scan(
-            time_ms,
-            {name: np.array([cells[row]]) for name, cells in recording.values.items()},
-            {name: np.array([marks[row]], np.int8) for name, marks in recording.qualities.items()},
-        )
-        given[time_ms] = {name: (cells[0], scan.qualities[name][0]) for name, cells in scan.outputs.items()}
-        happened += [_told(built, time_ms, event) for event in scan.events]
+    outputs, happened = _play(built, recording, scorers)
     differences: list[Difference] = []
     compared = 0
     if recording.expected is not None:
-        for cells, difference in _compare_outputs(built, recording.expected, given):
+        for cells, difference in _compare_outputs(built, recording.expected, outputs):
             compared += cells
             differences += difference
     if recording.events is not None:
@@ -130,49 +135,42 @@ def run_test(built: BuiltApp, recording: Recording, scorers: Sequence[Scorer] = 
     return Outcome(recording.name, len(recording.times_ms), compared, tuple(differences))
 
 
-# -- outputs -------------------------------------------------------------------------------------
+def record(built: BuiltApp, name: str) -> dict[str, str]:
+    """What an app gives for the input of a test, as the files that would expect it.
+
+    Whoever records reads the files before relying on them: they say what the app does, not
+    what it should do.
+
+    Args:
+        built: The app.
+        name: The test; it needs an `input.csv`.
+
+    Returns:
+        `expected.csv` and `events.csv`: their text by name.
+
+    Raises:
+        InputError: With every problem of the input, or the models cannot be loaded.
+    """
+    recording = read_recording(built, name, with_expectations=False)
+    outputs, happened = _play(built, recording, load_models(built))
+    types = {each: _type(built, each) for each in built.outputs}
+    rows: list[list[str]] = [[TIME, *(column for each in types for column in (each, each + QUALITY))]]
+    for time_ms, found in outputs.items():
+        cells = (
+            cell
+            for each, type_ in types.items()
+            for cell in (_shown(found[each][0], type_), str(found[each][1]))
+        )
+        rows.append([f"{time_ms / 1000:.15g}", *cells])
+    events = [[*EVENT_COLUMNS]]
+    for told in happened:
+        value = "" if math.isnan(told.value) else repr(told.value)
+        events.append([f"{told.time_ms / 1000:.15g}", told.kind, told.text, value, str(told.quality)])
+    return {"expected.csv": _csv(rows), "events.csv": _csv(events)}
 
 
-def _compare_outputs(
-    built: BuiltApp, table: Table, given: dict[int, dict[str, tuple[Value, int]]]
-) -> Iterator[tuple[int, list[Difference]]]:
-    """Cells compared and where they differ, a column at a time."""
-    for column, cells in table.columns.items():
-        name = column.removesuffix(QUALITY)
-        of_quality = name != column
-        type_ = built.app.outputs[name].type if name in built.app.outputs else Type.LREAL
-        found = []
-        for place, time_ms, cell in zip(table.places, table.times_ms, cells, strict=True):
-            if cell:
-                value, quality = given[time_ms][name]
-                wanted = parse_cell(cell, Type.INT if of_quality else type_)
-                got: Value = quality if of_quality else value
-                if wanted is None:
-                    words = f"{expected(type_)}, got {cell!r}"
-                    found.append(Difference(table.file, place, column, words, ""))
-                elif not _same(wanted, got, type_, built.package.manifest.tolerance):
-                    found.append(Difference(table.file, place, column, cell, shown(got, type_, of_quality)))
-        yield sum(1 for cell in cells if cell), found
-
-
-def _same(wanted: Value, got: Value, type: Type, tolerance: float) -> bool:
-    if type is Type.REAL:
-        wanted = to_real(float(wanted))
-    if not type.is_real or wanted == got:
-        return wanted == got
-    return abs(got - wanted) <= tolerance * max(1.0, abs(wanted))
-
-
-def shown(value: Value, type: Type, of_quality: bool = False) -> str:
-    """A value as it is written in `expected.csv`."""
-    if of_quality:
-        return str(value)
-    if type is Type.BOOL:
-        return "true" if value else "false"
-    return repr(value)
-
-
-# -- events --------------------------------------------------------------------------------------
+_Cells = dict[str, tuple[Value, int]]
+"""What a scan recorded, by output: value and quality."""
 
 
 class _Told(NamedTuple):
@@ -185,10 +183,86 @@ class _Told(NamedTuple):
     quality: int
 
 
+def _play(
+    built: BuiltApp, recording: Recording, scorers: Sequence[Scorer]
+) -> tuple[dict[int, _Cells], list[_Told]]:
+    """Outputs by the scan's time, and events."""
+    parameters = {name: [value] for name, value in recording.parameters.items()}
+    live = LiveApp(built.app, 1, parameters, scorers)
+    outputs: dict[int, _Cells] = {}
+    happened: list[_Told] = []
+    for row, time_ms in enumerate(recording.times_ms):
+        scan = live.scan(
+            time_ms,
+            {name: np.array([cells[row]]) for name, cells in recording.values.items()},
+            {name: np.array([marks[row]], np.int8) for name, marks in recording.qualities.items()},
+        )
+        outputs[time_ms] = {name: (cells[0], scan.qualities[name][0]) for name, cells in scan.outputs.items()}
+        happened += [_told(built, time_ms, event) for event in scan.events]
+    return outputs, happened
+
+
 def _told(built: BuiltApp, time_ms: int, event: AppEvent) -> _Told:
     site = built.app.programs[event.program].program.events[event.event.code // 2]
     kind = "returned" if event.event.code % 2 else site.kind
     return _Told(time_ms, kind, site.text, event.event.value, event.event.quality)
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+# -- outputs -------------------------------------------------------------------------------------
+
+
+def _compare_outputs(
+    built: BuiltApp, table: Table, given: dict[int, _Cells]
+) -> Iterator[tuple[int, list[Difference]]]:
+    """Cells compared and where they differ, a column at a time."""
+    for column, cells in table.columns.items():
+        name = column.removesuffix(QUALITY)
+        of_quality = name != column
+        type_ = _type(built, name)
+        found = []
+        for place, time_ms, cell in zip(table.places, table.times_ms, cells, strict=True):
+            if cell:
+                value, quality = given[time_ms][name]
+                wanted = parse_cell(cell, Type.INT if of_quality else type_)
+                got: Value = quality if of_quality else value
+                if wanted is None:
+                    words = f"{expected(type_)}, got {cell!r}"
+                    found.append(Difference(table.file, place, column, words, ""))
+                elif not _same(wanted, got, type_, built.package.manifest.tolerance):
+                    found.append(
+                        Difference(
+                            table.file, place, column, cell, _shown(got, Type.INT if of_quality else type_)
+                        )
+                    )
+        yield sum(1 for cell in cells if cell), found
+
+
+def _same(wanted: Value, got: Value, type: Type, tolerance: float) -> bool:
+    if type is Type.REAL:
+        wanted = to_real(float(wanted))
+    if not type.is_real or wanted == got:
+        return wanted == got
+    return abs(got - wanted) <= tolerance * max(1.0, abs(wanted))
+
+
+def _type(built: BuiltApp, output: str) -> Type:
+    return built.app.outputs[output].type if output in built.app.outputs else Type.LREAL
+
+
+def _shown(value: Value, type: Type) -> str:
+    """A value as it is written in `expected.csv`."""
+    if type is Type.BOOL:
+        return "true" if value else "false"
+    return repr(value)
+
+
+# -- events --------------------------------------------------------------------------------------
 
 
 def _compare_events(

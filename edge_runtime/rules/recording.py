@@ -93,17 +93,18 @@ class Recording(NamedTuple):
     events: tuple[ExpectedEvent, ...] | None
 
 
-def read_recording(built: BuiltApp, name: str) -> Recording:
+def read_recording(built: BuiltApp, name: str, *, with_expectations: bool = True) -> Recording:
     """Read one test.
 
     Args:
         built: The app.
         name: The test's folder below `tests/`.
+        with_expectations: Whether also what the app must do, of which there must be some.
 
     Raises:
         InputError: With every problem of its files.
     """
-    return _Reader(built, name).read()
+    return _Reader(built, name).read(with_expectations)
 
 
 class _Reader:
@@ -116,16 +117,10 @@ class _Reader:
         self._name = name
         self._problems: list[Problem] = []
 
-    def read(self) -> Recording:
+    def read(self, with_expectations: bool) -> Recording:
         inputs = self._built.app.inputs
         table = self._table("input.csv", inputs, required=True)
-        outputs = self._table("expected.csv", self._built.outputs)
-        events = self._events()
-        if outputs is None and events is None and not self._problems:
-            place = self._package.place(self._folder)
-            self._say(place, "folder", "", "expected.csv or events.csv: what the app must do")
-        if outputs is not None and table is not None:
-            self._refuse_other_times(outputs, table)
+        outputs, events = self._expectations(table) if with_expectations else (None, None)
         parameters = self._parameters()
         values: dict[str, list[Value]] = {}
         qualities: dict[str, list[int]] = {}
@@ -135,6 +130,16 @@ class _Reader:
         if self._problems or table is None:
             raise InputError(self._problems)
         return Recording(self._name, table.times_ms, values, qualities, parameters, outputs, events)
+
+    def _expectations(self, table: Table | None) -> tuple[Table | None, tuple[ExpectedEvent, ...] | None]:
+        outputs = self._table("expected.csv", self._built.outputs)
+        events = self._events()
+        if outputs is None and events is None and not self._problems:
+            expected_ = "expected.csv or events.csv: what the app must do; app test --record writes both"
+            self._say(self._package.place(self._folder), "folder", "", expected_)
+        if outputs is not None and table is not None:
+            self._refuse_other_times(outputs, table)
+        return outputs, events
 
     def _say(self, file: str, place: str, value: str, expected_: str) -> None:
         self._problems.append(Problem(file, place, value, expected_))

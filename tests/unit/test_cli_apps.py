@@ -1,0 +1,211 @@
+"""`catchment-edge app`: from a new app to one that is installed, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_runtime.cli import invoke
+from protocols.durable import write_durably
+from protocols.package import archive
+
+POINTS = """\
+name,device,address,type,unit,scan_class,report
+MILL_A.TEMP,plc1,400001,f32,Cel,fast,always
+MILL_B.TEMP,plc1,400003,f32,Cel,fast,always
+MILL_A.FLOW,plc1,400005,f32,kg/s,fast,always
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new app, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["app", "new", "mill-alarms"]) == 0
+    return Path("mill-alarms")
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Path:
+    home = tmp_path / "gw"
+    assert invoke(["init", "--home", str(home), "--id", "unit-1"]) == 0
+    (home / "points.csv").write_text(POINTS, encoding="utf-8")
+    return home
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    capsys.readouterr()
+    assert invoke(["app", *arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert invoke(["app", *arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_a_new_app_passes_check_and_its_test(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checked = shown(capsys, "check", str(app))
+    assert checked["id"] == "mill-alarms" and checked["problems"] == []
+    assert [column["name"] for column in checked["inputs"]] == ["value"]
+    assert 0 < checked["operations"] <= checked["operations_max"]
+    tested = shown(capsys, "test", str(app))
+    assert tested["failed"] == 0
+    assert tested["tests"][0]["scans"] == 6 and tested["tests"][0]["compared"] == 14
+
+
+def test_what_is_recorded_of_a_new_app_is_what_its_test_expects(app: Path) -> None:
+    test = app / "tests" / "limit"
+    before = {path.name: path.read_text() for path in test.iterdir()}
+    (test / "expected.csv").unlink()
+    (test / "events.csv").unlink()
+    assert invoke(["app", "test", str(app), "limit", "--record"]) == 0
+    assert {path.name: path.read_text() for path in test.iterdir()} == before
+
+
+def test_a_test_that_fails_says_where_and_what(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = app / "tests" / "limit"
+    change(test / "expected.csv", "3,true,0", "3,false,1")
+    change(test / "events.csv", "3,alarm,value too high,87.0", "2,alarm,value too high,87.0")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    assert [
+        (each["row"], each["column"], each["expected"], each["got"]) for each in outcome["differences"]
+    ] == [
+        ("row 5", "high", "false", "true"),
+        ("row 5", "high.quality", "1", "0"),
+        ("time 3", "text", "nothing", "alarm 'value too high' with 87.0"),
+        ("row 2", "text", "alarm 'value too high'", "nothing"),
+    ]
+    assert invoke(["app", "pack", str(app)]) == 1, "what fails its tests is not packed"
+    assert not list(Path().glob("*.capp"))
+
+
+def test_every_fault_of_a_test_is_told_with_its_cell(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    test = app / "tests" / "limit"
+    change(test / "input.csv", "1,85", "1,warm")
+    change(test / "input.csv", "4,70", "soon,70")
+    change(test / "events.csv", "returned", "gone")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    places = [problem.split(": got")[0].rsplit("/", 1)[1] for problem in outcome["problems"]]
+    assert "input.csv: row 3, column value" in places
+    assert "input.csv: row 6, column time" in places
+    assert "events.csv: row 3, column kind" in places
+
+
+def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(app / "programs" / "main.st", "value > limit", "value > limt")
+    assert "programs/main.st:18:21: expected a declared variable, got 'limt'" in refused(
+        capsys, "check", str(app)
+    )
+    [problem] = shown(capsys, "check", str(app), code=2)["problems"]
+    assert "did you mean 'limit'?" in problem
+
+
+def test_packing_gives_the_same_bytes_each_time(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = shown(capsys, "pack", str(app), "--out", "one")
+    os.utime(app / "app.toml", (0, 0))
+    second = shown(capsys, "pack", str(app), "--out", "two")
+    assert first["sha256"] == second["sha256"]
+    data = Path("one/mill-alarms-0.1.0.capp").read_bytes()
+    assert archive.digest(data) == first["sha256"] and len(data) == first["bytes"]
+    assert shown(capsys, "test", "one/mill-alarms-0.1.0.capp")["failed"] == 0
+
+
+def test_an_app_is_installed_replaced_listed_and_removed(
+    app: Path, gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ("--home", str(gateway))
+    install = (
+        *home,
+        str(app),
+        "--instance",
+        "mill-a",
+        "--input",
+        "value=MILL_A.TEMP",
+        "--parameter",
+        "limit=95",
+    )
+    done = shown(capsys, "install", *install)
+    assert done["new"] and done["instances"][0]["inputs"] == {"value": "MILL_A.TEMP"}
+    assert done["instances"][0]["parameters"]["limit"] == 95.0
+    change(app / "app.toml", "0.1.0", "0.2.0")
+    done = shown(capsys, "install", *home, str(app), "--instance", "mill-b", "--input", "value=MILL_B.TEMP")
+    assert not done["new"] and [each["name"] for each in done["instances"]] == ["mill-a", "mill-b"]
+    [listed] = shown(capsys, "list", *home)["apps"]
+    assert (listed["id"], listed["version"], listed["replay"]) == ("mill-alarms", "0.2.0", "exact")
+    assert invoke(["check", *home]) == 0
+    assert [path.name for path in sorted((gateway / "apps").iterdir())] == [
+        "mill-alarms-0.2.0.capp",
+        "mill-alarms.toml",
+    ]
+    assert shown(capsys, "remove", *home, "mill-alarms") == {"removed": "mill-alarms"}
+    assert list((gateway / "apps").iterdir()) == []
+    assert shown(capsys, "list", *home) == {"apps": []}
+
+
+def test_an_app_that_does_not_fit_leaves_the_gateway_as_it_was(
+    app: Path, gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install = ("install", "--home", str(gateway), str(app))
+    said = refused(capsys, *install, "--input", "value=MILL_A.FLOW", "--parameter", "limit=500")
+    assert "kg/s" in said and "limit" in said and "200" in said
+    assert "MILL_A.TMP" in refused(capsys, *install, "--input", "value=MILL_A.TMP")
+    assert "NAME=VALUE" in refused(capsys, *install, "--input", "value")
+    assert "once" in refused(capsys, *install, "--input", "value=A", "--input", "value=B")
+    assert "an installed app" in refused(capsys, "remove", "--home", str(gateway), "mill-alarms")
+    assert not (gateway / "apps").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["new", "mill-alarms"], "a folder that is new or empty"),
+        (["new", "Mill_B"], "--id: got 'Mill_B'"),
+        (["test", "mill-alarms", "limits"], "did you mean 'limit'?"),
+        (["check", "nowhere"], "an app's folder, or a package"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_what_was_expected(
+    app: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    assert expected in refused(capsys, *arguments)
+
+
+def test_a_damaged_package_is_refused(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = Path(shown(capsys, "pack", str(app))["package"])
+    data = bytearray(packed.read_bytes())
+    data[len(data) // 2] ^= 1
+    packed.write_bytes(data)
+    capsys.readouterr()
+    assert invoke(["app", "check", str(packed)]) != 0
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_status_tells_of_the_apps_of_a_running_gateway(
+    gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ("--home", str(gateway))
+    assert shown(capsys, "status", *home, code=3) == {"running": False, "apps": []}
+    (gateway / "data").mkdir(exist_ok=True)
+    running = {
+        "app": "gas", "version": "1.0.0", "instances": 2, "state": "running", "why": "", "scans": 70,
+        "missed": 0, "late": 1, "busy_ms_max": 0.4,
+        "models": [{"model": "pca", "overruns": 2, "suspended": False}],
+    }  # fmt: skip
+    write_durably(gateway / "data" / "status.json", json.dumps({"state": "running", "apps": [running]}))
+    assert invoke(["app", "status", *home]) == 0
+    assert "gas: model pca is running, 2 overruns" in capsys.readouterr().out
+    failed = {**running, "state": "failed", "why": "a bug"}
+    write_durably(gateway / "data" / "status.json", json.dumps({"state": "running", "apps": [failed]}))
+    assert shown(capsys, "status", *home, code=1)["apps"][0]["why"] == "a bug"
