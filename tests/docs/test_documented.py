@@ -23,8 +23,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EVERYTHING = "\n".join(text_of(path) for path in documents())
 
 LEVELS = ("debug", "info", "warning", "error")
-WITHOUT_HOME = {"catchment-edge drivers"}
-"""Commands that tell of the program and not of a node."""
+WITHOUT_HOME = {
+    "catchment-edge drivers",
+    *(f"catchment-edge app {command}" for command in ("new", "check", "test", "pack")),
+}
+"""Commands that tell of the program, or work on an app, and not on a node."""
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
