@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from headquarters import config
+from headquarters.cli_apps import app
 from headquarters.cliview import (
     EXIT_CODES,
     home_option,
@@ -321,6 +322,9 @@ def confirm(home: Path, file: Path) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     keep(settings.custody, positions, _iso_now())
     click.echo(f"confirmed {len(positions):,} chains as backed up")
+
+
+main.add_command(app)
 
 
 def _iso_now() -> str:

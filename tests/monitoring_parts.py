@@ -12,10 +12,14 @@ import numpy as np
 from edge_runtime.rules.app import CompiledApp, LiveApp, Scan
 from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.models import Model, ModelScorer
+from headquarters.lake.query import Engine
+from headquarters.replay.report import Report
+from headquarters.replay.run import Anchor, Job, Replay
+from protocols.batch import Stream
 from protocols.package import ModelSpec, Package, open_package
 from protocols.records import EventRecord, EventType, PointDefinition
 from protocols.samples import SampleBlock, ValueType
-from tests.lake_parts import HandGateway
+from tests.lake_parts import HandGateway, Headquarters
 
 FOLDER = Path(__file__).parents[1] / "apps" / "process-monitoring"
 PERIOD_US = 180_000_000
@@ -34,6 +38,13 @@ def package() -> Package:
 def spec() -> ModelSpec:
     [model] = package().manifest.models
     return model
+
+
+def settings(**parameters: float) -> str:
+    """The app's settings at the gateway."""
+    inputs = ", ".join(f'{each.name} = "TE.{each.name}"' for each in spec().inputs)
+    given = ", ".join(f"{name} = {value}" for name, value in parameters.items())
+    return f"[instance.{INSTANCE}]\ninputs = {{{inputs}}}\nparameters = {{{given}}}\n"
 
 
 def compiled() -> CompiledApp:
@@ -110,3 +121,40 @@ class MonitoringGateway(HandGateway):
             event.value,
             event.quality,
         )
+
+
+class Recorded:
+    """A lake with what a gateway recorded of a run."""
+
+    def __init__(self, home: Path, rows: Any, bad: Sequence[tuple[int, int]] = ()) -> None:
+        self.gateway = MonitoringGateway(rows, bad)
+        headquarters = Headquarters(home, self.gateway)
+        headquarters.now_us = FIRST_US + len(rows) * PERIOD_US
+        blocks, events = zip(*self.gateway.run(), strict=True)
+        headquarters.take(
+            self.gateway.open(Stream.META),
+            self.gateway.meta(self.gateway.definitions()),
+            self.gateway.open(),
+            self.gateway.data(*blocks),
+            self.gateway.open(Stream.EVENT),
+        )
+        records = [each for scan in events for each in scan]
+        if records:
+            headquarters.take(self.gateway.events(*records))
+        self.engine = Engine(headquarters.settings.lake)
+        self.home = headquarters.home
+        self.end_us = FIRST_US + len(rows) * PERIOD_US
+
+    def replay(self, limit: float | None = None, first_scan: int = 0, anchor: Anchor | None = None) -> Report:
+        inputs = self.gateway.inputs
+        job = Job(
+            compiled(),
+            self.gateway.name,
+            PERIOD_US,
+            (INSTANCE,),
+            {name: (f"TE.{name}",) for name in inputs},
+            {} if limit is None else {"t2_limit": [limit]},
+            [scorer()],
+        )
+        begin = FIRST_US + first_scan * PERIOD_US
+        return Replay(self.engine, job).run(begin, self.end_us, lambda done, total: None, anchor)

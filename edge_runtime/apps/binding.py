@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from edge_runtime.apps.installed import Grant, InstalledApp, Instance
 from edge_runtime.apps.pointfit import type_fault
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.rules.appbuild import BuiltApp
+from edge_runtime.rules.appsettings import InstanceSettings, SettingsReader
 from edge_runtime.rules.program import Column
-from edge_runtime.rules.typed import Value
 from edge_runtime.rules.types import Type
-from protocols import limits
 from protocols.errors import Problem
 from protocols.points import Point, Report
 from protocols.tomlfile import KeyPath, Table, TomlFile, suggest
 
-KEYS = ("package", "sha256", "scan", "instance", "grant")
-INSTANCE_KEYS = ("inputs", "parameters", "outputs")
 GRANT_KEYS = ("point", "low", "high")
-
-_INSTANCE = re.compile(r"\w[\w-]{0,62}")
 
 
 class Binder:
@@ -44,8 +37,6 @@ class Binder:
     def bind(self, sha256: str) -> InstalledApp | None:
         """The installed app; `None` when a problem was noted."""
         before = len(self._file.problems)
-        document = self._file.document
-        self._file.known((), document, KEYS)
         instances = self._instances()
         grants = self._grants(instances)
         scan = self._scan(instances)
@@ -60,49 +51,27 @@ class Binder:
     # -- instances ---------------------------------------------------------------------------------
 
     def _instances(self) -> list[Instance]:
-        tables = self._file.table(("instance",), self._file.document)
-        most = self._built.package.manifest.resources.instances_max
-        if not tables and isinstance(self._file.document.get("instance", {}), dict):
-            self._file.problem(("instance",), "", "at least one table [instance.NAME] with inputs = {...}")
-        if len(tables) > most:
-            expected = f"at most {most} instances, instances_max of the app"
-            self._file.problem(("instance",), f"{len(tables)} instances", expected)
-            return []
-        found = [self._instance(name, table) for name, table in tables.items()]
+        read = SettingsReader(self._built, self._file).instances()
+        found = [self._instance(settings) for settings in read]
         return [instance for instance in found if instance is not None]
 
-    def _instance(self, name: str, table: object) -> Instance | None:
-        path: KeyPath = ("instance", name)
-        if not isinstance(table, dict):
-            self._file.problem(path, table, "a table, written as [instance.NAME]")
-            return None
-        if not _INSTANCE.fullmatch(name):
-            self._file.problem(path, name, "a name of letters, digits, '_' and '-', such as area-1")
-            return None
-        self._file.known(path, table, INSTANCE_KEYS)
+    def _instance(self, settings: InstanceSettings) -> Instance | None:
+        path: KeyPath = ("instance", settings.name)
         before = len(self._file.problems)
-        points = self._inputs((*path, "inputs"), table)
-        parameters = self._parameters((*path, "parameters"), table)
-        outputs = self._outputs((*path, "outputs"), table, name)
-        if len(self._file.problems) > before:
-            return None
-        return Instance(name, tuple(points), tuple(parameters), tuple(outputs))
-
-    def _inputs(self, path: KeyPath, parent: Table) -> list[Point]:
-        declared = self._built.app.inputs
-        given = self._file.table(path, parent)
-        self._known(path, given, declared, "an input of the app")
         points: list[Point] = []
-        for name, column in declared.items():
-            place = (*path, name)
-            if name not in given:
-                self._file.problem(place, "", f'a point: {name} = "POINT", {_words(column)}')
-                continue
-            point = self._point(place, given[name])
+        for name, column in self._built.app.inputs.items():
+            place = (*path, "inputs", name)
+            point = self._point(place, settings.inputs[name])
             if point is not None:
                 self._fit(place, point, column)
                 points.append(point)
-        return points
+        for output, name in zip(self._built.outputs, settings.outputs, strict=True):
+            if name in self._points:
+                place = (*path, "outputs", output)
+                self._file.problem(place, name, "a name that no point of points.csv has")
+        if len(self._file.problems) > before:
+            return None
+        return Instance(settings.name, tuple(points), settings.parameters, settings.outputs)
 
     def _point(self, path: KeyPath, name: object) -> Point | None:
         point = self._points.get(name) if isinstance(name, str) else None
@@ -121,47 +90,6 @@ class Binder:
         elif column.unit and not point.unit and column.type is not Type.BOOL:
             expected = f"a unit in points.csv: the app takes its values as {column.unit!r}"
             self._warn_at(path, point.name, expected)
-
-    def _parameters(self, path: KeyPath, parent: Table) -> list[Value]:
-        ranges = self._built.parameters
-        given = self._file.table(path, parent)
-        self._known(path, given, ranges, "a parameter of the app")
-        values: list[Value] = []
-        for name, range_ in ranges.items():
-            value: Value | None = range_.column.initial[0]
-            if name in given:
-                written = given[name]
-                value = range_.accept(written) if isinstance(written, bool | int | float | str) else None
-                if value is None:
-                    self._file.problem((*path, name), written, range_.expected)
-                    continue
-            assert value is not None
-            values.append(value)
-        return values
-
-    def _outputs(self, path: KeyPath, parent: Table, instance: str) -> list[str]:
-        given = self._file.table(path, parent)
-        self._known(path, given, self._built.outputs, "an output of the app")
-        names: list[str] = []
-        for output in self._built.outputs:
-            name = given.get(output, f"{self._built.app.id}.{instance}.{output}")
-            right = isinstance(name, str) and name.isprintable() and name == name.strip()
-            if not right or not 0 < len(str(name)) <= limits.POINT_NAME_CHARS_MAX:
-                expected = f"a name of a point of 1 to {limits.POINT_NAME_CHARS_MAX} printable characters"
-                self._file.problem((*path, output), name, expected)
-            elif name in self._points:
-                self._file.problem((*path, output), name, "a name that no point of points.csv has")
-            elif name in names:
-                self._file.problem((*path, output), name, "a name that no other output has")
-            names.append(str(name))
-        return names
-
-    def _known(
-        self, path: KeyPath, given: Table, known: Mapping[str, Any] | Sequence[str], what: str
-    ) -> None:
-        for name in given:
-            if name not in known:
-                self._file.problem((*path, name), given[name], f"{what}; {suggest(name, list(known))}")
 
     # -- what it may write, and when it runs -------------------------------------------------------
 
@@ -261,7 +189,3 @@ class Binder:
 
     def _warn_at(self, path: KeyPath, value: str, expected: str) -> None:
         self._warnings.append(Problem(self._file.file, self._file.place(path), value, expected))
-
-
-def _words(column: Column) -> str:
-    return f"{column.type} in {column.unit!r}" if column.unit else str(column.type)

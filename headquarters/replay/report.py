@@ -67,8 +67,8 @@ class Report:
             "app": self.app,
             "version": self.version,
             "gateway": self.gateway,
-            "from": _iso(self.from_us),
-            "to": _iso(self.to_us),
+            "from": iso(self.from_us),
+            "to": iso(self.to_us),
             "instances": list(self.instances),
             "scans": self.scans,
             "seconds": round(self.seconds, 3),
@@ -87,7 +87,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         """For people."""
         rate = self.scans * len(self.instances) / max(self.seconds, 1e-9)
-        yield f"{self.app} {self.version} on {self.gateway}, {_iso(self.from_us)} to {_iso(self.to_us)}:"
+        yield f"{self.app} {self.version} on {self.gateway}, {iso(self.from_us)} to {iso(self.to_us)}:"
         scans = f"{self.scans:,} scans of {len(self.instances):,} instances"
         yield f"  {scans} in {self.seconds:.1f} s ({rate:,.0f} a second)"
         for name in self.missing:
@@ -111,7 +111,7 @@ class Report:
                 f"{output.only_replayed:,} only replayed, {output.only_recorded:,} only recorded"
             )
             for each in output.differences[:1]:
-                yield f"    first at {_iso(each.time_us)}: {_sides(each)}"
+                yield f"    first at {iso(each.time_us)}: {_sides(each)}"
 
 
 def _output(output: OutputComparison) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _output(output: OutputComparison) -> dict[str, Any]:
         "only_recorded": output.only_recorded,
         "largest": output.largest,
         "differences": [
-            {**each._asdict(), "time": _iso(each.time_us), "time_us": each.time_us}
+            {**each._asdict(), "time": iso(each.time_us), "time_us": each.time_us}
             for each in output.differences
         ],
     }
@@ -132,7 +132,7 @@ def _output(output: OutputComparison) -> dict[str, Any]:
 def _event(event: AppEvent | None) -> dict[str, Any] | None:
     if event is None:
         return None
-    return {"time": _iso(event.time_us), **event._asdict()}
+    return {"time": iso(event.time_us), **event._asdict()}
 
 
 def _sides(each: Difference) -> str:
@@ -144,13 +144,14 @@ def _told(event: AppEvent | None) -> str:
     if event is None:
         return "nothing"
     what = f"{event.transition or event.kind} {event.text!r} of {event.instance}"
-    return f"{what} at {_iso(event.time_us)} with {event.value!r} ({_QUALITY[event.quality]})"
+    return f"{what} at {iso(event.time_us)} with {event.value!r} ({_QUALITY[event.quality]})"
 
 
 _QUALITY = ("good", "uncertain", "bad")
 
 
-def _iso(time_us: int) -> str:
+def iso(time_us: int) -> str:
+    """A time as people and machines read it."""
     whole, micros = divmod(time_us, 1_000_000)
     text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{micros:06d}Z" if micros else f"{text}Z"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,6 +39,13 @@ class Anchor(NamedTuple):
     state: Sequence[bytes]
 
 
+class Sink(Protocol):
+    """Takes what comes out; see `files.Folder`."""
+
+    def add(self, times_us: Cells, columns: Mapping[str, tuple[Cells, Cells]]) -> None:
+        """Some scans: their times; by point, values and qualities."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What is replayed.
@@ -51,6 +58,7 @@ class Job:
         bindings: For each of the app's inputs the point of each instance.
         parameters: By name, a value for each instance; left out: the declared one.
         scorers: Its models, loaded.
+        recorded: For each output the derived point of each instance; left out: `<app>.<instance>.<output>`.
     """
 
     app: CompiledApp
@@ -60,6 +68,7 @@ class Job:
     bindings: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     scorers: Sequence[Scorer] = ()
+    recorded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -67,9 +76,10 @@ class Job:
         models = [name for scorer in self.scorers for name in scorer.outputs]
         return (*self.app.outputs, *models)
 
-    def derived(self, instance: str, output: str) -> str:
-        """The point that an output is recorded as."""
-        return f"{self.app.id}.{instance}.{output}"
+    def derived(self, output: str) -> tuple[str, ...]:
+        """The points that an output is recorded as, one an instance."""
+        usual = tuple(f"{self.app.id}.{instance}.{output}" for instance in self.instances)
+        return self.recorded.get(output, usual)
 
 
 class Replay:
@@ -78,13 +88,15 @@ class Replay:
     Args:
         engine: The lake.
         job: What is replayed.
+        sink: Takes all outputs, if anything wants them.
     """
 
-    def __init__(self, engine: Engine, job: Job) -> None:
+    def __init__(self, engine: Engine, job: Job, sink: Sink | None = None) -> None:
+        self._sink = sink
         self._engine = engine
         self._job = job
         inputs = {name for names in job.bindings.values() for name in names}
-        derived = {job.derived(instance, output) for instance in job.instances for output in job.outputs}
+        derived = {name for output in job.outputs for name in job.derived(output)}
         known = find_points(engine, job.gateway, inputs | derived)
         self._inputs = {name: known[name] for name in sorted(inputs) if name in known}
         self._derived = {name: known[name] for name in sorted(derived) if name in known}
@@ -171,11 +183,15 @@ class Replay:
         columns = {
             name: (scans.outputs[name], scans.qualities[name]) for name in scans.outputs
         } | scans.scored
-        for output, (values, qualities) in columns.items():
-            for at, instance in enumerate(self._job.instances):
-                name = self._job.derived(instance, output)
-                if name in self._comparisons:
-                    self._comparisons[name].add(when, values[:, at], qualities[:, at], recorded[name])
+        found = {
+            name: (values[:, at], qualities[:, at])
+            for output, (values, qualities) in columns.items()
+            for at, name in enumerate(self._job.derived(output))
+        }
+        for name, comparison in self._comparisons.items():
+            comparison.add(when, *found[name], recorded[name])
+        if self._sink is not None:
+            self._sink.add(when, found)
 
 
 def _events(job: Job, scans: Scans) -> Iterator[AppEvent]:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from headquarters.lake.query import Engine
 from headquarters.replay.align import AGE_PERIODS, Series, align, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
-from headquarters.replay.report import Report
 from headquarters.replay.run import Anchor, Job, Replay
-from protocols.batch import Stream
-from tests.lake_parts import Headquarters
 from tests.monitoring_parts import (
     FIRST_US,
-    INSTANCE,
     PERIOD_US,
     MonitoringGateway,
+    Recorded,
     compiled,
     scorer,
     usual_rows,
@@ -120,42 +115,6 @@ def test_events_are_compared_one_by_one() -> None:
 # -- through the lake ----------------------------------------------------------------------------
 
 
-class Recorded:
-    """A lake with what a gateway recorded of a run."""
-
-    def __init__(self, home: Path, rows: Any, bad: Sequence[tuple[int, int]] = ()) -> None:
-        self.gateway = MonitoringGateway(rows, bad)
-        headquarters = Headquarters(home, self.gateway)
-        headquarters.now_us = FIRST_US + len(rows) * PERIOD_US
-        blocks, events = zip(*self.gateway.run(), strict=True)
-        headquarters.take(
-            self.gateway.open(Stream.META),
-            self.gateway.meta(self.gateway.definitions()),
-            self.gateway.open(),
-            self.gateway.data(*blocks),
-            self.gateway.open(Stream.EVENT),
-        )
-        records = [each for scan in events for each in scan]
-        if records:
-            headquarters.take(self.gateway.events(*records))
-        self.engine = Engine(headquarters.settings.lake)
-        self.end_us = FIRST_US + len(rows) * PERIOD_US
-
-    def replay(self, limit: float | None = None, first_scan: int = 0, anchor: Anchor | None = None) -> Report:
-        inputs = self.gateway.inputs
-        job = Job(
-            compiled(),
-            self.gateway.name,
-            PERIOD_US,
-            (INSTANCE,),
-            {name: (f"TE.{name}",) for name in inputs},
-            {} if limit is None else {"t2_limit": [limit]},
-            [scorer()],
-        )
-        begin = FIRST_US + first_scan * PERIOD_US
-        return Replay(self.engine, job).run(begin, self.end_us, lambda done, total: None, anchor)
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     bad = [(7, 3), (20, 0), (20, 51), (21, 0)]
@@ -203,7 +162,7 @@ def test_points_that_the_lake_does_not_know_are_named(recorded: Recorded) -> Non
         compiled(),
         recorded.gateway.name,
         PERIOD_US,
-        (INSTANCE,),
+        ("te",),
         {name: (f"NO.{name}",) for name in recorded.gateway.inputs},
         {},
         [scorer()],
