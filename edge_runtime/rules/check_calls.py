@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from edge_runtime.rules import functions, syntax
 from edge_runtime.rules.folding import fold
 from edge_runtime.rules.scope import Scope, coerce, conversion_hint, kind_of, settle, similar
+from edge_runtime.rules.syntax import Span
 from edge_runtime.rules.typed import Ask, Const, Expr, Invoke, Now, Op, Ref, UnitCode
 from edge_runtime.rules.types import Type
 
-if TYPE_CHECKING:
-    from edge_runtime.rules.check_expressions import Expressions
+
+class Arguments(Protocol):
+    """Checks the arguments of calls, which are expressions themselves: `check_expressions`."""
+
+    def check(self, node: syntax.Expression) -> Expr | None:
+        """The expression with its types; `None` after a fault in it."""
+
+    def as_type(self, node: syntax.Expression, type: Type, what: str = "") -> Expr | None:
+        """The expression, changed to a type."""
+
+    def unify(self, exprs: Sequence[Expr], span: Span) -> tuple[Expr, ...] | None:
+        """Values in the narrowest type that all widen to; says a fault when there is none."""
+
+    def same_unit(self, exprs: Sequence[Expr], span: Span) -> str | None:
+        """The unit that all known ones agree on; says a fault when they do not."""
 
 
 class Calls:
@@ -20,13 +34,13 @@ class Calls:
 
     Args:
         scope: The unit's names.
-        expressions: Checks arguments.
+        arguments: Checks arguments.
     """
 
-    def __init__(self, scope: Scope, expressions: Expressions) -> None:
+    def __init__(self, scope: Scope, arguments: Arguments) -> None:
         self._scope = scope
         self._say = scope.say
-        self._expressions = expressions
+        self._arguments = arguments
 
     def check(self, node: syntax.Call) -> Expr | None:
         """A call with its types; `None` after a fault in it."""
@@ -55,7 +69,7 @@ class Calls:
         nodes = self._ordered(node, functions.Signature(("IN",), 1))
         if nodes is None:
             return None
-        arg = self._expressions.as_type(nodes[0], source, node.function.text)
+        arg = self._arguments.as_type(nodes[0], source, node.function.text)
         if arg is None:
             return None
         unit = arg.unit if source.is_number and target.is_number else None
@@ -72,7 +86,7 @@ class Calls:
             return Now()
         if key in functions.ASKING:
             return self._ask(node, nodes[0])
-        args = [self._expressions.check(arg) for arg in nodes]
+        args = [self._arguments.check(arg) for arg in nodes]
         known = [arg for arg in args if arg is not None]
         if len(known) < len(args):
             return None
@@ -106,14 +120,14 @@ class Calls:
         return Op(key, type, (arg,), arg.unit if key == "ABS" else None)
 
     def _ordering(self, node: syntax.Call, args: Sequence[Expr]) -> Expr | None:
-        made = self._expressions.unify(args, node.span)
+        made = self._arguments.unify(args, node.span)
         if made is None:
             return None
         type = made[0].type
         if not (type.is_number or type is Type.TIME):
             self._say(node.span, f"expected numbers or TIME for {node.function.key}, got {type}", "")
             return None
-        unit = self._expressions.same_unit(made, node.span)
+        unit = self._arguments.same_unit(made, node.span)
         constants = tuple(arg for arg in made if isinstance(arg, Const))
         if len(constants) == len(made):
             return fold(node.function.key, type, constants)
@@ -127,10 +141,10 @@ class Calls:
         elif not args[0].type.is_integer:
             self._say(node.span, f"expected an integer for MUX's selector, got {kind_of(args[0])}", "")
             selector = None
-        made = self._expressions.unify(args[1:], node.span)
+        made = self._arguments.unify(args[1:], node.span)
         if made is None or selector is None:
             return None
-        return Op(key, made[0].type, (selector, *made), self._expressions.same_unit(made, node.span))
+        return Op(key, made[0].type, (selector, *made), self._arguments.same_unit(made, node.span))
 
     def _shift(self, node: syntax.Call, args: Sequence[Expr]) -> Expr | None:
         value = settle(args[0])
@@ -178,7 +192,7 @@ class Calls:
         args = []
         for symbol, arg in zip(inputs, nodes, strict=True):
             what = f"{unit.name.text}'s input {symbol.name.text}"
-            made = self._expressions.as_type(arg, symbol.type, what)
+            made = self._arguments.as_type(arg, symbol.type, what)
             if made is not None and symbol.unit is not None and made.unit not in (None, symbol.unit):
                 self._say(node.span, f"expected unit {symbol.unit!r} for {what}, got {made.unit!r}", "")
             args.append(made)
