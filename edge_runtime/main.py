@@ -27,6 +27,7 @@ from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, Step, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import GatewayConfig, ScanClass
+from edge_runtime.devicewrites import DeviceWrites
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
@@ -35,7 +36,7 @@ from edge_runtime.writer import Rules, Writer
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
 from protocols.errors import StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
-from protocols.field.base import DriverContext, DriverEvent
+from protocols.field.base import Driver, DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
 from protocols.points import Point, to_definition
 from protocols.records import Gap, GapCause, OpenReason, pack_definitions
@@ -278,6 +279,8 @@ class Session:
             if (points := config.points_of(device, scan.name))
         }
         reached = buffer.resume([*parts, *(apps.tasks if apps else ())], begin_us)
+        self._drivers = self._make_drivers()
+        self._device_writes = DeviceWrites(self._drivers, self._log)
         if apps is not None:
             self._build_apps(apps, parts, reached, intake)
         self._collector = self._build_collector(parts, reached, intake)
@@ -323,12 +326,20 @@ class Session:
         assert self._alarms is not None
         manager = self._alarms.manager
         self._apps = AppService(
-            self._config.data, apps, feeds, reached, self._clock, intake, manager, self._log
+            self._config.data,
+            apps,
+            feeds,
+            reached,
+            self._clock,
+            intake,
+            manager,
+            self._log,
+            self._device_writes,
         )
 
-    def _build_collector(self, parts: Parts, reached: Mapping[str, Progress], intake: Intake) -> Collector:
-        config, clock = self._config, self._clock
-        self._drivers = {
+    def _make_drivers(self) -> dict[str, Driver]:
+        config = self._config
+        return {
             name: registry.create(
                 device.driver,
                 device.settings,
@@ -337,11 +348,13 @@ class Session:
                     gateway=config.id,
                     keys=config.home / "keys",
                     events=self._driver_event,
-                    now_us=clock.now_us,
+                    now_us=self._clock.now_us,
                 ),
             )
             for name, device in config.devices.items()
         }
+
+    def _build_collector(self, parts: Parts, reached: Mapping[str, Progress], intake: Intake) -> Collector:
         steps: list[Step] = []
         show = None if self._apps is None else self._apps.show
         tasks = [
@@ -350,7 +363,7 @@ class Session:
                 scan,
                 points,
                 self._drivers[device],
-                clock,
+                self._clock,
                 intake,
                 self._log,
                 reached[name],
@@ -424,6 +437,8 @@ class Session:
 
     async def _live(self) -> None:
         self._collector.start()
+        if self._apps is not None:
+            self._device_writes.start(self._apps.wrote)
         for worker in self._workers:
             worker.start()
         if self._alarms is not None:
@@ -443,6 +458,7 @@ class Session:
                 raise failure
         self._state = "stopping"
         self._log.info("gateway-stopping")
+        await self._device_writes.stop()
         await self._collector.stop()
         if self._ruling is not None and self._apps is not None:
             self._ruling.end()

@@ -19,9 +19,11 @@ from edge_runtime.apps.derived import Derived, definitions, derive
 from edge_runtime.apps.engine import AppEngine, Emitted, RunningApp, Told, make_board, task_name
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.apps.loading import load_apps
+from edge_runtime.apps.writing import AppWrites
 from edge_runtime.buffer import Progress
 from edge_runtime.clock import GatewayClock
 from edge_runtime.config import GatewayConfig
+from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.intake import Intake
 from edge_runtime.rules.app import LiveApp, Scorer
 from edge_runtime.rules.livemodels import LiveModel
@@ -85,6 +87,7 @@ class AppService:
         intake: Takes outputs.
         manager: Takes alarms and events.
         log: For what goes wrong.
+        devices: Takes what is written to devices.
     """
 
     def __init__(
@@ -97,12 +100,14 @@ class AppService:
         intake: Intake,
         manager: AlarmManager,
         log: EventLog,
+        devices: DeviceWrites,
     ) -> None:
         self._data = data
         self._clock = clock
         self._intake = intake
         self._manager = manager
         self._log = log
+        self._writes = AppWrites(prepared.apps, prepared.derived, devices, manager, log, clock.now_us)
         self._woken = threading.Event()
         self._saved_us = clock.now_us()
         self.engine = AppEngine(
@@ -116,6 +121,11 @@ class AppService:
     def show(self, task: str, instant_us: int, blocks: Sequence[Any]) -> None:
         """Take what a task read; any thread may call it."""
         self.engine.show(task, instant_us, blocks)
+        self._woken.set()
+
+    def wrote(self, result: Result) -> None:
+        """Take what became of a write; any thread may call it."""
+        self._writes.wrote(result)
         self._woken.set()
 
     def step(self) -> None:
@@ -157,6 +167,7 @@ class AppService:
                 "missed": running.schedule.counters.missed,
                 "late": running.late,
                 "busy_ms_max": round(running.busy_us_max / 1000, 3),
+                **self._writes.status(running.app.id),
                 "models": [
                     {
                         "model": scorer.model.spec.name,
@@ -224,6 +235,7 @@ class AppService:
                 self._emit(emitted)
         for delivery in outcome.deliveries:
             self._intake.put(delivery)
+        self._writes.take(outcome.deliveries)
         for told in outcome.told:
             self._say(told)
 

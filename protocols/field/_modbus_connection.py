@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocols.field._modbus_plan import Block
+from protocols.field._modbus_write import WriteBlock
 from protocols.field.backoff import Backoff
 from protocols.field.base import DriverStatus
 from protocols.samples import (
@@ -60,13 +61,17 @@ class LineSettings:
     reconnect_longest_s: float = 30.0
 
 
+Asked = Block | WriteBlock
+"""What one request asks for."""
+
+
 class Exchange:
     """Requests that are asked for together, and what became of them."""
 
     __slots__ = ("blocks", "buffer", "done", "left", "offsets", "silent", "statuses")
 
     def __init__(
-        self, blocks: Sequence[Block], offsets: Sequence[int], buffer: bytearray, done: asyncio.Future[None]
+        self, blocks: Sequence[Asked], offsets: Sequence[int], buffer: bytearray, done: asyncio.Future[None]
     ) -> None:
         self.blocks = blocks
         self.offsets = offsets
@@ -174,7 +179,7 @@ class Connection(asyncio.Protocol):
         if packets:
             transport.write(b"".join(packets))
             line.status.requests += len(packets)
-            line.status.bytes_sent += 12 * len(packets)
+            line.status.bytes_sent += sum(map(len, packets))
 
     def _pack(self, request: Request) -> bytes:
         transaction = self._transaction = (self._transaction + 1) & 0xFFFF
@@ -183,8 +188,7 @@ class Connection(asyncio.Protocol):
         self._in_flight[transaction] = request
         if self._timer is None:
             self._timer = self._loop.call_at(request.deadline_s, self._expire)
-        block = request.block
-        return wire.read_request(transaction, block.unit, block.function, block.start, block.count)
+        return request.block.pack(transaction)
 
     def _gap_over(self) -> None:
         self._gap = None
@@ -217,7 +221,7 @@ class Connection(asyncio.Protocol):
         line.status.responses += 1
         self._strangers = self._unanswered = 0
         try:
-            start = wire.payload_start(frame, block.unit, block.function, block.count)
+            payload = block.payload(frame)
         except wire.RefusedError as refused:
             line.status.exceptions += 1
             request.settle(EXCEPTION_STATUS.get(refused.code, BAD_DEVICE_FAILURE))
@@ -228,7 +232,7 @@ class Connection(asyncio.Protocol):
             return
         else:
             offset = request.exchange.offsets[request.index]
-            request.exchange.buffer[offset : offset + len(frame) - start] = frame[start:]
+            request.exchange.buffer[offset : offset + len(payload)] = payload
             request.settle(0)
         self._backoff.reset()
         line.answered(block.unit)

@@ -4,8 +4,9 @@ Rules:
 1. Requests leave in the order they were asked for, over whichever connection is free; a
    connection has at most `depth` unanswered ones.
 2. An answer belongs to the request whose transaction id it carries. Any other is dropped.
-3. A request that is not answered in time is repeated `retries` times (they are all reads),
-   then its unit counts one failure and the rest of that exchange for the unit fails at once.
+3. A read that is not answered in time is repeated `retries` times, then its unit counts one
+   failure and the rest of that exchange for the unit fails at once. A write is sent once, and
+   before the reads that wait.
 4. A unit that failed `degrade_failures` times in a row is asked once every `degrade_s`
    only. A connection on which as many requests in a row went unanswered is made anew.
 5. A stream that is not Modbus TCP ends the connection. Nothing a device sends raises.
@@ -19,8 +20,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from protocols.errors import DeviceError
-from protocols.field._modbus_connection import Connection, Exchange, LineSettings, Request
-from protocols.field._modbus_plan import Block
+from protocols.field._modbus_connection import Asked, Connection, Exchange, LineSettings, Request
+from protocols.field._modbus_write import WriteBlock
 from protocols.field.backoff import Backoff, CircuitBreaker
 from protocols.field.base import DriverContext, DriverEvent, DriverState, DriverStatus
 from protocols.samples import BAD_NO_COMMUNICATION, BAD_NOT_CONNECTED, BAD_TIMEOUT
@@ -138,7 +139,25 @@ class Line:
 
     # -- requests --------------------------------------------------------------------
 
-    async def exchange(self, blocks: Sequence[Block], offsets: Sequence[int], buffer: bytearray) -> list[int]:
+    async def write(self, block: WriteBlock) -> None:
+        """Send a request to write, once, and wait for what becomes of it.
+
+        Raises:
+            DeviceError: The device refused, did not confirm, or is not connected.
+        """
+        [status] = await self.exchange([block], [0], bytearray())
+        if status == 0:
+            self.status.writes += 1
+            return
+        self.status.writes_failed += 1
+        if block.refused:
+            raise DeviceError(f"{self._peer}: unit {block.unit} refused: {block.refused}")
+        why = self.status.last_error or "not connected"
+        if block.sent:
+            raise DeviceError(f"{self._peer}: not confirmed, and perhaps written all the same: {why}")
+        raise DeviceError(f"{self._peer}: not sent: {why}")
+
+    async def exchange(self, blocks: Sequence[Asked], offsets: Sequence[int], buffer: bytearray) -> list[int]:
         """Ask for blocks; their data lands in `buffer` at `offsets`.
 
         Returns:
@@ -151,8 +170,11 @@ class Line:
             self.status.refused_fast += len(blocks)
             known = self.status.state in (DriverState.LOST, DriverState.CONNECTING)
             return [BAD_NO_COMMUNICATION if known else BAD_NOT_CONNECTED] * len(blocks)
-        attempts = 1 + self.settings.retries
-        self._queue.extend(Request(exchange, index, attempts) for index in range(len(blocks)))
+        for index, block in enumerate(blocks):
+            if isinstance(block, WriteBlock):
+                self._queue.appendleft(Request(exchange, index, 1))
+            else:
+                self._queue.append(Request(exchange, index, 1 + self.settings.retries))
         for connection in list(self._connections):
             connection.pump()
         await exchange.done

@@ -76,6 +76,19 @@ class Block:
     count: int
     members: tuple[int, ...]
 
+    def pack(self, transaction: int) -> bytes:
+        """The request."""
+        return wire.read_request(transaction, self.unit, self.function, self.start, self.count)
+
+    def payload(self, frame: bytes) -> bytes:
+        """The data of a frame that answers it.
+
+        Raises:
+            RefusedError: The device refused.
+            FrameError: The frame answers something else.
+        """
+        return frame[wire.payload_start(frame, self.unit, self.function, self.count) :]
+
 
 def blocks_for(spans: Sequence[Span], members: Sequence[int], bounds: Bounds) -> list[Block]:
     """The fewest requests that serve these spans within bounds.

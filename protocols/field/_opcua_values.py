@@ -16,6 +16,7 @@ import numpy.typing as npt
 from protocols import limits
 from protocols.field import _opcua_wire as wire
 from protocols.field.base import FieldPoint, FieldType
+from protocols.field.writing import INTEGER_RANGES
 from protocols.samples import (
     BAD,
     BAD_NO_DATA,
@@ -32,14 +33,6 @@ from protocols.samples import (
 )
 
 _INTEGERS = range(wire.SBYTE, wire.UINT64 + 1)
-_RANGES = {
-    FieldType.INT16: (-(2**15), 2**15 - 1),
-    FieldType.UINT16: (0, 2**16 - 1),
-    FieldType.INT32: (-(2**31), 2**31 - 1),
-    FieldType.UINT32: (0, 2**32 - 1),
-    FieldType.INT64: (-(2**63), 2**63 - 1),
-    FieldType.UINT64: (0, 2**63 - 1),
-}
 _EXACT_IN_F32 = (wire.FLOAT, wire.SBYTE, wire.BYTE, wire.INT16, wire.UINT16)
 _TYPES = tuple(FieldType)
 
@@ -192,8 +185,8 @@ def _convert(run: wire.Values, type: FieldType) -> tuple[npt.NDArray[Any], UInt3
     n = len(run.handles)
     value = np.empty(n, type.value_type.dtype)
     wrong = np.zeros(n, np.uint32)
-    if type in _RANGES and run.type in _INTEGERS:
-        low, high = _RANGES[type]
+    if type in INTEGER_RANGES and run.type in _INTEGERS:
+        low, high = INTEGER_RANGES[type]
         outside = run.values > high
         if np.iinfo(run.values.dtype).min < low:
             outside |= run.values < low

@@ -10,7 +10,7 @@ Rules every driver keeps, checked by one contract suite (`tests/contract/test_dr
    that needed it.
 4. A silent device costs a bounded wait, then answers at once with bad quality until it
    comes back. Reconnecting, with jittered back-off, is the driver's own work.
-5. Only a read is ever repeated by itself.
+5. Only a read is ever repeated by itself. A write is sent once or never: who wants it again asks again.
 6. `close` may be called at any time and any number of times.
 
 A driver runs in one asyncio loop. Clocks and randomness are handed in.
@@ -125,6 +125,8 @@ class DriverStatus:
         unexpected: Answers that no request was waiting for, such as late ones.
         refused_fast: Requests not sent, because the device is known to be silent.
         notifications: Values that came by subscription.
+        writes: Values that the device confirmed to have taken.
+        writes_failed: Values that it refused or did not confirm, or that could not be sent.
         bytes_sent: Bytes written to the device.
         bytes_received: Bytes read from the device.
     """
@@ -143,6 +145,8 @@ class DriverStatus:
     unexpected: int = 0
     refused_fast: int = 0
     notifications: int = 0
+    writes: int = 0
+    writes_failed: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
 
@@ -253,6 +257,22 @@ class Driver(Protocol):
         """Read a planned group: every point once, stamped `instant_us`."""
         ...
 
+    async def write(self, point: FieldPoint, value: float) -> None:
+        """Write one value, once, and wait a bounded time until the device has confirmed it.
+
+        Writes to one device are asked for one after the other.
+
+        Args:
+            point: Where; `DriverType.writable` finds nothing wrong with it.
+            value: A raw value (bool, int or float) that `protocols.field.writing.fault` lets pass.
+
+        Raises:
+            DeviceError: The device refused, is not connected, or did not confirm: the message says
+                so where the value may have been written all the same.
+            ValueError: Such a value cannot be written there.
+        """
+        ...
+
     async def subscribe(
         self, points: Sequence[FieldPoint], sink: NotificationSink, period_s: float = 1.0
     ) -> Subscription:
@@ -352,6 +372,13 @@ class DriverType(Protocol):
 
     def expect(self, address: str, type: FieldType) -> str | None:
         """What was expected instead of this address, or `None` when it is right."""
+        ...
+
+    def writable(self, address: str, type: FieldType) -> str | None:
+        """What was expected instead of this address, which is right, to write to it; `None` if it may work.
+
+        What only the device knows shows when it is written.
+        """
         ...
 
     def check(self, settings: Settings) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Modbus TCP: collects coils, discrete inputs and registers by polling.
+"""Modbus TCP: collects coils, discrete inputs and registers by polling; writes coils and holding registers.
 
 The client is our own (`docs/decisions/0011-modbus-client.md`); nothing beyond numpy is
 needed at run time. Addresses: `protocols.field._modbus_address`.
@@ -20,6 +20,7 @@ from protocols.field._modbus_address import Order, Span, parse
 from protocols.field._modbus_connection import EXCEPTION_STATUS, LineSettings
 from protocols.field._modbus_line import Line
 from protocols.field._modbus_plan import Block, Bounds, ModbusGroup, halves
+from protocols.field._modbus_write import unwritable, write_block
 from protocols.field.base import (
     BrowsedNode,
     Capabilities,
@@ -261,6 +262,16 @@ class ModbusDriver:
         room = max((wire.payload_bytes(block.function, block.count) for block in blocks), default=0)
         return await self._line.exchange(blocks, [0] * len(blocks), bytearray(room))
 
+    async def write(self, point: FieldPoint, value: float) -> None:
+        """Write one value, once.
+
+        Raises:
+            DeviceError: The device refused, did not confirm, or is not connected.
+            ValueError: Such a value cannot be written there.
+        """
+        span = parse(point.address, point.type, self._unit, self._base, self._order)
+        await self._line.write(write_block(span, point.type, value))
+
     async def subscribe(
         self, points: Sequence[FieldPoint], sink: NotificationSink, period_s: float = 1.0
     ) -> Subscription:
@@ -299,6 +310,10 @@ class ModbusTcp:
         except ValueError as error:
             return str(error)
         return None
+
+    def writable(self, address: str, type: FieldType) -> str | None:
+        """What was expected instead of this address to write to it, or `None`."""
+        return unwritable(parse(address, type, 1, 0, Order.ABCD), type)
 
     def check(self, settings: Settings) -> list[tuple[str, str]]:
         """Settings that are right alone and wrong together: name, and what was expected."""

@@ -1,4 +1,4 @@
-"""OPC UA: collects by subscription, or by reading where a server's subscriptions are not to be used.
+"""OPC UA: collects by subscription, or by reading where a server's subscriptions are not to be used; writes.
 
 Needs the library asyncua (`catchment[edge]`), imported when the first device connects.
 Addresses: `protocols.field._opcua_address`.
@@ -16,6 +16,7 @@ import urllib.parse
 from protocols.field._opcua_driver import OpcUaDriver, expected_instead
 from protocols.field.base import DriverContext, FieldType
 from protocols.field.settings import Kind, Setting, Settings
+from protocols.field.writing import TEXTS
 
 BATCH_MAX = 10_000
 
@@ -147,6 +148,10 @@ class OpcUa:
     def expect(self, address: str, type: FieldType) -> str | None:
         """What was expected instead of this address, or `None` when it is right."""
         return expected_instead(address)
+
+    def writable(self, address: str, type: FieldType) -> str | None:
+        """What was expected instead to write to it, or `None`; only the server knows its nodes' rights."""
+        return TEXTS if type is FieldType.STRING else None
 
     def check(self, settings: Settings) -> list[tuple[str, str]]:
         """Settings that are right alone and wrong together: name, and what was expected."""

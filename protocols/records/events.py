@@ -37,6 +37,8 @@ class EventType(StrEnum):
     """What became of a command."""
     APP = "app"
     """The life of an app: started, failed, stopped."""
+    WRITE = "write"
+    """What an app wrote to a device, or could or might not."""
 
 
 QUALITY_MAX = 2

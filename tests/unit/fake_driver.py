@@ -39,6 +39,8 @@ class FakeDriver:
     sink: NotificationSink | None = None
     status: DriverStatus = field(default_factory=DriverStatus)
     closed: int = 0
+    written: list[tuple[int, float]] = field(default_factory=list)
+    refuses: str = ""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -64,6 +66,11 @@ class FakeDriver:
                                  [BAD_NO_COMMUNICATION] * len(ids))
             ]  # fmt: skip
         return [SampleBlock.make(ValueType.F64, ids, [instant_us] * len(ids), [instant_us / S] * len(ids))]
+
+    async def write(self, point: FieldPoint, value: float) -> None:
+        if self.refuses:
+            raise DeviceError(self.refuses)
+        self.written.append((point.id, value))
 
     async def subscribe(
         self, points: Sequence[FieldPoint], sink: NotificationSink, period_s: float = 1.0
