@@ -14,7 +14,7 @@ from protocols.errors import DeviceError, InputError, MalformedError, Problem
 from protocols.field import _opcua_wire as wire
 from protocols.field._opcua_address import parse
 from protocols.field._opcua_subscription import OpcUaSubscription, SubscriptionSettings
-from protocols.field._opcua_values import Columns
+from protocols.field._opcua_values import OpcUaGroup
 from protocols.field.backoff import Backoff, CircuitBreaker
 from protocols.field.base import (
     BrowsedNode,
@@ -29,6 +29,7 @@ from protocols.field.base import (
     Subscription,
 )
 from protocols.field.settings import Settings
+from protocols.field.writing import fault
 from protocols.samples import (
     BAD_DECODING_ERROR,
     BAD_NO_COMMUNICATION,
@@ -41,25 +42,6 @@ from protocols.samples import (
 if TYPE_CHECKING:
     from protocols.field._opcua_certificate import ClientCertificate
     from protocols.field._opcua_session import Resolved, Session, SessionSettings
-
-
-class OpcUaGroup:
-    """Points that are read together."""
-
-    def __init__(self, points: Sequence[FieldPoint], batch: int) -> None:
-        self.columns = Columns(points)
-        self.addresses = [point.address for point in points]
-        self._batch = batch
-
-    @property
-    def points(self) -> tuple[FieldPoint, ...]:
-        """Every point, in the order they were given."""
-        return self.columns.points
-
-    @property
-    def requests(self) -> int:
-        """Requests of one read."""
-        return -(-len(self.points) // self._batch)
 
 
 class OpcUaDriver:
@@ -290,6 +272,46 @@ class OpcUaDriver:
             missing[start + known] = int(error.code)
             return []
         return [run._replace(handles=(known[run.handles] + start).astype(np.uint32)) for run in runs]
+
+    # -- writing -------------------------------------------------------------------------
+
+    async def write(self, point: FieldPoint, value: float) -> None:
+        """Write one value, once, in the node's own type.
+
+        Raises:
+            DeviceError: The server refused, did not confirm, or there is no session.
+            ValueError: Such a value cannot be written.
+        """
+        expected = fault(point.type, value)
+        if expected:
+            raise ValueError(f"expected {expected}, got {value!r}")
+        try:
+            await self._write(point.address, value)
+        except DeviceError as error:
+            self._status.writes_failed += 1
+            raise DeviceError(f"{self._endpoint}: {error}") from error
+        self._status.writes += 1
+
+    async def _write(self, address: str, value: float) -> None:
+        session = self._session
+        if session is None:
+            raise DeviceError(f"not sent: {self._status.last_error or 'not connected'}")
+        if not self._breaker.allows(self._context.monotonic()):
+            self._status.refused_fast += 1
+            raise DeviceError("not sent: the server is known to be silent")
+        from protocols.field import _opcua_write
+
+        try:
+            await _opcua_write.write(session, address, value)
+        except OSError as error:
+            self._status.timeouts += isinstance(error, TimeoutError)
+            self._breaker.failed(self._context.monotonic())
+            raise DeviceError(str(error)) from error
+        except DeviceError:
+            self._status.exceptions += 1
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
 
     # -- subscriptions and browsing --------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 The library opens the channel, signs, encrypts and encodes requests; answers that carry
 values are decoded by `_opcua_wire`. A session that is lost stays lost: its owner makes a
-new one. The library is imported here and nowhere else but in `_opcua_browse`, and only
+new one. The library is imported here, in `_opcua_browse` and in `_opcua_write`, and only
 when the first OPC UA device is opened.
 """
 
@@ -75,6 +75,8 @@ class Session:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._status = status
         self._rpc = client.uaclient.session
+        self.targets: dict[str, Any] = {}
+        """By address, what `_opcua_write` knows of nodes that were written."""
         self._nodes: dict[str, Resolved] = {}
         self._namespaces: list[str] = []
         self._listeners: dict[int, Callable[[wire.Publication], None]] = {}

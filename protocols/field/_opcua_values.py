@@ -148,6 +148,25 @@ class Columns:
                 yield _part(chosen, _TYPES[number])
 
 
+class OpcUaGroup:
+    """Points that are read together."""
+
+    def __init__(self, points: Sequence[FieldPoint], batch: int) -> None:
+        self.columns = Columns(points)
+        self.addresses = [point.address for point in points]
+        self._batch = batch
+
+    @property
+    def points(self) -> tuple[FieldPoint, ...]:
+        """Every point, in the order they were given."""
+        return self.columns.points
+
+    @property
+    def requests(self) -> int:
+        """Requests of one read."""
+        return -(-len(self.points) // self._batch)
+
+
 class _Part(NamedTuple):
     """Values of one field type, converted."""
 

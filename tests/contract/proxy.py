@@ -14,8 +14,9 @@ class Proxy:
     """Forwards to a server on loopback as `mode` says.
 
     pass: everything. drop: nothing; connections end and new ones end at once. silent: nothing
-    reaches the server, connections stay. garbage: random bytes answer. truncate: half of each
-    answer arrives. trickle: one byte of each answer arrives. mix: answers with bits flipped.
+    reaches the server, connections stay. deaf: no answer comes back. garbage: random bytes
+    answer. truncate: half of each answer arrives. trickle: one byte of each answer arrives.
+    mix: answers with bits flipped.
     """
 
     def __init__(self, target_port: int, port: int = 0) -> None:
@@ -97,4 +98,4 @@ class Proxy:
             flipped = bytearray(data)
             flipped[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
             return bytes(flipped)
-        return b"" if self.mode == "silent" else data
+        return b"" if self.mode in ("silent", "deaf") else data

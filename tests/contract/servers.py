@@ -79,9 +79,10 @@ async def serve_opcua(port: int, points: int = POINTS, period_ms: int = PERIOD_M
         ua.NodeId("Plant", namespace), ua.QualifiedName("Plant", namespace)
     )
     for name, value in CONSTANTS.items():
-        await plant.add_variable(
+        constant = await plant.add_variable(
             ua.NodeId(name, namespace), ua.QualifiedName(name, namespace), value, ua.VariantType[name]
         )
+        await constant.set_writable()
     ramps = [
         await plant.add_variable(
             ua.NodeId(f"Ramp{i}", namespace), ua.QualifiedName(f"Ramp{i}", namespace), i / 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import driver_suite
+from tests.contract import driver_suite, write_suite
 from tests.contract.worlds import World, start_modbus, start_opcua
 from tests.peers.foreign import ForeignServer
 
@@ -24,6 +24,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield world
 
 
-for _name in dir(driver_suite):
-    if _name.startswith("test_"):
-        globals()[_name] = getattr(driver_suite, _name)
+for _suite in (driver_suite, write_suite):
+    for _name in dir(_suite):
+        if _name.startswith("test_"):
+            globals()[_name] = getattr(_suite, _name)

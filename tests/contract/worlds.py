@@ -42,6 +42,9 @@ class World:
         values: What each point is, by id: value and quality.
         missing: A point at an address that the server does not have.
         wrong: An address that makes no sense.
+        writes: Points that can be written, a new value for each, and the one to put back.
+        refused: Points that the server does not let anyone write.
+        unwritable: A point that the driver knows to be for reading only.
     """
 
     driver: str
@@ -51,6 +54,9 @@ class World:
     values: dict[int, tuple[Any, int]]
     missing: FieldPoint
     wrong: str
+    writes: tuple[tuple[FieldPoint, float, float], ...]
+    refused: tuple[FieldPoint, ...]
+    unwritable: FieldPoint
 
 
 def same(got: Any, expected: Any, type: FieldType) -> bool:
@@ -118,7 +124,41 @@ def modbus_world(port: int) -> World:
         return {"host": "127.0.0.1", "port": port, **QUICK}
 
     missing = FieldPoint(9000, "holding:10000", FieldType.UINT16)
-    return World("modbus-tcp", port, settings, tuple(points), values, missing, "holding:x")
+    return World(
+        "modbus-tcp",
+        port,
+        settings,
+        tuple(points),
+        values,
+        missing,
+        "holding:x",
+        _modbus_writes(),
+        (missing, FieldPoint(9001, "coil:10000", FieldType.BOOL)),
+        FieldPoint(9002, "input:5", FieldType.UINT16),
+    )
+
+
+def _modbus_writes() -> tuple[tuple[FieldPoint, float, float], ...]:
+    """Places that nobody reads: every type in every order, a coil, and a bit among others."""
+    ends: dict[FieldType, tuple[float, float]] = {
+        FieldType.INT16: (-(2**15), -2),
+        FieldType.UINT16: (2**16 - 1, 258),
+        FieldType.INT32: (-(2**31), 0x01020304),
+        FieldType.UINT32: (2**32 - 1, 0x01020304),
+        FieldType.F32: (struct.unpack("f", struct.pack("f", 0.1))[0], -2.5),
+        FieldType.INT64: (-(2**63), 0x0102030405060708),
+        FieldType.UINT64: (2**63 - 1, 0x0102030405060708),
+        FieldType.F64: (0.1, -1e300),
+    }
+    writes: list[tuple[FieldPoint, float, float]] = []
+    for order in ("ABCD", "CDAB", "BADC", "DCBA"):
+        for kind, (new, old) in ends.items():
+            at = 6000 + 4 * len(writes)
+            writes.append((FieldPoint(5000 + len(writes), f"holding:{at}#{order}", kind), new, old))
+    writes.append((FieldPoint(5100, "coil:6000", FieldType.BOOL), True, False))
+    writes.append((FieldPoint(5101, "holding:6900.15", FieldType.BOOL), True, False))
+    writes.append((FieldPoint(5102, "holding:6900.0", FieldType.BOOL), True, False))
+    return tuple(writes)
 
 
 def start_modbus(folder: Path) -> tuple[ForeignServer, World]:
@@ -174,7 +214,38 @@ def opcua_world(port: int, namespace: int, ramps: int = 100) -> World:
         }
 
     missing = FieldPoint(9000, f"ns={namespace};s=Nothing", FieldType.F64)
-    return World("opcua", port, settings, tuple(points), values, missing, "Boiler")
+    return World(
+        "opcua",
+        port,
+        settings,
+        tuple(points),
+        values,
+        missing,
+        "Boiler",
+        _opcua_writes(namespace),
+        (
+            missing,
+            FieldPoint(9001, f"ns={namespace};s=DateTime", FieldType.INT64),
+            FieldPoint(9002, "i=2259", FieldType.INT32),
+        ),
+        FieldPoint(9003, f"ns={namespace};s=String", FieldType.STRING),
+    )
+
+
+def _opcua_writes(namespace: int) -> tuple[tuple[FieldPoint, float, float], ...]:
+    """The constants that can be put back, one through its path and one as a wider type."""
+    new: dict[str, float] = {
+        "Boolean": False, "SByte": 127, "Byte": 0, "Int16": 32767, "UInt16": 0, "Int32": 2**31 - 1,
+        "UInt32": 0, "Int64": 2**63 - 1, "Float": -2.5, "Double": 1e300,
+    }  # fmt: skip
+    return (
+        *(
+            (FieldPoint(5000 + n, f"ns={namespace};s={name}", _TYPES[name]), value, CONSTANTS[name])
+            for n, (name, value) in enumerate(new.items())
+        ),
+        (FieldPoint(5100, f"/{namespace}:Plant/{namespace}:Int32", FieldType.INT32), 7, CONSTANTS["Int32"]),
+        (FieldPoint(5101, f"ns={namespace};s=Int16", FieldType.F64), -5.0, float(CONSTANTS["Int16"])),
+    )
 
 
 def start_opcua(folder: Path) -> tuple[ForeignServer, World]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract import driver_suite
+from tests.contract import driver_suite, write_suite
 from tests.contract.worlds import World, modbus_world, opcua_world
 from tests.peers.foreign import ModbusPeer, OpcUaPeer
 
@@ -18,6 +18,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return opcua_world(opcua.port, opcua.namespace)
 
 
-for _name in dir(driver_suite):
-    if _name.startswith("test_"):
-        globals()[_name] = getattr(driver_suite, _name)
+for _suite in (driver_suite, write_suite):
+    for _name in dir(_suite):
+        if _name.startswith("test_"):
+            globals()[_name] = getattr(_suite, _name)
