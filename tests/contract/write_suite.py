@@ -116,7 +116,7 @@ async def test_a_connection_that_is_lost_under_a_write_fails_it(world: World) ->
         assert same(await read_one(device, point), old, point.type)
 
 
-@pytest.mark.parametrize("mode", ("garbage", "truncate", "trickle"))
+@pytest.mark.parametrize("mode", ("garbage", "trickle"))
 async def test_a_hostile_answer_to_a_write_is_an_error_of_the_device(world: World, mode: str) -> None:
     point, _, old = world.writes[0]
     async with connected(world) as (device, proxy):
