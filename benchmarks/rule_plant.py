@@ -1,0 +1,180 @@
+"""What the rules are measured on: samples of which every one is new, and apps bound to them.
+
+Every input swings around its own middle with noise on it, so that in each scan of `WATCH` a quarter
+of the instances is above the limit, and 3 % of the alarms begin or end: far more than a plant has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.apps.board import Feed
+from edge_runtime.apps.derived import Derived, value_type
+from edge_runtime.apps.engine import AppEngine, RunningApp, make_board
+from edge_runtime.apps.installed import InstalledApp, Instance
+from edge_runtime.config import ScanClass
+from edge_runtime.rules.app import LiveApp
+from edge_runtime.rules.appbuild import build
+from edge_runtime.rules.program import compile_program
+from edge_runtime.scan import Schedule
+from protocols.field.base import FieldType
+from protocols.package.package import of_files
+from protocols.points import Point
+from protocols.samples import SampleBlock, ValueType
+
+Cells = npt.NDArray[Any]
+
+PERIOD_US = 1_000_000
+START_US = 1_760_000_000_000_000
+TASK = "plc/normal"
+SWING_SCANS = 60
+
+MIDDLES = {
+    "x": (14.0, 3.0, 0.3),
+    "flow": (3.0, 0.2, 0.02),
+    "pressure": (50.0, 5.0, 0.3),
+    "power": (20.0, 1.5, 0.1),
+}
+"""By input: middle, swing and noise."""
+
+_MANIFEST = """\
+[app]
+id = "{id}"
+version = "1.0.0"
+class = "operations"
+publisher = "benchmarks"
+title = {{ en = "Measured" }}
+period_s = 1.0
+
+[permissions]
+read = [{read}]
+events = true
+
+[resources]
+state_bytes_max = 10000
+instances_max = 10000
+
+[[program]]
+file = "programs/main.st"
+{parameters}
+"""
+
+
+class Samples(NamedTuple):
+    """What arrives, scan by scan.
+
+    Args:
+        values: By input, (scans, instances).
+        blocks: The same, as collecting delivers it.
+    """
+
+    values: dict[str, Cells]
+    blocks: list[list[SampleBlock]]
+
+
+def signal(name: str, scans: int, instances: int, seed: int = 1) -> Cells:
+    """An input over scans and instances."""
+    draw = np.random.default_rng([seed, len(name), ord(name[0])])
+    if name == "mode":
+        return draw.integers(-1, 6, (scans, instances))
+    middle, swing, noise = MIDDLES[name]
+    phases = draw.uniform(0.0, 2.0 * np.pi, instances)
+    turns = np.arange(scans)[:, None] * (2.0 * np.pi / SWING_SCANS) + phases
+    found: Cells = middle + swing * np.sin(turns) + draw.normal(0.0, noise, (scans, instances))
+    return found
+
+
+def samples(inputs: Sequence[str], scans: int, instances: int) -> Samples:
+    """Samples of all inputs; the ids of an input's points lie together."""
+    values = {name: signal(name, scans, instances) for name in inputs}
+    blocks = []
+    for scan in range(scans):
+        made = []
+        for kind in (ValueType.F64, ValueType.I64):
+            names = [name for name in inputs if (name == "mode") == (kind is ValueType.I64)]
+            if names:
+                ids = np.concatenate([point_ids(inputs.index(name), instances) for name in names])
+                cells = np.concatenate([values[name][scan] for name in names]).astype(kind.dtype)
+                times = np.full(len(ids), time_us(scan), np.int64)
+                made.append(SampleBlock(kind, ids, times, cells, np.zeros(len(ids), np.uint32)))
+        blocks.append(made)
+    return Samples(values, blocks)
+
+
+def time_us(scan: int) -> int:
+    """The instant of a scan."""
+    return START_US + scan * PERIOD_US
+
+
+def point_ids(at: int, instances: int) -> Cells:
+    """The ids of an input's points."""
+    return np.arange(1 + at * instances, 1 + (at + 1) * instances, dtype=np.uint32)
+
+
+def installed(source: str, id: str, first: int, instances: int, of: int) -> InstalledApp:
+    """An app bound to the points of `samples`.
+
+    Args:
+        source: Its program.
+        id: Its id.
+        first: The instance of the samples with which its own begin.
+        instances: How many it has.
+        of: How many instances the samples have.
+    """
+    program = compile_program(source)
+    parameters = "".join(
+        f"[parameters.{each.name}]\ndefault = {each.initial[0]!r}\n" for each in program.parameters
+    )
+    read = ", ".join(f'"{column.name}"' for column in program.inputs)
+    manifest = _MANIFEST.format(id=id, read=read, parameters=parameters)
+    built = build(of_files({"app.toml": manifest.encode(), "programs/main.st": source.encode()}, id))
+    points = [
+        [
+            Point(int(each), f"{name}-{each}", "plc", str(each), field_type(name), "normal")
+            for each in point_ids(at, of)[first : first + instances]
+        ]
+        for at, name in enumerate(built.app.inputs)
+    ]
+    made = tuple(
+        Instance(
+            f"i{first + at}",
+            tuple(column[at] for column in points),
+            tuple(column.initial[0] for column in built.app.parameters.values()),
+            tuple(f"{id}-{output}-{at}" for output in built.outputs),
+        )
+        for at in range(instances)
+    )
+    return InstalledApp(Path(f"{id}.toml"), "", built, ScanClass("normal", PERIOD_US), made)
+
+
+def field_type(name: str) -> FieldType:
+    """What a device holds of an input."""
+    return FieldType.INT64 if name == "mode" else FieldType.F64
+
+
+def engine(apps: Sequence[InstalledApp], now_us: list[int]) -> AppEngine:
+    """The engine of a gateway with these apps.
+
+    Args:
+        apps: What runs.
+        now_us: Its first cell is the gateway's time.
+    """
+    feed = TASK, Feed(PERIOD_US, 0)
+    running = []
+    next_id = 1_000_000
+    for app in apps:
+        derived = []
+        for output in app.built.outputs:
+            ids = tuple(range(next_id, next_id + len(app.instances)))
+            next_id += len(ids)
+            derived.append(Derived(output, value_type(app, output), ids))
+        feeds = {point.id: feed for instance in app.instances for point in instance.points}
+        live = LiveApp(app.built.app, len(app.instances), app.parameters)
+        schedule = Schedule(PERIOD_US, 0, START_US - PERIOD_US)
+        running.append(RunningApp(app, live, schedule, make_board(app, feeds), tuple(derived)))
+    return AppEngine(running, lambda: now_us[0])
