@@ -31,9 +31,11 @@ def _cases() -> Columns:
 
 
 def _test_mode() -> Columns:
-    quiet = {"gas_a": 1.0, "gas_b": 1.2, "gas_c": 0.9}
-    gas = {"gas_a": 55.0, "gas_b": 52.0, "gas_c": 57.0}
-    on, off, unknown = {"test": 1.0}, {"test": 0.0}, {"test": None}
+    quiet: dict[str, float | None] = {"gas_a": 1.0, "gas_b": 1.2, "gas_c": 0.9}
+    gas: dict[str, float | None] = {"gas_a": 55.0, "gas_b": 52.0, "gas_c": 57.0}
+    on: dict[str, float | None] = {"test": 1.0}
+    off: dict[str, float | None] = {"test": 0.0}
+    unknown: dict[str, float | None] = {"test": None}
     return steps(
         (5, quiet | off),
         (5, quiet | on),

@@ -11,7 +11,7 @@ from tests.apps.gas_recordings import LEAK, TAGS
 from tests.apps.parts import BEGIN_MS, Columns, Order, Run, watch
 
 STATES = {"low": 5.0, "pre": 30.0, "high": 60.0, "bad": None, "broken": -10.0, "over": 110.0}
-CASES = list(itertools.product(STATES, STATES, STATES, (False, True)))
+CASES = [(shown, test) for shown in itertools.product(STATES, repeat=3) for test in (False, True)]
 """What each detector shows, and whether it is tested: an instance each."""
 
 
@@ -19,11 +19,11 @@ CASES = list(itertools.product(STATES, STATES, STATES, (False, True)))
 @pytest.mark.parametrize("when_blind", [True, False])
 def test_every_combination_of_detectors_and_test_gives_its_trip(to_trip: bool, when_blind: bool) -> None:
     run = Run("gas-detection", len(CASES), degrade_to_trip=to_trip, trip_when_blind=when_blind)
-    values = {f"gas_{each}": [STATES[case[at]] for case in CASES] for at, each in enumerate("abc")}
-    values["test"] = [float(test) for *_, test in CASES]
+    values = {f"gas_{each}": [STATES[shown[at]] for shown, _ in CASES] for at, each in enumerate("abc")}
+    values["test"] = [float(test) for _, test in CASES]
     for second in range(12):
         scan = run.scan(BEGIN_MS + second * 1000, values)
-    for at, (*shown, test) in enumerate(CASES):
+    for at, (shown, test) in enumerate(CASES):
         sound = [each for each in shown if each in ("low", "pre", "high")]
         demand = sound.count("high") >= NEEDED[to_trip][len(sound)] if sound else when_blind
         got = {name: cells[at] for name, cells in scan.outputs.items() if name != "level"}
