@@ -84,6 +84,16 @@ def read_samples(engine: Engine, points: Iterable[Point], from_us: int, to_us: i
     return found
 
 
+def span_of(engine: Engine, points: Iterable[Point]) -> tuple[int, int] | None:
+    """The first and the last sample of some points, or `None` where there is none."""
+    chosen = ", ".join(str(series) for point in points for series in point.series)
+    if not chosen:
+        return None
+    sql = f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM samples WHERE series IN ({chosen})"
+    _, [(first, last)] = engine.rows(sql)
+    return None if first is None else (first, last)
+
+
 def read_events(engine: Engine, gateway: str, app: str, from_us: int, to_us: int) -> list[AppEvent]:
     """What the app's programs emitted, as the gateway recorded it, within [from, to)."""
     _, rows = engine.rows(

@@ -18,7 +18,7 @@ from edge_runtime.rules.columnapp import ColumnApp, Scans
 from headquarters.lake.query import Engine
 from headquarters.replay.align import AGE_PERIODS, Cells, Series, align, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
-from headquarters.replay.recorded import Point, find_points, read_events, read_samples
+from headquarters.replay.recorded import Point, find_points, read_events, read_samples, span_of
 from headquarters.replay.report import Report
 
 CELLS_MAX = 4_000_000
@@ -101,6 +101,8 @@ class Replay:
         self._inputs = {name: known[name] for name in sorted(inputs) if name in known}
         self._derived = {name: known[name] for name in sorted(derived) if name in known}
         self._missing = sorted(inputs - set(known))
+        self._period_us = max((point.period_us for point in self._derived.values()), default=job.period_us)
+        self._recorded = span_of(engine, self._derived.values())
         self._comparisons = {name: OutputComparison(name) for name in self._derived}
         self._events: list[AppEvent] = []
         self._scans = 0
@@ -144,7 +146,7 @@ class Replay:
 
     def _portions(self, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
         cells = max(1, len(self._job.bindings) * len(self._job.instances))
-        step = self._job.period_us * max(1, CELLS_MAX // cells)
+        step = self._period_us * max(1, CELLS_MAX // cells)
         for begin in range(from_us, to_us, step):
             yield begin, min(begin + step, to_us)
 
@@ -152,7 +154,7 @@ class Replay:
         slowest = max((point.period_us for point in self._inputs.values()), default=0)
         samples = self._read(self._inputs, from_us - AGE_PERIODS * slowest, to_us)
         recorded = self._read(self._derived, from_us, to_us)
-        when = instants(list(samples.values()), self._job.period_us, from_us, to_us)
+        when = self._instants(samples, recorded, from_us, to_us)
         if len(when):
             values, qualities = self._seen(samples, when)
             scans = app.run(when // 1000, values, qualities)
@@ -163,6 +165,20 @@ class Replay:
             for name, comparison in self._comparisons.items():
                 comparison.only_recorded += len(recorded[name].times_us)
 
+    def _instants(
+        self, samples: Mapping[str, Series], recorded: Mapping[str, Series], from_us: int, to_us: int
+    ) -> Cells:
+        """When the scans were: as recorded from the first to the last of them, else as the inputs say."""
+        supposed = instants(list(samples.values()), self._period_us, from_us, to_us)
+        if self._recorded is None:
+            return supposed
+        first_us, last_us = self._recorded
+        outside = supposed[(supposed < first_us) | (supposed > last_us)]
+        found: Cells = np.unique(
+            np.concatenate([outside, *(series.times_us for series in recorded.values())])
+        )
+        return found
+
     def _read(self, points: Mapping[str, Point], from_us: int, to_us: int) -> dict[str, Series]:
         return read_samples(self._engine, points.values(), from_us, to_us)
 
@@ -172,7 +188,7 @@ class Replay:
         values, qualities = {}, {}
         for name in self._job.app.inputs:
             pairs = [
-                align(samples.get(point, nothing), when, self._job.period_us)
+                align(samples.get(point, nothing), when, self._period_us)
                 for point in self._job.bindings[name]
             ]
             values[name] = np.column_stack([pair[0] for pair in pairs])
