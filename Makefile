@@ -16,6 +16,8 @@ ARGS ?=
 SEEDS ?= 2000
 # PEERS=0 leaves out the tests against other vendors' servers.
 PEERS ?= 1
+# Tests that neither wait nor start processes share the cores; the others run one by one.
+SHARED := $(addprefix tests/,apps contract docs property rules unit)
 PYTEST := $(BIN)/python -m pytest $(if $(filter 0,$(PEERS)),--ignore=tests/peers)
 
 .PHONY: help
@@ -39,7 +41,12 @@ demo: $(READY)  ## Run a plant, two gateways, a hub and headquarters here (ARGS=
 
 .PHONY: test
 test: $(READY)  ## Run the tests (ARGS are pytest's; PEERS=0 without other vendors' servers)
+ifeq ($(ARGS),)
+	$(PYTEST) --numprocesses auto --dist worksteal $(SHARED)
+	$(PYTEST) $(addprefix --ignore=,$(SHARED))
+else
 	$(PYTEST) $(ARGS)
+endif
 
 .PHONY: check
 check: lint test  ## What CI runs: format, lint, types, contracts, tests
