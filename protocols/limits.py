@@ -59,6 +59,12 @@ EVENT_TEXT_CHARS_MAX = 512
 EVENT_DETAIL_ITEMS_MAX = 16
 """What an app may tell beside: as many as a screen shows."""
 
+APP_STATE_BYTES_MAX = 256 << 10
+"""An app's state as it is recorded for replays, compressed: 46 events of 7 kB every ten minutes."""
+
+APP_STATE_RAW_BYTES_MAX = 64 << 20
+"""The same before it is compressed: as much as a package may ask for one instance."""
+
 EVENT_PRIORITY_MAX = 4
 """Alarm priorities: ISA-18.2 and EEMUA 191 ask for three or four."""
 

@@ -11,13 +11,21 @@ import numpy as np
 
 from edge_runtime.rules.app import CompiledApp, LiveApp, Scan
 from edge_runtime.rules.appbuild import build
-from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.models import Model, ModelScorer, ReplayedModel
 from headquarters.lake.query import Engine
+from headquarters.replay.job import Job
 from headquarters.replay.report import Report
-from headquarters.replay.run import Anchor, Job, Replay
+from headquarters.replay.run import Replay
 from protocols.batch import Stream
 from protocols.package import ModelSpec, Package, open_package
-from protocols.records import EventRecord, EventType, PointDefinition
+from protocols.records import (
+    AppState,
+    EventRecord,
+    EventType,
+    PointDefinition,
+    StateKind,
+    state_records,
+)
 from protocols.samples import SampleBlock, ValueType
 from tests.lake_parts import HandGateway, Headquarters
 
@@ -25,6 +33,7 @@ FOLDER = Path(__file__).parents[1] / "apps" / "process-monitoring"
 PERIOD_US = 180_000_000
 FIRST_US = 9_944_445 * PERIOD_US
 INSTANCE = "te"
+GATEWAY = "te-1"
 SEVERITY = (0, 0x4000_0000, 0x8000_0000)
 
 Rows = Any
@@ -55,6 +64,20 @@ def scorer() -> ModelScorer:
     return ModelScorer(Model.load(spec(), (FOLDER / spec().file).read_bytes()), 1)
 
 
+def job(limit: float | None = None) -> Job:
+    """What a replay of the app as `MonitoringGateway` runs it is."""
+    return Job(
+        compiled(),
+        GATEWAY,
+        PERIOD_US,
+        (INSTANCE,),
+        {each.name: (f"TE.{each.name}",) for each in spec().inputs},
+        {} if limit is None else {"t2_limit": [limit]},
+        [ReplayedModel(Model.load(spec(), package().files[spec().file]), 1)],
+        package().files,
+    )
+
+
 def usual_rows(count: int, seed: int = 1) -> Rows:
     """Rows around the mean of the model's training, without the real data's bonds between variables."""
     inputs = spec().inputs
@@ -67,13 +90,15 @@ def usual_rows(count: int, seed: int = 1) -> Rows:
 class MonitoringGateway(HandGateway):
     """Runs the app on rows of the process as a gateway does, and signs what it saw and made."""
 
-    def __init__(self, rows: Rows, bad: Sequence[tuple[int, int]] = ()) -> None:
-        super().__init__("te-1", "works")
+    def __init__(self, rows: Rows, bad: Sequence[tuple[int, int]] = (), state_after: int = -1) -> None:
+        super().__init__(GATEWAY, "works")
         self.app = compiled()
         self.live = LiveApp(self.app, 1, None, [scorer()])
         self.rows = rows
         self.bad = set(bad)
         """Cells (row, variable) that could not be read."""
+        self.state_after = state_after
+        """The scan after which the app's state is recorded; -1: never."""
         self.inputs = [each.name for each in spec().inputs]
         self.scans: list[Scan] = []
 
@@ -104,7 +129,16 @@ class MonitoringGateway(HandGateway):
             block = SampleBlock.make(
                 ValueType.F64, points, [time_us] * len(values), values, [SEVERITY[code] for code in codes]
             )
-            yield block, [self._record(each.event) for each in scan.events]
+            records = [self._record(each.event) for each in scan.events]
+            yield block, records + (self._state(time_us) if number == self.state_after else [])
+
+    def _state(self, time_us: int) -> list[EventRecord]:
+        count = len(self.inputs)
+        parts = tuple(self.live.snapshot())
+        state = AppState(
+            time_us, self.app.id, StateKind.SCAN, job().key, parts, (PERIOD_US,) * count, (0,) * count
+        )
+        return state_records(state)
 
     def _record(self, event: Any) -> EventRecord:
         site = self.app.programs[0].program.events[event.code // 2]
@@ -126,8 +160,10 @@ class MonitoringGateway(HandGateway):
 class Recorded:
     """A lake with what a gateway recorded of a run."""
 
-    def __init__(self, home: Path, rows: Any, bad: Sequence[tuple[int, int]] = ()) -> None:
-        self.gateway = MonitoringGateway(rows, bad)
+    def __init__(
+        self, home: Path, rows: Any, bad: Sequence[tuple[int, int]] = (), state_after: int = -1
+    ) -> None:
+        self.gateway = MonitoringGateway(rows, bad, state_after)
         headquarters = Headquarters(home, self.gateway)
         headquarters.now_us = FIRST_US + len(rows) * PERIOD_US
         blocks, events = zip(*self.gateway.run(), strict=True)
@@ -145,16 +181,6 @@ class Recorded:
         self.home = headquarters.home
         self.end_us = FIRST_US + len(rows) * PERIOD_US
 
-    def replay(self, limit: float | None = None, first_scan: int = 0, anchor: Anchor | None = None) -> Report:
-        inputs = self.gateway.inputs
-        job = Job(
-            compiled(),
-            self.gateway.name,
-            PERIOD_US,
-            (INSTANCE,),
-            {name: (f"TE.{name}",) for name in inputs},
-            {} if limit is None else {"t2_limit": [limit]},
-            [scorer()],
-        )
+    def replay(self, limit: float | None = None, first_scan: int = 0) -> Report:
         begin = FIRST_US + first_scan * PERIOD_US
-        return Replay(self.engine, job).run(begin, self.end_us, lambda done, total: None, anchor)
+        return Replay(self.engine, job(limit)).run(begin, self.end_us, lambda done, total: None)

@@ -26,6 +26,7 @@ from edge_runtime.alarms.states import Condition, State
 from edge_runtime.store import Store, translate
 from protocols.errors import StoreError
 from protocols.records import EventRecord, EventType
+from protocols.records.appmarks import MARKS
 
 ALARMS = "alarms.db"
 
@@ -182,8 +183,13 @@ class AlarmStore(Store):
             after = rows[-1][0]
 
     def latest(self, count: int) -> list[EventRecord]:
-        """The newest journal rows, oldest first."""
-        rows = self.rows("select * from journal order by no desc limit ?", (count,))
+        """The newest journal rows that tell people something, oldest first.
+
+        Not those that carry the state of apps for replays.
+        """
+        rows = self.rows(
+            "select * from journal where transition not in (?, ?) order by no desc limit ?", (*MARKS, count)
+        )
         return [_record(row) for row in reversed(rows)]
 
 

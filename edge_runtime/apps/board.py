@@ -26,6 +26,9 @@ from protocols.samples import SampleBlock, ValueType
 AGE_PERIODS = 3
 """A sample missing now and then is bridged; more is a fault that an app must see."""
 
+LAG_MAX = AGE_PERIODS + 1
+"""A task that is later shows nothing any more: how much later makes no difference."""
+
 NEVER = -1 << 62
 BAD = 2
 
@@ -60,6 +63,11 @@ class Feed:
         """Its last instant at or before a time."""
         return (time_us - self.phase_us) // self.period_us * self.period_us + self.phase_us
 
+    def lag(self, time_us: int) -> int:
+        """By how many of its instants it is late for a scan, up to `LAG_MAX`; 0 when it is there."""
+        behind_us = self.needed_us(time_us) - self.reached_us
+        return min(max(behind_us, 0) // self.period_us, LAG_MAX)
+
 
 class InputBoard:
     """The latest samples of the points that apps read.
@@ -73,6 +81,7 @@ class InputBoard:
         self.feeds = dict(feeds)
         order = [id for ids in points.values() for id in ids]
         self.index = {id: at for at, id in enumerate(order)}
+        self._tasks = {id: task for task, ids in points.items() for id in ids}
         self._lookup = np.full(max(order, default=0) + 1, -1, np.int64)
         self._lookup[order] = np.arange(len(order))
         self._periods = np.array(
@@ -82,6 +91,10 @@ class InputBoard:
         self._floats = np.zeros(len(order), np.float64)
         self._integers = np.zeros(len(order), np.int64)
         self._codes = np.full(len(order), BAD, np.int8)
+
+    def feed_of(self, id: int) -> Feed:
+        """The task that reads a point."""
+        return self.feeds[self._tasks[id]]
 
     def put(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         """Take what a task read at an instant; not to be seen before a scan at or after it."""

@@ -26,8 +26,9 @@ from edge_runtime.apps.derived import Derived, sample_blocks
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.intake import Delivery
 from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
+from edge_runtime.rules.livemodels import LiveModel
 from edge_runtime.scan import Schedule
-from protocols.records import Gap, GapCause
+from protocols.records import AppSight, Gap, GapCause
 from protocols.samples import SampleBlock
 
 GRACE_PERIODS = 2
@@ -77,9 +78,11 @@ class RunningApp:
         scorers: Its models.
         gaps: What is missing before its next scan.
         scans: How many it has run.
+        began_us: The first one.
         scanned_us: The last one.
         busy_us_max: The longest scan.
         late: Whether it last ran without something it reads.
+        sight: What it did not see in its last scan: points that were late, models without an answer.
         failed: Why it was stopped, or empty.
     """
 
@@ -91,15 +94,40 @@ class RunningApp:
     scorers: tuple[Scorer, ...] = ()
     gaps: list[Gap] = field(default_factory=list)
     scans: int = 0
+    began_us: int = 0
     scanned_us: int = 0
     busy_us_max: int = 0
     late: bool = False
+    sight: tuple[bytes, tuple[str, ...]] | None = None
     failed: str = ""
 
     @property
     def task(self) -> str:
         """Its name among the tasks of the gateway."""
         return task_name(self.app.id)
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """The task of each point that it reads, in the order of its bindings."""
+        return [self.board.feed_of(id) for id in bound_ids(self.app)]
+
+    def lags(self, time_us: int) -> bytes:
+        """For each of these points, by how many instants it is late for a scan."""
+        feeds = self.board.feeds.values()
+        if not any(feed.lag(time_us) for feed in feeds):
+            return self.clear[0]
+        return bytes(feed.lag(time_us) for feed in self.feeds)
+
+    @property
+    def clear(self) -> tuple[bytes, tuple[str, ...]]:
+        """The sight of a scan that sees everything."""
+        return bytes(len(self.board.index)), ()
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Its models that gave no answer in the last scan."""
+        live = (scorer for scorer in self.scorers if isinstance(scorer, LiveModel))
+        return tuple(scorer.model.spec.name for scorer in live if scorer.silent)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -114,11 +142,13 @@ class Outcome(NamedTuple):
         deliveries: Outputs to store.
         emitted: What programs emitted, of one app in the order of time.
         told: What there is to say of the apps.
+        sights: Where what an app does not see has changed.
     """
 
     deliveries: list[Delivery]
     emitted: list[Emitted]
     told: list[Told]
+    sights: list[AppSight]
 
 
 class AppEngine:
@@ -153,7 +183,7 @@ class AppEngine:
 
     def advance(self) -> Outcome:
         """Run every scan that can begin."""
-        outcome = Outcome([], [], [])
+        outcome = Outcome([], [], [], [])
         for at, running in enumerate(self.apps):
             while self._is_ready(running, now_us := self._now_us()):
                 self._scan(at, now_us, outcome)
@@ -180,6 +210,7 @@ class AppEngine:
         time_us = turn.instant_us
         with self._lock:
             missing = self._missing(running, time_us)
+            lags = running.lags(time_us)
             running.board.show(time_us)
             values, qualities = {}, {}
             for name, places in self._bindings[at].items():
@@ -200,7 +231,12 @@ class AppEngine:
             return
         running.busy_us_max = max(running.busy_us_max, self._now_us() - began_us)
         running.scans += 1
+        running.began_us = running.began_us or time_us
         running.scanned_us = time_us
+        sight = lags, running.silent
+        if sight != (running.sight or running.clear):
+            outcome.sights.append(AppSight(time_us, running.app.id, *sight))
+        running.sight = sight
         blocks = sample_blocks(running.derived, time_us, found.outputs, found.qualities)
         gaps, running.gaps = tuple(running.gaps), []
         outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
@@ -229,6 +265,11 @@ def task_name(app: str) -> str:
     return f"app/{app}"
 
 
+def bound_ids(app: InstalledApp) -> list[int]:
+    """The points that an app reads, each once, in the order of its bindings."""
+    return list(dict.fromkeys(point.id for bound in app.bindings.values() for point in bound))
+
+
 def make_board(app: InstalledApp, feeds: Mapping[int, tuple[str, Feed]]) -> InputBoard:
     """The board for an app.
 
@@ -238,7 +279,7 @@ def make_board(app: InstalledApp, feeds: Mapping[int, tuple[str, Feed]]) -> Inpu
     """
     points: dict[str, list[int]] = {}
     used: dict[str, Feed] = {}
-    for id in dict.fromkeys(point.id for bound in app.bindings.values() for point in bound):
+    for id in bound_ids(app):
         task, feed = feeds[id]
         points.setdefault(task, []).append(id)
         used[task] = Feed(feed.period_us, feed.phase_us)

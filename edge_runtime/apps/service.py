@@ -19,6 +19,7 @@ from edge_runtime.apps.derived import Derived, definitions, derive
 from edge_runtime.apps.engine import AppEngine, Emitted, RunningApp, Told, make_board, task_name
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.apps.loading import load_apps
+from edge_runtime.apps.marks import state_of
 from edge_runtime.apps.writing import AppWrites
 from edge_runtime.buffer import Progress
 from edge_runtime.clock import GatewayClock
@@ -26,15 +27,30 @@ from edge_runtime.config import GatewayConfig
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.intake import Intake
 from edge_runtime.rules.app import LiveApp, Scorer
+from edge_runtime.rules.flat import EventSite
 from edge_runtime.rules.livemodels import LiveModel
 from edge_runtime.rules.models import Model
 from edge_runtime.scan import Schedule
 from protocols.daemon import EventLog
 from protocols.errors import StoreError
-from protocols.records import EventRecord, EventType, Gap, GapCause, PointDefinition
+from protocols.records import (
+    AppState,
+    EventRecord,
+    EventType,
+    Gap,
+    GapCause,
+    PointDefinition,
+    StateKind,
+    sight_records,
+    state_records,
+)
 
 SNAPSHOT_US = 10_000_000
 """How often an app's state is made durable: what a power cut may cost a timer or a total."""
+
+STATE_US = 600_000_000
+"""How often an app's state is recorded, for replays to begin with: at most so much must be replayed
+before what is asked for."""
 
 WAIT_S = 0.05
 """How soon a scan begins that nothing wakes: one whose time is up without what it reads."""
@@ -109,7 +125,9 @@ class AppService:
         self._log = log
         self._writes = AppWrites(prepared.apps, prepared.derived, devices, manager, log, clock.now_us)
         self._woken = threading.Event()
-        self._saved_us = clock.now_us()
+        self._saved_us = self._recorded_us = clock.now_us()
+        self._unsettled: set[str] = set()
+        """Apps that started cold and have not scanned yet."""
         self.engine = AppEngine(
             [
                 self._start(app, prepared.derived[app.id], feeds, reached[task_name(app.id)])
@@ -135,11 +153,14 @@ class AppService:
         self._advance()
         if self._clock.now_us() - self._saved_us >= SNAPSHOT_US:
             self.save()
+        if self._clock.now_us() - self._recorded_us >= STATE_US:
+            self._record(StateKind.SCAN)
 
     def stop(self) -> None:
         """Run what can still run, and keep the state."""
         self._advance()
         self.save()
+        self._record(StateKind.STOP)
         for running in self.engine.apps:
             for scorer in running.scorers:
                 if isinstance(scorer, LiveModel):
@@ -197,7 +218,8 @@ class AppService:
         )
         live = LiveApp(app.built.app, count, app.parameters, scorers)
         how, since_us = self._resume(app, live)
-        schedule = Schedule(app.scan.period_us, app.scan.phase_us, self._clock.now_us())
+        start_us = self._clock.now_us()
+        schedule = Schedule(app.scan.period_us, app.scan.phase_us, start_us)
         running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
         missed = schedule.missed_since(reached.instant_us)
         if missed is not None:
@@ -212,6 +234,9 @@ class AppService:
                     for instance in app.instances:
                         self._manager.define(app.id, instance.name, site.path, site.text, site.priority)
         self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
+        self._keep(state_of(running, StateKind(how), start_us))
+        if how == StateKind.COLD:
+            self._unsettled.add(app.id)
         return running
 
     def _resume(self, app: InstalledApp, live: LiveApp) -> tuple[str, int]:
@@ -231,6 +256,10 @@ class AppService:
     def _advance(self) -> None:
         outcome = self.engine.advance()
         with self._manager.together():
+            for sight in outcome.sights:
+                for record in sight_records(sight):
+                    self._manager.tell(record)
+            self._settle(outcome.emitted)
             for emitted in outcome.emitted:
                 self._emit(emitted)
         for delivery in outcome.deliveries:
@@ -239,9 +268,37 @@ class AppService:
         for told in outcome.told:
             self._say(told)
 
+    def _settle(self, emitted: Sequence[Emitted]) -> None:
+        """After the first scan of a cold start: take back the alarms that it does not see.
+
+        An alarm with a delay whose condition stands comes again when the delay is over.
+        """
+        for running in self.engine.apps:
+            app = running.app
+            if app.id in self._unsettled and running.scans:
+                self._unsettled.discard(app.id)
+                seen = [
+                    (app.instances[each.event.event.instance].name, _site(each).path)
+                    for each in emitted
+                    if each.app is app and each.time_us == running.began_us and not each.event.event.code % 2
+                ]
+                self._manager.reconcile(app.id, seen, running.began_us)
+
+    def _record(self, kind: StateKind) -> None:
+        """Record the state of all apps as it is after their last scan."""
+        self._recorded_us = self._clock.now_us()
+        for running in self.engine.apps:
+            if running.scanned_us and not running.failed:
+                self._keep(state_of(running, kind, running.scanned_us))
+
+    def _keep(self, state: AppState) -> None:
+        with self._manager.together():
+            for record in state_records(state):
+                self._manager.tell(record)
+
     def _emit(self, emitted: Emitted) -> None:
         app, event = emitted.app, emitted.event.event
-        site = app.built.app.programs[emitted.event.program].program.events[event.code // 2]
+        site = _site(emitted)
         instance = app.instances[event.instance].name
         if site.kind == "event":
             self._manager.tell(
@@ -288,3 +345,9 @@ class AppService:
                 detail=dict(detail),
             )
         )
+
+
+def _site(emitted: Emitted) -> EventSite:
+    """Where in the program an event comes from."""
+    program = emitted.app.built.app.programs[emitted.event.program].program
+    return program.events[emitted.event.event.code // 2]

@@ -70,6 +70,13 @@ class LiveModel(ModelScorer):
         self.failures = 0
         """Scans in which onnxruntime failed."""
         self.suspended = False
+        self.silent = False
+        """Whether it gave no answer in the last scan: what a replay must be told."""
+
+    def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
+        """What programs see, for one scan; see `Model.evaluate`."""
+        self.silent = False
+        return super().evaluate(values, qualities)
 
     def notices(self) -> list[Notice]:
         """What there is to tell since this was last asked."""
@@ -81,6 +88,11 @@ class LiveModel(ModelScorer):
         self._worker.close()
 
     def _infer(self, features: Cells) -> Cells | None:
+        results = self._ask(features)
+        self.silent = results is None
+        return results
+
+    def _ask(self, features: Cells) -> Cells | None:
         if self.suspended:
             return None
         try:

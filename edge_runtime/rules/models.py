@@ -258,6 +258,15 @@ class ModelScorer:
         return self.model.graph.run(features)
 
 
+class ReplayedModel(ModelScorer):
+    """A model in a replay, which is told where the gateway's did not answer in time."""
+
+    silent = False
+
+    def _infer(self, features: Cells) -> Cells | None:
+        return None if self.silent else super()._infer(features)
+
+
 def _held(results: Cells, marks: Int8s, memory: Memory) -> Cells:
     """Where a result is bad, the last good one of its instance; the memory keeps the newest."""
     shape = (-1, *memory.last.shape)

@@ -5,8 +5,8 @@ Rules:
    app it sees the latest sample, as long as that is not older than `AGE_PERIODS` of the point's
    periods.
 2. Where there is none, the value is missing and bad; the input stage holds the last good one.
-3. Scans are at those multiples of the app's period at which any of its points has a sample: a
-   gateway that stood still made no scans.
+3. Scans are at the instants of the app's recorded outputs. Where there are none, they are
+   supposed at those multiples of the app's period at which any of its points has a sample.
 
 >>> slow = Series(np.array([0, 4]), np.array([1.5, 2.5]), np.array([0, 0x40000000]), period_us=4)
 >>> values, qualities = align(slow, np.array([0, 2, 4, 99]), period_us=2)
@@ -48,20 +48,27 @@ class Series(NamedTuple):
     period_us: int
 
 
-def align(series: Series, instants_us: Int64s, period_us: int) -> tuple[Floats, Cells]:
+def align(
+    series: Series, instants_us: Int64s, period_us: int, lag: int = 0, since_us: int | None = None
+) -> tuple[Floats, Cells]:
     """Values and qualities (0 to 2) that scans saw.
 
     Args:
         series: The point's samples, also those from before the first scan.
         instants_us: Of the scans.
         period_us: The app's.
+        lag: By how many of its periods the point's samples came too late for these scans.
+        since_us: The gateway's process began then, and saw no samples from before.
     """
     if not len(series.times_us):
         return np.full(len(instants_us), np.nan), np.full(len(instants_us), BAD, np.int8)
-    found = np.searchsorted(series.times_us, instants_us, side="right") - 1
+    there = instants_us - lag * series.period_us
+    found = np.searchsorted(series.times_us, there, side="right") - 1
     at = np.maximum(found, 0)
     age_max = AGE_PERIODS * series.period_us if series.period_us > period_us else 0
     seen = (found >= 0) & (instants_us - series.times_us[at] <= age_max)
+    if since_us is not None:
+        seen &= series.times_us[at] > since_us
     values = np.where(seen, series.values[at], np.nan)
     return values, np.where(seen, severity(series.codes[at]), BAD).astype(np.int8)
 

@@ -37,6 +37,7 @@ class AppEvent(NamedTuple):
         text: What it says.
         value: Its value.
         quality: 0 to 2.
+        source: Where in the program: the path of the block.
     """
 
     time_us: int
@@ -46,6 +47,7 @@ class AppEvent(NamedTuple):
     text: str
     value: float | None
     quality: int
+    source: str = ""
 
 
 class Difference(NamedTuple):

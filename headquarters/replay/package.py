@@ -11,8 +11,8 @@ from pathlib import Path
 
 from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.appsettings import SettingsReader
-from edge_runtime.rules.models import Model, ModelScorer
-from headquarters.replay.run import Job
+from edge_runtime.rules.models import Model, ReplayedModel
+from headquarters.replay.job import Job
 from protocols.errors import InputError
 from protocols.package import open_package
 from protocols.tomlfile import TomlFile
@@ -49,9 +49,10 @@ def job_of(package: Path, settings: Path, gateway: str) -> Job:
             for at, name in enumerate(built.app.parameters)
         },
         tuple(
-            ModelScorer(Model.load(spec, built.package.files[spec.file]), len(instances))
+            ReplayedModel(Model.load(spec, built.package.files[spec.file]), len(instances))
             for spec in manifest.models
         ),
+        built.package.files,
         {
             name: tuple(instance.outputs[at] for instance in instances)
             for at, name in enumerate(built.outputs)

@@ -23,25 +23,29 @@ class Point(NamedTuple):
         name: Its name.
         series: All that it ever was; a new type or meaning made a new one.
         period_us: Its scan period, the longest of those.
+        thinned: Whether a deadband left values out.
     """
 
     name: str
     series: tuple[int, ...]
     period_us: int
+    thinned: bool = False
 
 
 def find_points(engine: Engine, gateway: str, names: Iterable[str]) -> dict[str, Point]:
     """Those of the named points that the lake knows."""
     wanted = set(names)
     _, rows = engine.rows(
-        f"SELECT name, series, scan_period_ms FROM series WHERE gateway = {literal(gateway)} ORDER BY series"
+        "SELECT name, series, scan_period_ms, resolution FROM series "
+        f"WHERE gateway = {literal(gateway)} ORDER BY series"
     )
     found: dict[str, Point] = {}
-    for name, series, period_ms in rows:
+    for name, series, period_ms, resolution in rows:
         if name in wanted:
             known = found.get(name, Point(name, (), 0))
             period_us = max(known.period_us, 1000 * (period_ms or 0))
-            found[name] = Point(name, (*known.series, series), period_us)
+            thinned = known.thinned or bool(resolution)
+            found[name] = Point(name, (*known.series, series), period_us, thinned)
     return found
 
 
@@ -97,14 +101,15 @@ def span_of(engine: Engine, points: Iterable[Point]) -> tuple[int, int] | None:
 def read_events(engine: Engine, gateway: str, app: str, from_us: int, to_us: int) -> list[AppEvent]:
     """What the app's programs emitted, as the gateway recorded it, within [from, to)."""
     _, rows = engine.rows(
-        "SELECT epoch_us(time), instance, type, transition, text, value, quality FROM events "
+        "SELECT epoch_us(time), instance, type, transition, text, value, quality, source "
+        "FROM events "
         f"WHERE kind = 'event' AND gateway = {literal(gateway)} AND app = {literal(app)} "
         f"AND {_within(from_us, to_us)} AND (type = 'event' OR "
         "(type = 'alarm' AND transition IN ('raised', 'returned'))) ORDER BY time"
     )
     return [
-        AppEvent(time, instance, kind, transition or "", text, value, min(quality >> 30, 2))
-        for time, instance, kind, transition, text, value, quality in rows
+        AppEvent(time, instance, kind, transition or "", text, value, min(quality >> 30, 2), source)
+        for time, instance, kind, transition, text, value, quality, source in rows
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from headquarters.replay.compare import (
     AppEvent,
@@ -20,6 +20,20 @@ EVENTS_MAX = 100_000
 
 SHOWN_MAX = 10
 """Differences of events that are printed for people."""
+
+
+class Trust(NamedTuple):
+    """How far a replay is exact.
+
+    Args:
+        state_us: Time of the recorded state that it began with; `None`: it began cold.
+        states: Recorded states on the way that were compared with the replay's.
+        reasons: Why it is approximate; empty when it is exact.
+    """
+
+    state_us: int | None = None
+    states: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,7 @@ class Report:
         recorded: What the gateway recorded.
         event_differences: Where the two differ.
         seconds: How long it took.
+        trust: How far it is exact.
     """
 
     app: str
@@ -55,6 +70,7 @@ class Report:
     recorded: tuple[AppEvent, ...]
     event_differences: tuple[EventDifference, ...]
     seconds: float
+    trust: Trust
 
     @property
     def differs(self) -> bool:
@@ -72,6 +88,10 @@ class Report:
             "instances": list(self.instances),
             "scans": self.scans,
             "seconds": round(self.seconds, 3),
+            "exact": not self.trust.reasons,
+            "approximate_because": list(self.trust.reasons),
+            "begins_with_state_of": None if self.trust.state_us is None else iso(self.trust.state_us),
+            "states_compared": self.trust.states,
             "missing_points": list(self.missing),
             "outputs": [_output(output) for output in self.outputs],
             "events_replayed": len(self.events),
@@ -90,6 +110,7 @@ class Report:
         yield f"{self.app} {self.version} on {self.gateway}, {iso(self.from_us)} to {iso(self.to_us)}:"
         scans = f"{self.scans:,} scans of {len(self.instances):,} instances"
         yield f"  {scans} in {self.seconds:.1f} s ({rate:,.0f} a second)"
+        yield from self._trust_lines()
         for name in self.missing:
             yield f"  NOT IN THE LAKE: point {name}; it counts as bad"
         yield from self._output_lines()
@@ -101,6 +122,15 @@ class Report:
         if len(self.event_differences) > SHOWN_MAX:
             yield f"  ... and {len(self.event_differences) - SHOWN_MAX:,} more"
         yield "  DIFFERENT from what the gateway recorded" if self.differs else "  nothing differs"
+
+    def _trust_lines(self) -> Iterator[str]:
+        trust = self.trust
+        began = "cold" if trust.state_us is None else f"with the state of {iso(trust.state_us)}"
+        yield f"  begins {began}; {trust.states:,} recorded states compared on the way"
+        for reason in trust.reasons[:SHOWN_MAX]:
+            yield f"  APPROXIMATE: {reason}"
+        if len(trust.reasons) > SHOWN_MAX:
+            yield f"  ... and {len(trust.reasons) - SHOWN_MAX:,} reasons more"
 
     def _output_lines(self) -> Iterator[str]:
         if not self.outputs:

@@ -1,25 +1,25 @@
 """Runs an app over the lake, portion by portion, and compares on the way.
 
-A replay begins as an app does that is started for the first time, or from an `Anchor`: state
-that the gateway recorded. What is in memory is bounded by `CELLS_MAX`, not by the time span.
+A replay begins with a state that the gateway recorded, or as an app does that is started for
+the first time. What is in memory is bounded by `CELLS_MAX`, not by the time span.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from edge_runtime.rules.app import CompiledApp, Scorer
-from edge_runtime.rules.columnapp import ColumnApp, Scans
 from headquarters.lake.query import Engine
-from headquarters.replay.align import AGE_PERIODS, Cells, Series, align, instants
+from headquarters.replay.align import AGE_PERIODS, Cells, Series, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
+from headquarters.replay.course import Course, Passed
+from headquarters.replay.job import Job
 from headquarters.replay.recorded import Point, find_points, read_events, read_samples, span_of
-from headquarters.replay.report import Report
+from headquarters.replay.report import Report, Trust, iso
+from headquarters.replay.timeline import Begin, Timeline
 
 CELLS_MAX = 4_000_000
 """Input values of one portion: about 300 MB with all that is made of them."""
@@ -27,59 +27,11 @@ CELLS_MAX = 4_000_000
 Progress = Callable[[int, int], None]
 
 
-class Anchor(NamedTuple):
-    """Where a replay begins with the gateway's own state.
-
-    Args:
-        time_us: Of the scan after which it was taken; the replay begins with the next.
-        state: `LiveApp.snapshot` of the same app with the same instances.
-    """
-
-    time_us: int
-    state: Sequence[bytes]
-
-
 class Sink(Protocol):
     """Takes what comes out; see `files.Folder`."""
 
     def add(self, times_us: Cells, columns: Mapping[str, tuple[Cells, Cells]]) -> None:
         """Some scans: their times; by point, values and qualities."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is replayed.
-
-    Args:
-        app: The app.
-        gateway: Where it ran.
-        period_us: Of its scans.
-        instances: Names of its instances.
-        bindings: For each of the app's inputs the point of each instance.
-        parameters: By name, a value for each instance; left out: the declared one.
-        scorers: Its models, loaded.
-        recorded: For each output the derived point of each instance; left out: `<app>.<instance>.<output>`.
-    """
-
-    app: CompiledApp
-    gateway: str
-    period_us: int
-    instances: tuple[str, ...]
-    bindings: Mapping[str, tuple[str, ...]]
-    parameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    scorers: Sequence[Scorer] = ()
-    recorded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The app's outputs and its models', as they are recorded."""
-        models = [name for scorer in self.scorers for name in scorer.outputs]
-        return (*self.app.outputs, *models)
-
-    def derived(self, output: str) -> tuple[str, ...]:
-        """The points that an output is recorded as, one an instance."""
-        usual = tuple(f"{self.app.id}.{instance}.{output}" for instance in self.instances)
-        return self.recorded.get(output, usual)
 
 
 class Replay:
@@ -92,10 +44,10 @@ class Replay:
     """
 
     def __init__(self, engine: Engine, job: Job, sink: Sink | None = None) -> None:
-        self._sink = sink
         self._engine = engine
         self._job = job
-        inputs = {name for names in job.bindings.values() for name in names}
+        self._sink = sink
+        inputs = set(job.points)
         derived = {name for output in job.outputs for name in job.derived(output)}
         known = find_points(engine, job.gateway, inputs | derived)
         self._inputs = {name: known[name] for name in sorted(inputs) if name in known}
@@ -103,31 +55,29 @@ class Replay:
         self._missing = sorted(inputs - set(known))
         self._period_us = max((point.period_us for point in self._derived.values()), default=job.period_us)
         self._recorded = span_of(engine, self._derived.values())
+        self._timeline = Timeline(engine, job.gateway, job.app.id, job.key)
         self._comparisons = {name: OutputComparison(name) for name in self._derived}
         self._events: list[AppEvent] = []
         self._scans = 0
 
-    def run(self, from_us: int, to_us: int, progress: Progress, anchor: Anchor | None = None) -> Report:
+    def run(self, from_us: int, to_us: int, progress: Progress) -> Report:
         """Replay [from, to).
 
         Args:
             from_us: The first instant.
             to_us: The first that is not wanted.
             progress: Told how many seconds of how many are done.
-            anchor: State to begin with; the replay then begins after it.
-
-        Raises:
-            ValueError: The anchor is of another app.
         """
         job, began = self._job, time.perf_counter()
-        app = ColumnApp(job.app, len(job.instances), job.parameters, job.scorers)
-        if anchor is not None:
-            app.restore(anchor.state)
-            from_us = anchor.time_us + 1
+        begin = self._timeline.begin(from_us)
+        course = Course(job, self._period_us, self._timeline, begin)
+        first_us = from_us if begin.state is None else begin.state.time_us + 1
+        for part_from, part_to in self._portions(first_us, from_us):
+            self._portion(course, part_from, part_to, tell=False)
         for part_from, part_to in self._portions(from_us, to_us):
-            self._portion(app, part_from, part_to)
+            self._portion(course, part_from, part_to, tell=True)
             progress((part_to - from_us) // 1_000_000, (to_us - from_us) // 1_000_000)
-        recorded = read_events(self._engine, job.gateway, job.app.id, from_us, to_us)
+        events = read_events(self._engine, job.gateway, job.app.id, from_us, to_us)
         return Report(
             job.app.id,
             job.app.version,
@@ -139,9 +89,10 @@ class Replay:
             tuple(self._missing),
             tuple(self._comparisons.values()),
             tuple(self._events),
-            tuple(recorded),
-            tuple(compare_events(self._events, recorded)),
+            tuple(events),
+            tuple(compare_events(self._events, events)),
             time.perf_counter() - began,
+            self._trust(course, begin, from_us, to_us),
         )
 
     def _portions(self, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
@@ -150,18 +101,15 @@ class Replay:
         for begin in range(from_us, to_us, step):
             yield begin, min(begin + step, to_us)
 
-    def _portion(self, app: ColumnApp, from_us: int, to_us: int) -> None:
+    def _portion(self, course: Course, from_us: int, to_us: int, *, tell: bool) -> None:
         slowest = max((point.period_us for point in self._inputs.values()), default=0)
-        samples = self._read(self._inputs, from_us - AGE_PERIODS * slowest, to_us)
+        samples = self._read(self._inputs, from_us - (AGE_PERIODS + 1) * slowest, to_us)
         recorded = self._read(self._derived, from_us, to_us)
         when = self._instants(samples, recorded, from_us, to_us)
-        if len(when):
-            values, qualities = self._seen(samples, when)
-            scans = app.run(when // 1000, values, qualities)
-            self._scans += len(when)
-            self._events += _events(self._job, scans)
-            self._compare(scans, when, recorded)
-        else:
+        passed = list(course.run(when, samples, self._timeline.marks(from_us, to_us)))
+        if tell and passed:
+            self._tell(passed, recorded)
+        elif tell:
             for name, comparison in self._comparisons.items():
                 comparison.only_recorded += len(recorded[name].times_us)
 
@@ -182,26 +130,16 @@ class Replay:
     def _read(self, points: Mapping[str, Point], from_us: int, to_us: int) -> dict[str, Series]:
         return read_samples(self._engine, points.values(), from_us, to_us)
 
-    def _seen(self, samples: Mapping[str, Series], when: Cells) -> tuple[dict[str, Cells], dict[str, Cells]]:
-        """Values and qualities of the app's inputs, (scans, instances) each."""
-        nothing = Series(when[:0], np.zeros(0), when[:0], 0)
-        values, qualities = {}, {}
-        for name in self._job.app.inputs:
-            pairs = [
-                align(samples.get(point, nothing), when, self._period_us)
-                for point in self._job.bindings[name]
-            ]
-            values[name] = np.column_stack([pair[0] for pair in pairs])
-            qualities[name] = np.column_stack([pair[1] for pair in pairs])
-        return values, qualities
-
-    def _compare(self, scans: Scans, when: Cells, recorded: Mapping[str, Series]) -> None:
-        columns = {
-            name: (scans.outputs[name], scans.qualities[name]) for name in scans.outputs
-        } | scans.scored
+    def _tell(self, passed: Sequence[Passed], recorded: Mapping[str, Series]) -> None:
+        """Take what a portion gave: events, outputs, and how they compare."""
+        when = np.concatenate([part.when for part in passed])
+        self._scans += len(when)
+        self._events += [event for part in passed for event in part.events]
+        parts = [_columns(part) for part in passed]
         found = {
             name: (values[:, at], qualities[:, at])
-            for output, (values, qualities) in columns.items()
+            for output in parts[0]
+            for values, qualities in [_joined([part[output] for part in parts])]
             for at, name in enumerate(self._job.derived(output))
         }
         for name, comparison in self._comparisons.items():
@@ -209,18 +147,31 @@ class Replay:
         if self._sink is not None:
             self._sink.add(when, found)
 
+    def _trust(self, course: Course, begin: Begin, from_us: int, to_us: int) -> Trust:
+        reasons = []
+        ran_before = self._recorded is not None and self._recorded[0] < from_us
+        if begin.state is None and ran_before:
+            reasons.append("no state of this app with these settings was recorded before: it begins cold")
+        reasons += [
+            f"{iso(time_us)}: a start with another version or settings, or a state too large to record"
+            for time_us in course.foreign
+        ]
+        reasons += [f"{iso(time_us)}: the recorded state is another one" for time_us in course.different]
+        thinned = sorted(name for name, point in self._inputs.items() if point.thinned)
+        if thinned:
+            reasons.append(f"stored thinned: {', '.join(thinned)}")
+        if self._recorded is None or self._recorded[0] >= to_us or self._recorded[1] < from_us:
+            reasons.append(
+                "the gateway recorded no outputs: its scans are supposed where its points have samples"
+            )
+        return Trust(None if begin.state is None else begin.state.time_us, course.states, tuple(reasons))
 
-def _events(job: Job, scans: Scans) -> Iterator[AppEvent]:
-    """The events of some scans as the gateway would record them."""
-    for event in scans.events:
-        site = job.app.programs[event["program"]].program.events[event["code"] // 2]
-        transition = "" if site.kind == "event" else ("returned" if event["code"] % 2 else "raised")
-        yield AppEvent(
-            1000 * int(event["time_ms"]),
-            job.instances[event["instance"]],
-            site.kind,
-            transition,
-            site.text,
-            float(event["value"]),
-            int(event["quality"]),
-        )
+
+def _columns(passed: Passed) -> dict[str, tuple[Cells, Cells]]:
+    """Values and qualities of every output, (scans, instances)."""
+    scans = passed.scans
+    return {name: (scans.outputs[name], scans.qualities[name]) for name in scans.outputs} | scans.scored
+
+
+def _joined(parts: Sequence[tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])

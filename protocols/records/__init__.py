@@ -5,6 +5,14 @@ signed by itself where it travels outside a chain (receipts and refusals). Readi
 raises only the peer's errors and allocates no more than `limits` allow.
 """
 
+from protocols.records.appmarks import (
+    AppSight,
+    AppState,
+    StateKind,
+    read_marks,
+    sight_records,
+    state_records,
+)
 from protocols.records.chains import Correction, Opening, OpenReason
 from protocols.records.definitions import PointDefinition, pack_definitions, parse_definitions
 from protocols.records.events import (
@@ -32,6 +40,8 @@ from protocols.records.statements import HubStatement, Statement, parse_statemen
 __all__ = [
     "RECEIPT_DOMAIN",
     "REFUSAL_DOMAIN",
+    "AppSight",
+    "AppState",
     "Correction",
     "EventPayload",
     "EventRecord",
@@ -46,6 +56,7 @@ __all__ = [
     "Receipt",
     "Refusal",
     "RefusalReason",
+    "StateKind",
     "Statement",
     "clean_event",
     "inflate",
@@ -58,6 +69,9 @@ __all__ = [
     "parse_events",
     "parse_gaps",
     "parse_statement",
+    "read_marks",
+    "sight_records",
     "sign_record",
+    "state_records",
     "unpack",
 ]

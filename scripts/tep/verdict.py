@@ -132,6 +132,8 @@ def _disagreement(
     faults = []
     if found["differs"]:
         faults.append(f"the replay differs: {json.dumps(found['event_differences'][:3])}")
+    if not found["exact"]:
+        faults.append(f"the replay is approximate: {found['approximate_because'][:3]}")
     if sorted(recorded) != sorted(replayed) or not recorded:
         odd = sorted(set(recorded) ^ set(replayed))[:3]
         faults.append(f"{len(recorded)} events recorded, {len(replayed)} replayed; not in both: {odd}")
