@@ -144,9 +144,11 @@ def check_apps(config: GatewayConfig) -> list[Problem]:
     """
     if not settings_files(config.home):
         return []
-    from edge_runtime.apps.loading import load_apps  # its compiler is large
+    from edge_runtime.apps.collisions import collisions  # the apps' compiler is large
+    from edge_runtime.apps.loading import load_apps
 
-    return [warning for app in load_apps(config) for warning in app.warnings]
+    apps = load_apps(config)
+    return [*(warning for app in apps for warning in app.warnings), *collisions(config, apps)]
 
 
 def plan_loads(config: GatewayConfig) -> list[Load]:

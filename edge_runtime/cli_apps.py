@@ -250,7 +250,7 @@ def status(home: Path, as_json: bool) -> None:
     elif not shown.running:
         click.echo(next(iter(shown.lines())))
     elif apps:
-        print_table(running_rows(apps), right=(3, 4, 5, 6, 7))
+        print_table(running_rows(apps), right=tuple(range(3, 11)))
         for note in running_notes(apps):
             click.echo(note)
     else:

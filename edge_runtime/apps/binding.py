@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edge_runtime.apps.installed import Grant, InstalledApp, Instance
+from edge_runtime.apps.outputs import raw_value
 from edge_runtime.apps.pointfit import type_fault
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.rules.appbuild import BuiltApp
@@ -12,6 +14,7 @@ from edge_runtime.rules.appsettings import InstanceSettings, SettingsReader
 from edge_runtime.rules.program import Column
 from edge_runtime.rules.types import Type
 from protocols.errors import Problem
+from protocols.field import registry
 from protocols.points import Point, Report
 from protocols.tomlfile import KeyPath, Table, TomlFile, suggest
 
@@ -137,16 +140,30 @@ class Binder:
                 self._file.problem(
                     (*path, key), value, f"within the point's own range, which ends at {bound:g}"
                 )
-        return Grant(instance, output, point, low, high) if len(self._file.problems) == before else None
+        if len(self._file.problems) == before:
+            self._check_writable(path, grant := Grant(instance, output, point, low, high))
+        return grant if len(self._file.problems) == before else None
+
+    def _check_writable(self, path: KeyPath, grant: Grant) -> None:
+        """Note what keeps values from being written there, as far as it shows without the device."""
+        point = grant.point
+        kind = registry.driver_type(self._config.devices[point.device].driver)
+        expected = kind.writable(point.address, point.type)
+        if expected:
+            self._file.problem((*path, "point"), f"{point.name} ({point.address})", expected)
+            return
+        for key, bound in (("low", grant.low), ("high", grant.high)):
+            if raw_value(grant, bound) is None:
+                expected = f"a bound that {point.type}, the point's type at the device, can hold"
+                self._file.problem((*path, key), bound, expected)
 
     def _bound(self, path: KeyPath, table: Table, column: Column, of_bool: float) -> float:
         value = table.get(str(path[-1]))
         if value is None and column.type is Type.BOOL:
             return of_bool
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            self._file.problem(
-                path, "" if value is None else value, "a number: the bound of what may be written"
-            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            expected = "a finite number: the bound of what may be written"
+            self._file.problem(path, "" if value is None else value, expected)
             return 0.0
         return float(value)
 

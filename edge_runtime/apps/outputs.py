@@ -159,8 +159,8 @@ class _Channel:
         waiting: Whether its result is still to come.
         failed: Whether it failed.
         since_us: Since when the device had been connected when it was last written.
-        refusing: Whether the values are refused now.
-        failing: Whether writes fail now.
+        refusing: Why values are refused now, or empty.
+        failing: Why writes fail now, or empty.
     """
 
     grant: Grant
@@ -169,8 +169,8 @@ class _Channel:
     waiting: bool = False
     failed: bool = False
     since_us: int | None = None
-    refusing: bool = False
-    failing: bool = False
+    refusing: str = ""
+    failing: str = ""
 
     def wants(self, raw: float, since_us: int | None) -> bool:
         """Whether a value is to be ordered."""
@@ -204,6 +204,11 @@ class Outputs:
         """Instance and output of each grant: what `scan` is to be given."""
         return tuple(self._channels)
 
+    def troubles(self) -> list[tuple[Grant, str]]:
+        """The grants whose newest value is not at the device, and why; any thread may call it."""
+        found = [(each.grant, each.refusing or each.failing) for each in self._channels.values()]
+        return [(grant, why) for grant, why in found if why]
+
     def scan(self, time_us: int, cells: Sequence[tuple[float, int]]) -> Decision:
         """Take what a scan gave.
 
@@ -223,11 +228,11 @@ class Outputs:
         if isinstance(admitted, str):
             self.counters.refused += 1
             if not channel.refusing:
-                channel.refusing = True
+                channel.refusing = admitted
                 decision.said.append(Said(grant, "write-refused", admitted, value, None, time_us))
             return
         if channel.refusing:
-            channel.refusing = False
+            channel.refusing = ""
             text = "its values are within the grant again"
             decision.said.append(Said(grant, "write-allowed", text, value, None, time_us))
         if channel.wants(admitted.raw, self.since_us(grant.point.device)):
@@ -252,12 +257,12 @@ class Outputs:
             self.counters.failed += 1
             if channel.failing:
                 return []
-            channel.failing = True
+            channel.failing = error
             return [say("write-failed", error)]
         self.counters.writes += 1
         channel.since_us = result.since_us
         said = [say("written", f"{order.point.name} = {order.value:g}")]
         if channel.failing:
-            channel.failing = False
+            channel.failing = ""
             said.append(say("write-recovered", "it can be written again"))
         return said

@@ -188,7 +188,7 @@ class AppService:
                 "missed": running.schedule.counters.missed,
                 "late": running.late,
                 "busy_ms_max": round(running.busy_us_max / 1000, 3),
-                **self._writes.status(running.app.id),
+                "writes": self._writes.status(running.app.id),
                 "models": [
                     {
                         "model": scorer.model.spec.name,

@@ -114,10 +114,12 @@ def installed_rows(apps: Sequence[InstalledApp]) -> Rows:
 
 def running_rows(apps: Sequence[Mapping[str, Any]]) -> Rows:
     """Apps of a running gateway, from its status; the heading first."""
-    rows: Rows = [("app", "version", "state", "instances", "scans", "missed", "late", "busiest ms")]
+    heading = ("instances", "scans", "missed", "late", "busiest ms", "writes", "refused", "failed")
+    rows: Rows = [("app", "version", "state", *heading)]
     for app in apps:
         cells = [f"{app[key]:,}" for key in ("instances", "scans", "missed", "late")]
-        rows.append((app["app"], app["version"], app["state"], *cells, f"{app['busy_ms_max']:g}"))
+        writes = [f"{app['writes'][key]:,}" for key in ("made", "refused", "failed")]
+        rows.append((app["app"], app["version"], app["state"], *cells, f"{app['busy_ms_max']:g}", *writes))
     return rows
 
 
@@ -126,6 +128,9 @@ def running_notes(apps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for app in apps:
         if app["why"]:
             yield f"{app['app']}: {app['why']}"
+        for each in app["writes"]["troubles"]:
+            what = f"{each['instance']}, output {each['output']}"
+            yield f"{app['app']}: {what} is not written to {each['point']}: {each['why']}"
         for model in app["models"]:
             if model["suspended"] or model["overruns"]:
                 state = "suspended" if model["suspended"] else "running"

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge_runtime.alarms.manager import AlarmManager
 from edge_runtime.apps.derived import Derived, sample_blocks
 from edge_runtime.apps.engine import task_name
 from edge_runtime.apps.installed import InstalledApp
-from edge_runtime.apps.outputs import Outputs, Said
+from edge_runtime.apps.outputs import Counters, Outputs, Said
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.intake import Delivery
 from protocols.daemon import EventLog
 from protocols.records import EventRecord, EventType
 from protocols.samples import SampleBlock
-
-_WORSE = ("write-refused", "write-failed")
 
 
 class _Writer(NamedTuple):
@@ -77,13 +75,20 @@ class AppWrites:
             for said in decision.said:
                 self._tell(writer.outputs.app, said)
 
-    def status(self, app: str) -> dict[str, int]:
-        """The counters of an app."""
+    def status(self, app: str) -> dict[str, Any]:
+        """What there is to know of an app's writes; any thread may call it."""
         writer = self._writers.get(task_name(app))
-        if writer is None:
-            return {"writes": 0, "refused": 0, "failed": 0}
-        counters = writer.outputs.counters
-        return {"writes": counters.writes, "refused": counters.refused, "failed": counters.failed}
+        counters = Counters() if writer is None else writer.outputs.counters
+        troubles = [] if writer is None else writer.outputs.troubles()
+        return {
+            "made": counters.writes,
+            "refused": counters.refused,
+            "failed": counters.failed,
+            "troubles": [
+                {"instance": grant.instance, "output": grant.output, "point": grant.point.name, "why": why}
+                for grant, why in troubles
+            ],
+        }
 
     def _tell_results(self) -> None:
         while self._results:
@@ -94,9 +99,16 @@ class AppWrites:
 
     def _tell(self, app: InstalledApp, said: Said) -> None:
         grant, point = said.grant, said.grant.point
-        if said.kind != "written":
-            say = self._log.warning if said.kind in _WORSE else self._log.info
-            say(f"app-{said.kind}", app=app.id, instance=grant.instance, output=grant.output, why=said.text)
+        fields = {"app": app.id, "instance": grant.instance, "output": grant.output, "point": point.name}
+        match said.kind:
+            case "write-refused":
+                self._log.warning("app-write-refused", why=said.text, **fields)
+            case "write-failed":
+                self._log.warning("app-write-failed", why=said.text, **fields)
+            case "write-allowed":
+                self._log.info("app-write-allowed", **fields)
+            case "write-recovered":
+                self._log.info("app-write-recovered", **fields)
         detail = {
             "point": point.name,
             "device": point.device,

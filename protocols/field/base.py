@@ -381,6 +381,16 @@ class DriverType(Protocol):
         """
         ...
 
+    def places(self, address: str, type: FieldType, settings: Settings) -> frozenset[str]:
+        """What a write to this address, which is right, changes: two that have a place in common collide.
+
+        Args:
+            address: As the operator wrote it.
+            type: The point's type.
+            settings: Of its device, complete.
+        """
+        ...
+
     def check(self, settings: Settings) -> list[tuple[str, str]]:
         """Settings that are right alone and wrong together: name, and what was expected."""
         ...

@@ -315,6 +315,17 @@ class ModbusTcp:
         """What was expected instead of this address to write to it, or `None`."""
         return unwritable(parse(address, type, 1, 0, Order.ABCD), type)
 
+    def places(self, address: str, type: FieldType, settings: Settings) -> frozenset[str]:
+        """The coil, or every bit of the registers, that a write changes."""
+        order = Order(settings.text("word_order"))
+        span = parse(address, type, settings.integer("unit"), settings.integer("address_base"), order)
+        device = f"{settings.text('host')}:{settings.integer('port')} {span.unit}!{span.function}:"
+        numbers = range(span.start, span.start + span.count)
+        if span.function < wire.READ_HOLDING:
+            return frozenset(f"{device}{number}" for number in numbers)
+        bits = range(16) if span.bit is None else [span.bit]
+        return frozenset(f"{device}{number}.{bit}" for number in numbers for bit in bits)
+
     def check(self, settings: Settings) -> list[tuple[str, str]]:
         """Settings that are right alone and wrong together: name, and what was expected."""
         wrong = []

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import urllib.parse
 
+from protocols.field._opcua_address import parse
 from protocols.field._opcua_driver import OpcUaDriver, expected_instead
 from protocols.field.base import DriverContext, FieldType
 from protocols.field.settings import Kind, Setting, Settings
@@ -152,6 +153,10 @@ class OpcUa:
     def writable(self, address: str, type: FieldType) -> str | None:
         """What was expected instead to write to it, or `None`; only the server knows its nodes' rights."""
         return TEXTS if type is FieldType.STRING else None
+
+    def places(self, address: str, type: FieldType, settings: Settings) -> frozenset[str]:
+        """The node, as it is written: that a path leads to the same one only the server knows."""
+        return frozenset([f"{settings.text('endpoint')} {parse(address)}"])
 
     def check(self, settings: Settings) -> list[tuple[str, str]]:
         """Settings that are right alone and wrong together: name, and what was expected."""

@@ -202,10 +202,16 @@ def test_status_tells_of_the_apps_of_a_running_gateway(
         "app": "gas", "version": "1.0.0", "instances": 2, "state": "running", "why": "", "scans": 70,
         "missed": 0, "late": 1, "busy_ms_max": 0.4,
         "models": [{"model": "pca", "overruns": 2, "suspended": False}],
+        "writes": {"made": 7, "refused": 3, "failed": 1, "troubles": [
+            {"instance": "hall", "output": "trip", "point": "XV-101", "why": "not connected"},
+        ]},
     }  # fmt: skip
     write_durably(gateway / "data" / "status.json", json.dumps({"state": "running", "apps": [running]}))
     assert invoke(["app", "status", *home]) == 0
-    assert "gas: model pca is running, 2 overruns" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "gas: model pca is running, 2 overruns" in out
+    assert out.splitlines()[1].split()[-3:] == ["7", "3", "1"]
+    assert "gas: hall, output trip is not written to XV-101: not connected" in out
     failed = {**running, "state": "failed", "why": "a bug"}
     write_durably(gateway / "data" / "status.json", json.dumps({"state": "running", "apps": [failed]}))
     assert shown(capsys, "status", *home, code=1)["apps"][0]["why"] == "a bug"

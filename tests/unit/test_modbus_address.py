@@ -6,6 +6,8 @@ import pytest
 
 from protocols.field._modbus_address import Order, Span, parse
 from protocols.field.base import FieldType
+from protocols.field.modbus import MODBUS_TCP
+from protocols.field.registry import validate
 from protocols.wire import modbus as wire
 
 ABCD, CDAB, BADC, DCBA = Order.ABCD, Order.CDAB, Order.BADC, Order.DCBA
@@ -74,3 +76,29 @@ def test_the_base_is_not_for_neuron_s_numbers_which_always_begin_with_one() -> N
 def test_a_wrong_address_is_told_what_was_expected(address: str, type: FieldType, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         parse(address, type, 1, 0, ABCD)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "collide"),
+    (
+        (("holding:10", FieldType.UINT32), ("holding:11", FieldType.UINT16), True),
+        (("holding:10", FieldType.UINT32), ("1!40011", FieldType.UINT16), True),
+        (("holding:10", FieldType.UINT32), ("holding:12", FieldType.UINT16), False),
+        (("holding:10.3", FieldType.BOOL), ("holding:10.4", FieldType.BOOL), False),
+        (("holding:10.3", FieldType.BOOL), ("holding:10", FieldType.INT16), True),
+        (("coil:10", FieldType.BOOL), ("holding:10.0", FieldType.BOOL), False),
+        (("coil:10", FieldType.BOOL), ("2!coil:10", FieldType.BOOL), False),
+    ),
+)
+def test_two_points_that_share_a_bit_collide(
+    one: tuple[str, FieldType], other: tuple[str, FieldType], collide: bool
+) -> None:
+    settings, _ = validate(MODBUS_TCP, {"host": "127.0.0.1"}, "", "")
+    places = [MODBUS_TCP.places(address, type, settings) for address, type in (one, other)]
+    assert bool(places[0] & places[1]) is collide
+
+
+@pytest.mark.parametrize("address", ("input:5", "discrete:7", "1!30006"))
+def test_tables_that_can_only_be_read_are_not_writable(address: str) -> None:
+    type = FieldType.BOOL if "disc" in address else FieldType.UINT16
+    assert "only be read" in str(MODBUS_TCP.writable(address, type))

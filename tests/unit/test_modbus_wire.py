@@ -75,3 +75,36 @@ def test_a_frame_that_answers_something_else_is_refused(
 ) -> None:
     with pytest.raises(wire.FrameError):
         wire.payload_start(frame, unit, function, count)
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "request_hex", "answer_hex"),
+    (
+        # The examples of V1.1b3, clauses 6.5, 6.6, 6.12 and 6.16.
+        (wire.WRITE_COIL, wire.coil_body(0xAC, True), "05 00ac ff00", "05 00ac ff00"),
+        (wire.WRITE_REGISTER, wire.registers_body(1, b"\x00\x03"), "06 0001 0003", "06 0001 0003"),
+        (
+            wire.WRITE_REGISTERS,
+            wire.registers_body(1, bytes.fromhex("000a0102")),
+            "10 0001 0002 04 000a 0102",
+            "10 0001 0002",
+        ),
+        (wire.MASK_REGISTER, wire.mask_body(4, 2, True), "16 0004 fffb 0004", "16 0004 fffb 0004"),
+    ),
+)
+def test_a_write_is_the_specification_s_and_its_answer_confirms_it(
+    function: int, body: bytes, request_hex: str, answer_hex: str
+) -> None:
+    pdu, answer = bytes.fromhex(request_hex), bytes.fromhex(answer_hex)
+    request = wire.write_request(1, 17, function, body)
+    assert request == bytes.fromhex(f"0001 0000 {1 + len(pdu):04x} 11") + pdu
+    frame = bytes.fromhex(f"0001 0000 {1 + len(answer):04x} 11") + answer
+    assert wire.FrameReader().feed(frame) == [frame]
+    wire.check_written(frame, 17, function, body)
+    for wrong in (frame[:-1] + bytes([frame[-1] ^ 1]), frame[:-1], frame + b"\x00"):
+        with pytest.raises(wire.FrameError):
+            wire.check_written(wrong, 17, function, body)
+    with pytest.raises(wire.FrameError):
+        wire.check_written(frame, 18, function, body)
+    with pytest.raises(wire.RefusedError):
+        wire.check_written(bytes.fromhex(f"0001 0000 0003 11 {function | 0x80:02x} 04"), 17, function, body)
