@@ -142,7 +142,7 @@ class _UnitChecker:
         if name.key in Type.__members__:
             return Type(name.key)
         blocks = [unit.name.text for unit in self._scope.units.values() if unit.kind == "FUNCTION_BLOCK"]
-        hint = similar(name.text, [*Type, *blocks])
+        hint = similar(name.text, [*Type.__members__, *blocks])
         self._say(name.span, f"expected a type or a block, got {name.text!r}", hint)
         return None
 

@@ -63,10 +63,10 @@ class Statements:
         if symbol is None or expr is None:
             return None
         made = coerce(expr, symbol.type, place(value), self._say, symbol.name.text)
-        if made is not None and symbol.unit is not None and made.unit not in (None, symbol.unit):
-            what = f"expected unit {symbol.unit!r} for {symbol.name.text}, got {made.unit!r}"
-            self._say(place(value), what, "convert it with a factor: the product has no unit")
-        return None if made is None else self._store(target, symbol, made)
+        if made is None:
+            return None
+        self._same_unit(made, symbol, place(value))
+        return self._store(target, symbol, made)
 
     def _store(self, target: syntax.Variable | syntax.Element, symbol: Symbol, value: Expr) -> Stmt | None:
         if isinstance(target, syntax.Variable):
@@ -172,9 +172,7 @@ class Statements:
         made = coerce(value, symbol.type, place(arg.value), self._say, symbol.name.text)
         if made is None:
             return
-        if symbol.unit is not None and made.unit not in (None, symbol.unit):
-            what = f"expected unit {symbol.unit!r} for {symbol.name.text}, got {made.unit!r}"
-            self._say(place(arg.value), what, "")
+        self._same_unit(made, symbol, place(arg.value))
         args[symbol] = made
 
     def _take(self, instance: Symbol, take: syntax.Take) -> Stmt | None:
@@ -189,10 +187,16 @@ class Statements:
             return None
         if symbol is None:
             return None
-        value = coerce(
-            load(Ref(output, instance)), symbol.type, take.output.span, self._say, symbol.name.text
-        )
+        source = load(Ref(output, instance))
+        value = coerce(source, symbol.type, take.output.span, self._say, symbol.name.text)
+        self._same_unit(source, symbol, take.output.span)
         return None if value is None else self._store(take.target, symbol, value)
+
+    def _same_unit(self, value: Expr, symbol: Symbol, span: Span) -> None:
+        """Say a fault when a value has another unit than what it goes to."""
+        if symbol.unit is not None and value.unit not in (None, symbol.unit):
+            what = f"expected unit {symbol.unit!r} for {symbol.name.text}, got {value.unit!r}"
+            self._say(span, what, "convert it with a factor: the product has no unit")
 
     # -- control ---------------------------------------------------------------------------------
 

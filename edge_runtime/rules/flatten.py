@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edge_runtime.rules import limits
+from edge_runtime.rules.exposed import find_exposed
 from edge_runtime.rules.flat import (
     EventSite,
     FAsk,
@@ -275,6 +276,7 @@ def _constants(flat: Flat) -> Callable[[Var], int | float | None]:
     for stmt in walk(flat.body):
         if isinstance(stmt, FSet):
             assigned.setdefault(stmt.var, []).append(stmt.value)
+    exposed = find_exposed(flat)
 
     def find(var: Var, depth: int = 0) -> int | float | None:
         found = assigned.get(var, [])
@@ -283,6 +285,8 @@ def _constants(flat: Flat) -> Callable[[Var], int | float | None]:
         if not found:
             return var.initial[0]
         values = {_value(value, depth) for value in found}
+        if depth and var in exposed:
+            values.add(var.initial[0])
         return values.pop() if len(values) == 1 else None
 
     def _value(value: FExpr, depth: int) -> int | float | None:
