@@ -8,7 +8,7 @@ import sys
 from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.recording import read_recording
 from protocols.package import open_package
-from tests.apps import carbon_recordings, gas_recordings, vibration_recordings
+from tests.apps import carbon_recordings, gas_recordings, heat_rate_recordings, vibration_recordings
 from tests.apps.parts import APPS
 from tests.apps.recordings import Recorded, inputs, outputs
 
@@ -16,6 +16,7 @@ RECORDINGS: dict[str, dict[str, Recorded]] = {
     "gas-detection": gas_recordings.RECORDINGS,
     "vibration": vibration_recordings.RECORDINGS,
     "carbon": carbon_recordings.RECORDINGS,
+    "heat-rate": heat_rate_recordings.RECORDINGS,
 }
 
 
