@@ -8,13 +8,15 @@ import sys
 from edge_runtime.rules.appbuild import build
 from edge_runtime.rules.recording import read_recording
 from protocols.package import open_package
-from tests.apps import gas_recordings, vibration_recordings
+from tests.apps import carbon_recordings, gas_recordings, heat_rate_recordings, vibration_recordings
 from tests.apps.parts import APPS
 from tests.apps.recordings import Recorded, inputs, outputs
 
 RECORDINGS: dict[str, dict[str, Recorded]] = {
     "gas-detection": gas_recordings.RECORDINGS,
     "vibration": vibration_recordings.RECORDINGS,
+    "carbon": carbon_recordings.RECORDINGS,
+    "heat-rate": heat_rate_recordings.RECORDINGS,
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime.rules.app import LiveApp, Scan
 from edge_runtime.rules.appbuild import BuiltApp, build
@@ -89,19 +90,20 @@ class Run:
             for name, value in parameters.items()
         }
         own = {name: [each.column.initial[0]] * instances for name, each in self.built.parameters.items()}
-        self._live = LiveApp(self.built.app, instances, own | given)
+        self.live = LiveApp(self.built.app, instances, own | given)
         self._instances = instances
 
     def scan(self, time_ms: int, values: Mapping[str, Sequence[float | None] | float | None]) -> Scan:
         """One scan; inputs that are not given are 0, `None` is bad."""
-        cells, marks = {}, {}
+        cells: dict[str, npt.NDArray[Any]] = {}
+        marks: dict[str, npt.NDArray[np.int8]] = {}
         for name, column in self.built.app.inputs.items():
             given = values.get(name, 0.0)
             row = given if isinstance(given, Sequence) else [given] * self._instances
             marks[name] = np.array([2 if cell is None else 0 for cell in row], np.int8)
             kind = np.float64 if column.type.is_real else np.bool_
             cells[name] = np.array([cell or 0.0 for cell in row], kind)
-        return self._live.scan(time_ms, cells, marks)
+        return self.live.scan(time_ms, cells, marks)
 
     def told(self, scan: Scan) -> list[tuple[str, str]]:
         """What a scan told: `alarm`, `returned` or `event`, and the text."""

@@ -28,7 +28,7 @@ class Expected:
     cells: dict[str, list[Cell]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
-    def row(self, qualities: Mapping[str, int], **cells: Cell) -> None:
+    def row(self, qualities: Mapping[str, int | None], **cells: Cell) -> None:
         """Add the cells of one scan, and qualities of some of them."""
         for column, cell in {
             **cells,

@@ -1,0 +1,47 @@
+"""Recorded tests of the carbon account."""
+
+from __future__ import annotations
+
+from tests.apps.carbon_by_hand import expect
+from tests.apps.parts import BEGIN_MS, Columns, Order, watch
+from tests.apps.recordings import Recorded, steps
+
+TAGS = {
+    "coal_flow": "10HFB20CF001",
+    "gross_power": "10MKA10CE001",
+    "auxiliary_power": "10BBA30CE001",
+    "purchased_power": "10ADA10CE001",
+}
+
+WET = Order(60, "coal-wet", 3000.0)
+WIRE = Order(60, "broken-wire", 60.0, TAGS["coal_flow"])
+DEAD = Order(180, "dead", 90.0, TAGS["gross_power"])
+
+MINUTE_MS = 60_000
+CHINESE_MIDNIGHT_MS = BEGIN_MS + 16 * 60 * MINUTE_MS
+
+
+def _ramp() -> Columns:
+    """Two hours before and one after midnight: full load, a ramp to half load, then standing still."""
+    full = {"coal_flow": 225.0, "gross_power": 600.0, "auxiliary_power": 30.0, "purchased_power": 0.0}
+    stopped = {"coal_flow": 0.0, "gross_power": 0.0, "auxiliary_power": 6.0, "purchased_power": 6.0}
+    falling = [
+        (1, {name: value * (1.0 - minute / 120.0) for name, value in full.items()}) for minute in range(60)
+    ]
+    return steps((60, full), *falling, (90, stopped))
+
+
+def _thinned() -> Columns:
+    """The plant, seen every ten seconds for somewhat more than an hour, while its coal gets wet."""
+    columns = watch(TAGS, 4500, [WET], seed=2)
+    return {name: cells[::10] for name, cells in columns.items()}
+
+
+RECORDINGS = {
+    "hours-and-a-day": Recorded(
+        _ramp, expect, period_ms=MINUTE_MS, begin_ms=CHINESE_MIDNIGHT_MS - 119 * MINUTE_MS,
+        parameters=("limestone_per_coal = 0.03", "carbonate_share = 0.92", "heating_value = 22.1"),
+    ),
+    "wet-coal": Recorded(_thinned, expect, period_ms=10_000, begin_ms=BEGIN_MS + 100 * 10_000),
+    "lost-inputs": Recorded(lambda: watch(TAGS, 320, [WIRE, DEAD]), expect),
+}  # fmt: skip
