@@ -8,10 +8,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
+from scripts.demo.alarms import QUERY, AlarmOutcome, query
+from scripts.demo.faults import plan
 from scripts.demo.outcome import Outcome, queries, reckon
 from scripts.demo.processes import Children, DemoError
 from scripts.demo.river import River
@@ -21,6 +26,8 @@ from scripts.demo.view import View
 REFRESH_S = 1.0
 PLACES = ("lake_path", "directory")
 """Figures that say where the data is: not said of data that is about to be removed."""
+ROWS = ("fault_alarms",)
+"""Figures that are tables: told in words above."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +54,19 @@ PLACES = ("lake_path", "directory")
     type=click.FloatRange(0),
     help="Kill hub and headquarters in turn, so many seconds.",
 )
+@click.option(
+    "--faults/--no-faults",
+    default=True,
+    show_default=True,
+    help="Let the simulated plant fail here and there, as far as there is time for the alarms.",
+)
+@click.option(
+    "--pace",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 20),
+    help="Seconds of the simulated plant's life in one second.",
+)
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulated plant.")
 @click.option(
     "--keep",
@@ -65,6 +85,8 @@ def main(
     replay: Path | None,
     transpose: bool,
     outage: float,
+    faults: bool,
+    pace: float,
     seed: int,
     keep: Path | None,
     as_json: bool,
@@ -78,11 +100,14 @@ def main(
     cuts = _cuts(duration, outage, two_level)
     with tempfile.TemporaryDirectory(prefix="catchment-demo-") as temporary:
         root = _directory(keep, as_json) or Path(temporary)
-        settings = Settings(root, duration, points, period, flush, two_level, replay, transpose, outage, seed)
+        settings = Settings(
+            root, duration, points, period, flush, two_level, replay, transpose, outage, seed,
+            faults and replay is None, pace,
+        )  # fmt: skip
         view = View(sys.stderr if as_json else sys.stdout)
         try:
-            outcome = _run(settings, cuts, view)
-            _tell(settings, outcome, view, kept=keep is not None or as_json)
+            outcome, river = _run(settings, cuts, view)
+            _tell(settings, outcome, river, view, kept=keep is not None or as_json)
         except (DemoError, ValueError) as error:
             click.echo(f"demo: {error}", err=True)
             sys.exit(1)
@@ -114,7 +139,7 @@ def _directory(keep: Path | None, as_json: bool) -> Path | None:
     return keep
 
 
-def _run(settings: Settings, cuts: list[Outage], view: View) -> Outcome:
+def _run(settings: Settings, cuts: list[Outage], view: View) -> tuple[Outcome, River]:
     """Run the river, stop it, and look at what is left."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,47 +152,85 @@ def _run(settings: Settings, cuts: list[Outage], view: View) -> Outcome:
         view.say("stopping: gateways, hub, headquarters")
         river.stop()
         latency = river.status("headquarters").get("lake_latency_overall_p99_s")
-    return reckon(settings, river.started_us, river.stopped_us, latency)
+    return reckon(settings, river, latency), river
+
+
+class Step(NamedTuple):
+    """Something that is done to the river on the way.
+
+    Args:
+        at_s: Seconds after all is up.
+        news: What it is.
+        act: Does it.
+    """
+
+    at_s: float
+    news: str
+    act: Callable[[], None]
+
+
+def _steps(settings: Settings, river: River, cuts: list[Outage], down: set[str]) -> list[Step]:
+    """Outages and faults, in the order of time; `down` is kept up to date."""
+
+    def cut(node: str) -> None:
+        river.cut(node)
+        down.add(node)
+
+    def mend(node: str) -> None:
+        river.mend(node)
+        down.discard(node)
+
+    steps = [Step(each.from_s, f"{each.node} killed", partial(cut, each.node)) for each in cuts]
+    steps += [Step(each.to_s, f"{each.node} started again", partial(mend, each.node)) for each in cuts]
+    if settings.faults:
+        for fault in plan(settings.duration_s, settings.pace, river.instances):
+            steps.append(Step(fault.at_s, f"fault: {fault.what}", partial(river.inject, fault)))
+    return sorted(steps, key=lambda step: step.at_s)
 
 
 def _watch(settings: Settings, river: River, cuts: list[Outage], view: View, stop: threading.Event) -> None:
     began = time.monotonic()
-    pending = [(cut.from_s, cut.node, False) for cut in cuts] + [(cut.to_s, cut.node, True) for cut in cuts]
-    pending.sort()
     down: set[str] = set()
+    pending = _steps(settings, river, cuts, down)
     while not stop.is_set():
         elapsed = time.monotonic() - began
         if settings.duration_s is not None and elapsed >= settings.duration_s:
             return
-        news = ""
-        while pending and elapsed >= pending[0][0]:
-            _, node, mend = pending.pop(0)
-            if mend:
-                river.mend(node)
-                down.discard(node)
-            else:
-                river.cut(node)
-                down.add(node)
-            news = f"{node} {'started again' if mend else 'killed'}"
+        news = []
+        while pending and elapsed >= pending[0].at_s:
+            step = pending.pop(0)
+            step.act()
+            news.append(step.news)
         river.check(frozenset(down))
-        view.show(elapsed, {name: river.status(name) for name in river.nodes if name not in down}, news)
+        statuses = {name: river.status(name) for name in river.nodes if name not in down}
+        view.show(elapsed, statuses, "; ".join(news))
         stop.wait(REFRESH_S - (time.monotonic() - began) % REFRESH_S)
 
 
-def _tell(settings: Settings, outcome: Outcome, view: View, kept: bool) -> None:
+def _tell(settings: Settings, outcome: Outcome, river: River, view: View, kept: bool) -> None:
     view.say("\nverify (headquarters, from the ledger table and the archive):")
     view.say(outcome.verify_text.rstrip())
     for title, table in queries(settings):
         view.say(f"\n{title}:\n{table.rstrip()}")
+    if outcome.alarms is not None:
+        _tell_alarms(settings, outcome.alarms, river, view)
     view.say("\njudge (the lake against the plant's own logs):")
     verdict = outcome.verdict
     for name, value in outcome.figures.items():
-        if name in PLACES and not kept:
+        if name in ROWS or (name in PLACES and not kept):
             continue
         view.say(f"  {name:20} {value}")
     for example in verdict.examples:
         view.say(f"  {example}")
     view.say("\nnothing lost, doubled or altered" if outcome.passed else "\nFAULTS FOUND")
+
+
+def _tell_alarms(settings: Settings, alarms: AlarmOutcome, river: River, view: View) -> None:
+    table = query(settings).rstrip()
+    view.say(f'\nAlarms of the apps:\n$ catchment-hq query "{QUERY}"\n{table}')
+    view.say("\nfaults, and what they raised (the lake's events against the plant's own logs):")
+    for line in alarms.lines(river.injected):
+        view.say(line)
 
 
 if __name__ == "__main__":

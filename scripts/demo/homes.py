@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from scripts.demo.installing import AppStore
 from scripts.demo.processes import program, run
 from scripts.demo.settings import COMMIT_S, GATEWAYS, Settings
 from scripts.plant.layout import Protocol, write_point_table
@@ -67,7 +68,9 @@ def make_hub(settings: Settings, headquarters: str) -> str:
     return address
 
 
-def make_gateway(settings: Settings, protocol: Protocol, plant: dict[str, Any], upstream: str) -> None:
+def make_gateway(
+    settings: Settings, protocol: Protocol, plant: dict[str, Any], upstream: str, store: AppStore
+) -> list[dict[str, Any]]:
     """Make a gateway's home, with the plant's own point table, below the hub or headquarters.
 
     Args:
@@ -75,6 +78,10 @@ def make_gateway(settings: Settings, protocol: Protocol, plant: dict[str, Any], 
         protocol: Which plant server it collects from.
         plant: The server's `address.json`.
         upstream: Where the hub, or headquarters when there is none, listens.
+        store: Where its apps are from.
+
+    Returns:
+        The apps that are installed on it.
     """
     home, name = settings.gateway(protocol), GATEWAYS[protocol]
     edge = program("catchment-edge")
@@ -91,7 +98,9 @@ def make_gateway(settings: Settings, protocol: Protocol, plant: dict[str, Any], 
         run([edge, "join", "--home", str(home), str(hq)])
         _allow("catchment-hub", settings.hub, home)
     _allow("catchment-hq", settings.headquarters, home)
+    apps = store.install(home, [point.name for point in source.points]) if settings.apps else []
     run([edge, "check", "--home", str(home)])
+    return apps
 
 
 def _gateway_toml(settings: Settings, name: str, protocol: Protocol, plant: dict[str, Any]) -> str:

@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from protocols.batch import Header
+from scripts.demo.alarms import AlarmOutcome, reckon_alarms
 from scripts.demo.processes import finish, program, run
+from scripts.demo.river import River
 from scripts.demo.settings import COMMIT_S, Settings
 from scripts.judge import Verdict, judge, replayed
 from scripts.judge.lake import Lake
@@ -48,32 +50,35 @@ class Outcome:
         verified: Whether `catchment-hq verify` found every signature, chain and ledger right.
         verify_text: What it printed.
         figures: The object that `--json` prints.
+        alarms: What came of the apps' alarms; `None` where no apps ran.
     """
 
     verdict: Verdict
     verified: bool
     verify_text: str
     figures: dict[str, Any]
+    alarms: AlarmOutcome | None
 
     @property
     def passed(self) -> bool:
-        """Nothing lost, doubled or altered, and the ledgers agree."""
-        return self.verdict.passed and self.verified
+        """Nothing lost, doubled or altered, the ledgers agree, and all alarms are right."""
+        right = self.alarms is None or self.alarms.passed
+        return self.verdict.passed and self.verified and right
 
 
-def reckon(settings: Settings, started_us: int, stopped_us: int, latency_s: float | None) -> Outcome:
+def reckon(settings: Settings, river: River, latency_s: float | None) -> Outcome:
     """Look at what is left after a clean stop.
 
     Args:
         settings: What was asked for.
-        started_us: When everything was up.
-        stopped_us: When the gateways were asked to stop.
+        river: What ran.
         latency_s: What headquarters measured from sample to durable lake, p99.
 
     Raises:
         DemoError: `catchment-hq verify` cannot run.
         ValueError: A served point never arrived.
     """
+    started_us, stopped_us = river.started_us, river.stopped_us
     verdict = judge(settings.lake, [settings.plant(p) for p in Protocol], until_us=stopped_us)
     if settings.replay is not None:
         table = parse(settings.replay.read_text(encoding="utf-8"), settings.transpose)
@@ -85,7 +90,7 @@ def reckon(settings: Settings, started_us: int, stopped_us: int, latency_s: floa
         [program("catchment-hq"), "verify", "--home", str(settings.headquarters)], codes=(0, 1)
     )
     rows = Lake(settings.lake).count()
-    figures = {
+    figures: dict[str, Any] = {
         "samples_collected": collected(settings.lake),
         "lake_rows": rows,
         "lost": verdict.lost,
@@ -104,7 +109,11 @@ def reckon(settings: Settings, started_us: int, stopped_us: int, latency_s: floa
         "lake_path": str(settings.lake / "samples"),
         "directory": str(settings.root),
     }
-    return Outcome(verdict, code == 0, text, figures)
+    alarms = None
+    if any(river.apps.values()):
+        alarms = reckon_alarms(settings, river)
+        figures |= {**alarms.figures, "fault_alarms": alarms.rows}
+    return Outcome(verdict, code == 0, text, figures, alarms)
 
 
 def collected(lake: Path) -> int:

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.demo import homes
+from scripts.demo.faults import Injected, PlannedFault, inject
+from scripts.demo.installing import AppStore
 from scripts.demo.processes import Child, Children, DemoError, program, wait_for
 from scripts.demo.settings import COMMIT_S, GATEWAYS, Settings
 from scripts.plant.layout import Protocol
@@ -42,6 +44,10 @@ class River:
         self._plants: dict[Protocol, Child] = {}
         self._nodes: dict[str, Child] = {}
         self._addresses: dict[str, Any] = {}
+        self.apps: dict[str, list[dict[str, Any]]] = {}
+        """What is installed on each gateway, as `catchment-edge app list --json` says."""
+        self.injected: list[Injected] = []
+        """What was done to the plant."""
         self.started_us = 0
         self.stopped_us = 0
 
@@ -63,10 +69,13 @@ class River:
         self._addresses["headquarters"] = headquarters
         if not self._settings.two_level:
             upstream = self._addresses["hub"] = homes.make_hub(self._settings, headquarters)
+        store = AppStore(self._settings.root / "packages")
         for protocol, child in self._plants.items():
             address = self._wait_for_plant(protocol, child)
             self._addresses[f"plant-{protocol}"] = address
-            homes.make_gateway(self._settings, protocol, address, upstream)
+            self.apps[GATEWAYS[protocol]] = homes.make_gateway(
+                self._settings, protocol, address, upstream, store
+            )
         self._start_node("headquarters", "catchment-hq")
         if not self._settings.two_level:
             self._start_node("hub", "catchment-hub")
@@ -106,6 +115,22 @@ class River:
     def mend(self, node: str) -> None:
         """Start a killed node again."""
         self._nodes[node].start()
+        self.write_description()
+
+    @property
+    def instances(self) -> set[str]:
+        """The instances of apps that run, as `app/instance`."""
+        return {
+            f"{app['id']}/{instance['name']}"
+            for listed in self.apps.values()
+            for app in listed
+            for instance in app["instances"]
+        }
+
+    def inject(self, fault: PlannedFault) -> None:
+        """Let something go wrong in the plant."""
+        directories = [self._settings.plant(protocol) for protocol in Protocol]
+        self.injected.append(inject(fault, self._settings.pace, directories))
         self.write_description()
 
     def stop(self) -> None:
@@ -149,6 +174,16 @@ class River:
             "addresses": self._addresses,
             "homes": {name: str(settings.root / name) for name in self._nodes},
             "plant_logs": {str(p): str(settings.plant(p)) for p in Protocol},
+            "apps": self.apps,
+            "faults": [
+                {
+                    "name": each.fault.name,
+                    "place": each.fault.place,
+                    "at_us": each.at_us,
+                    "plant_seconds": each.fault.plant_seconds(settings.pace),
+                }
+                for each in self.injected
+            ],
             "lake": str(settings.lake),
             "lake_path": str(settings.lake / "samples"),
             "processes": self._children.describe(),

@@ -32,6 +32,8 @@ class Settings:
         transpose: Its rows are columns.
         outage_s: Seconds for which hub and headquarters are cut in turn; 0 for never.
         seed: The plant's.
+        faults: Whether faults are injected in the plant.
+        pace: Seconds of the plant's life in one second.
     """
 
     root: Path
@@ -44,6 +46,13 @@ class Settings:
     transpose: bool
     outage_s: float
     seed: int
+    faults: bool = False
+    pace: float = 1.0
+
+    @property
+    def apps(self) -> bool:
+        """Whether rule apps run: they are made for the simulated unit."""
+        return self.replay is None
 
     def plant(self, protocol: Protocol) -> Path:
         """The server's directory: its log and its address."""
@@ -73,7 +82,7 @@ class Settings:
         """Options of `python -m scripts.plant` for what is served."""
         if self.replay is not None:
             return ["--replay", str(self.replay), *(["--transpose"] if self.transpose else [])]
-        return ["--points", str(self.points), "--seed", str(self.seed), "--half"]
+        return ["--points", str(self.points), "--seed", str(self.seed), "--half", "--pace", str(self.pace)]
 
 
 @dataclass(frozen=True, slots=True)

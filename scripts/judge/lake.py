@@ -45,6 +45,20 @@ class Gap:
     to_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an app, or a gateway about it, told; fields as in the lake's table `events`."""
+
+    gateway: str
+    app: str
+    instance: str
+    source: str
+    text: str
+    priority: int | None
+    transition: str
+    time_us: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
     """Rows of the table `samples` in equal columns; `NO_TIME` where there is no source time."""
@@ -88,6 +102,18 @@ class Lake:
             for owner, points, start, end in zip(*columns.values(), starts, ends, strict=True)
             if owner == gateway
         ]
+
+    def events(self) -> list[Event]:
+        """What the apps told, in the order of time."""
+        table = DeltaTable(str(self.root / "events")).to_pyarrow_table()
+        names = [name for name in Event.__dataclass_fields__ if name != "time_us"]
+        rows = table.select([*names, "kind"]).to_pylist()
+        told = [
+            Event(time_us=time_us, **{name: row[name] for name in names})
+            for row, time_us in zip(rows, _micros(table["time"]).tolist(), strict=True)
+            if row["kind"] == "event" and row["app"]
+        ]
+        return sorted(told, key=lambda event: event.time_us)
 
     def count(self) -> int:
         """Rows of the table `samples`."""

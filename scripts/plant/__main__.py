@@ -42,12 +42,14 @@ def main() -> None:
 @click.argument("protocol", type=PROTOCOLS)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--period", default=1.0, show_default=True, help="Seconds between ticks.")
+@click.option("--pace", default=1.0, show_default=True, help="Seconds of the unit's life in one second.")
 @click.option("--port", default=0, help="TCP port; one is chosen when it is left out.")
 @_source_options
 def serve_command(
     protocol: str,
     directory: Path,
     period: float,
+    pace: float,
     port: int,
     points: int,
     seed: int,
@@ -61,7 +63,7 @@ def serve_command(
     kind = Protocol(protocol)
     try:
         source = source_of(kind, points, seed, half, replay, transpose)
-        asyncio.run(serve(source, kind, directory, period, port))
+        asyncio.run(serve(source, kind, directory, period, pace, port))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

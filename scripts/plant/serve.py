@@ -32,7 +32,9 @@ HOST = "127.0.0.1"
 ADDRESS = "address.json"
 
 
-async def serve(source: Source, protocol: Protocol, directory: Path, period_s: float, port: int) -> None:
+async def serve(
+    source: Source, protocol: Protocol, directory: Path, period_s: float, pace: float, port: int
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -40,6 +42,7 @@ async def serve(source: Source, protocol: Protocol, directory: Path, period_s: f
         protocol: Which server.
         directory: The log; also `address.json` and `orders.jsonl`.
         period_s: Seconds between ticks.
+        pace: Seconds of the plant's life in one second of ours.
         port: TCP port, 0 to have one chosen.
     """
     period_us = round(period_s * 1e6)
@@ -58,7 +61,7 @@ async def serve(source: Source, protocol: Protocol, directory: Path, period_s: f
         except TimeoutError:
             for order in orders.take():
                 shell.order(order)
-            source.step(period_s)
+            source.step(period_s * pace)
             await shell.tick(due)
     await shell.stop()
     log.close()
