@@ -222,7 +222,9 @@ def _tell(settings: Settings, outcome: Outcome, river: River, view: View, kept: 
         view.say(f"  {name:20} {value}")
     for example in verdict.examples:
         view.say(f"  {example}")
-    view.say("\nnothing lost, doubled or altered" if outcome.passed else "\nFAULTS FOUND")
+    if outcome.alarms is not None and outcome.passed:
+        view.say("\nevery alarm is there within one scan, and none besides")
+    view.say("nothing lost, doubled or altered" if outcome.passed else "\nFAULTS FOUND")
 
 
 def _tell_alarms(settings: Settings, alarms: AlarmOutcome, river: River, view: View) -> None:

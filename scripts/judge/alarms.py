@@ -159,11 +159,14 @@ def judge_alarms(
     events = lake.events()
     served = [read_log(path) for path in logs]
     verdict = AlarmVerdict()
+    left = [event for event in events if event.transition == "raised"]
     for watcher in running:
-        raised = [event for event in events if event.transition == "raised" and _is_of(event, watcher)]
+        raised = [event for event in left if _is_of(event, watcher)]
+        left = [event for event in left if not _is_of(event, watcher)]
         window = _window(watcher, events, until_us)
         due = _due(watcher, served, window)
         _match(verdict, watcher, due, raised, until_us - END_SCANS * watcher.period_us)
+    verdict.false += [(_alarm_of(event), event.time_us) for event in left]
     for fault in faults:
         _account(verdict, fault)
     return verdict
@@ -171,6 +174,10 @@ def judge_alarms(
 
 def _is_of(event: Event, watcher: Watcher) -> bool:
     return (event.gateway, event.app, event.instance) == (watcher.gateway, watcher.app, watcher.instance)
+
+
+def _alarm_of(event: Event) -> Alarm:
+    return Alarm(event.gateway, event.app, event.instance, event.source)
 
 
 def _window(watcher: Watcher, events: Sequence[Event], until_us: int) -> Window:
@@ -214,16 +221,15 @@ def _match(
             verdict.matched.append(Matched(alarm, each, found))
     for event in left:
         if event.time_us <= sure_until_us:
-            alarm = Alarm(watcher.gateway, watcher.app, watcher.instance, event.source)
-            verdict.false.append((alarm, event.time_us))
+            verdict.false.append((_alarm_of(event), event.time_us))
 
 
 def _account(verdict: AlarmVerdict, fault: Fault) -> None:
     """The first alarm of each kind that a fault is known for, since it was ordered."""
     raised = []
     for name in fault.alarms:
-        mine = sorted(_since(verdict, fault, name), key=lambda each: each.due.at_us)
-        gateways = {each.alarm.gateway for each in mine}
+        mine = sorted(_since(verdict, fault, name), key=lambda each: (each.due.at_us, each.alarm))
+        gateways = dict.fromkeys(each.alarm.gateway for each in mine)
         raised += [next(each for each in mine if each.alarm.gateway == gateway) for gateway in gateways]
         if not mine:
             verdict.silent.append((fault, name))

@@ -147,6 +147,8 @@ def heat_rate(p: Parameters, scans: Iterable[Scan]) -> list[Due]:
             and value["hot_reheat_temperature"] > 350.0
             and value["cold_reheat_temperature"] > 260.0
             and value["feedwater_temperature"] < 340.0
+            and value["cold_reheat_pressure"] * 1000.0
+            < saturation_kpa(min(value["cold_reheat_temperature"], 370.0))
         )
         if valid and scan.none_bad(*value):
             for name, loss in _losses(p, value).items():

@@ -4,6 +4,7 @@ Rules:
 1. Modbus: at instant T the values of the tick that an answer between T and the next instant
    held; where nothing was answered there is no value.
 2. OPC UA: at instant T the values of the last tick until T; none where its status is bad.
+3. Where there is no value an app sees the last one, or 0 before there was any, and that it is bad.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Seen:
         bad = tick < 0
         if not modbus:
             bad |= (self._log.ticks["status"][known, point].astype(np.int64) & BAD) != 0
-        return self._log.ticks["held"][known, point] * self._log.points[point].scale, np.asarray(bad)
+        values = self._log.ticks["held"][known, point] * self._log.points[point].scale
+        return held_over(values, np.asarray(bad)), np.asarray(bad)
 
     def _answered(self, point: int) -> Int64s:
         """The tick of the first answer at each instant, -1 for none."""
@@ -94,3 +96,13 @@ class Seen:
         instants = self._window.first + np.arange(self._window.instants) * self._window.period_us
         there = np.maximum(self._log.ticks["time"], self._log.ticks["at"])
         return np.asarray(np.searchsorted(there, instants, side="right") - 1)
+
+
+def held_over(values: npt.NDArray[np.float64], bad: Bools) -> npt.NDArray[np.float64]:
+    """Values with the last good one in the place of bad ones.
+
+    >>> held_over(np.array([5.0, 1.0, 6.0, 2.0]), np.array([True, False, True, False])).tolist()
+    [0.0, 1.0, 1.0, 2.0]
+    """
+    last = np.maximum.accumulate(np.where(bad, -1, np.arange(len(values))))
+    return np.where(last < 0, 0.0, values[np.maximum(last, 0)])
