@@ -91,11 +91,11 @@ def main(
     keep: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a plant, two gateways, a hub and headquarters on this machine.
+    """Run a plant, two gateways with rule apps, a hub and headquarters on this machine.
 
-    Ends with a clean stop, a judgement of the lake against the plant's own logs, the
-    reconciled ledgers and three queries. Exit codes: 0 nothing is lost, doubled or altered;
-    1 something is, or a part failed; 2 wrong usage.
+    Ends with a clean stop, a judgement of the lake and its alarms against the plant's own logs,
+    the reconciled ledgers and four queries. Exit codes: 0 nothing is lost, doubled or altered,
+    and every alarm is right; 1 something is not, or a part failed; 2 wrong usage.
     """
     cuts = _cuts(duration, outage, two_level)
     with tempfile.TemporaryDirectory(prefix="catchment-demo-") as temporary:
@@ -183,7 +183,8 @@ def _steps(settings: Settings, river: River, cuts: list[Outage], down: set[str])
     steps = [Step(each.from_s, f"{each.node} killed", partial(cut, each.node)) for each in cuts]
     steps += [Step(each.to_s, f"{each.node} started again", partial(mend, each.node)) for each in cuts]
     if settings.faults:
-        for fault in plan(settings.duration_s, settings.pace, river.instances):
+        run_s = None if settings.duration_s is None else settings.for_alarms_s(settings.duration_s)
+        for fault in plan(run_s, settings.pace, river.instances):
             steps.append(Step(fault.at_s, f"fault: {fault.what}", partial(river.inject, fault)))
     return sorted(steps, key=lambda step: step.at_s)
 

@@ -116,7 +116,7 @@ def reckon_alarms(settings: Settings, river: River) -> AlarmOutcome:
         DemoError: `catchment-hq query` cannot run.
         ValueError: An app never started.
     """
-    run_s = (river.stopped_us - river.started_us) / 1e6
+    run_s = settings.for_alarms_s((river.stopped_us - river.started_us) / 1e6)
     faults = [
         Fault(
             each.fault.name,

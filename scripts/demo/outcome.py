@@ -1,4 +1,4 @@
-"""What came of a demo: the judge's verdict, the ledgers' word, and three queries.
+"""What came of a demo: the judges' verdicts, the ledgers' word, and three queries.
 
 The figures come from the lake and from the plant's logs, not from what the nodes say of
 themselves; only the latency is headquarters' own.

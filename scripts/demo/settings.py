@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.judge.alarms import END_SCANS
 from scripts.plant.layout import Protocol
 
 COMMIT_S = 1.0
@@ -53,6 +54,10 @@ class Settings:
     def apps(self) -> bool:
         """Whether rule apps run: they are made for the simulated unit."""
         return self.replay is None
+
+    def for_alarms_s(self, run_s: float) -> float:
+        """The part of a run of so many seconds in which an alarm comes to the lake for certain."""
+        return run_s - END_SCANS * self.period_s
 
     def plant(self, protocol: Protocol) -> Path:
         """The server's directory: its log and its address."""
