@@ -63,6 +63,8 @@ class Binder:
         before = len(self._file.problems)
         points: list[Point] = []
         for name, column in self._built.app.inputs.items():
+            if name not in settings.inputs:
+                continue
             place = (*path, "inputs", name)
             point = self._point(place, settings.inputs[name])
             if point is not None:

@@ -54,7 +54,7 @@ class SettingsReader:
         self._file = file
 
     def instances(self) -> list[InstanceSettings]:
-        """Those that are right, in the order of the file."""
+        """All of them, in the order of the file; what is wrong was noted, and is left out."""
         document = self._file.document
         self._file.known((), document, KEYS)
         tables = self._file.table(("instance",), document)
@@ -77,12 +77,9 @@ class SettingsReader:
             self._file.problem(path, name, "a name of letters, digits, '_' and '-', such as area-1")
             return None
         self._file.known(path, table, INSTANCE_KEYS)
-        before = len(self._file.problems)
         inputs = self._inputs((*path, "inputs"), table)
         parameters = self._parameters((*path, "parameters"), table)
         outputs = self._outputs((*path, "outputs"), table, name)
-        if len(self._file.problems) > before:
-            return None
         return InstanceSettings(name, inputs, tuple(parameters), tuple(outputs))
 
     def _inputs(self, path: KeyPath, parent: Table) -> dict[str, str]:
