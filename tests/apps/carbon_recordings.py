@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.apps.carbon_by_hand import expect
 from tests.apps.parts import BEGIN_MS, Columns, Order, watch
-from tests.apps.recordings import Recorded, steps
+from tests.apps.recordings import Recorded, steps, thinned
 
 TAGS = {
     "coal_flow": "10HFB20CF001",
@@ -31,10 +31,9 @@ def _ramp() -> Columns:
     return steps((60, full), *falling, (90, stopped))
 
 
-def _thinned() -> Columns:
-    """The plant, seen every ten seconds for somewhat more than an hour, while its coal gets wet."""
-    columns = watch(TAGS, 4500, [WET], seed=2)
-    return {name: cells[::10] for name, cells in columns.items()}
+def _wet() -> Columns:
+    """The plant, seen every 20 s for somewhat more than an hour, while its coal gets wet."""
+    return thinned(watch(TAGS, 4500, [WET], seed=2), 20)
 
 
 RECORDINGS = {
@@ -42,6 +41,6 @@ RECORDINGS = {
         _ramp, expect, period_ms=MINUTE_MS, begin_ms=CHINESE_MIDNIGHT_MS - 119 * MINUTE_MS,
         parameters=("limestone_per_coal = 0.03", "carbonate_share = 0.92", "heating_value = 22.1"),
     ),
-    "wet-coal": Recorded(_thinned, expect, period_ms=10_000, begin_ms=BEGIN_MS + 100 * 10_000),
+    "wet-coal": Recorded(_wet, expect, period_ms=20_000, begin_ms=BEGIN_MS + 50 * 20_000),
     "lost-inputs": Recorded(lambda: watch(TAGS, 320, [WIRE, DEAD]), expect),
 }  # fmt: skip

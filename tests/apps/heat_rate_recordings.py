@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.apps.heat_rate_by_hand import expect
 from tests.apps.parts import Columns, Order, watch
-from tests.apps.recordings import Recorded, steps
+from tests.apps.recordings import Recorded, steps, thinned
 
 TAGS = {
     "main_flow": "10LBA10CF001",
@@ -22,7 +22,7 @@ TAGS = {
     "power": "10MKA10CE001",
 }
 
-FOULING = Order(30, "condenser-fouling", 270.0)
+FOULING = Order(30, "condenser-fouling", 200.0)
 VACUUM_LOSS = Order(20, "vacuum-loss", 100.0)
 
 DESIGN: dict[str, float | None] = {
@@ -86,7 +86,10 @@ _QUICK = ("smoothing = 0.5", 'loss_delay = "T#3s"', 'condenser_delay = "T#0s"')
 
 RECORDINGS = {
     "normal": Recorded(lambda: watch(TAGS, 120), expect),
-    "fouling": Recorded(lambda: watch(TAGS, 300, [FOULING]), expect, parameters=('loss_delay = "T#30s"',)),
+    "fouling": Recorded(
+        lambda: thinned(watch(TAGS, 360, [FOULING]), 4), expect, period_ms=4000,
+        parameters=("smoothing = 0.2", 'loss_delay = "T#30s"'),
+    ),
     "vacuum-loss": Recorded(lambda: watch(TAGS, 180, [VACUUM_LOSS]), expect),
     "loads": Recorded(_loads, expect, parameters=("smoothing = 0.2",)),
     "every-loss": Recorded(_every_loss, expect, parameters=_QUICK),
