@@ -111,7 +111,7 @@ def built() -> dict[str, BuiltApp]:
     return {app: build(open_package(APPS / app)) for app in RULES}
 
 
-@pytest.mark.parametrize("seed", (1, 2, 3))
+@pytest.mark.parametrize("seed", (1, 2))
 def test_an_app_raises_its_alarms_exactly_when_the_judge_expects_them(
     built: dict[str, BuiltApp], seed: int
 ) -> None:
