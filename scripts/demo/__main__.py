@@ -223,9 +223,14 @@ def _tell(settings: Settings, outcome: Outcome, river: River, view: View, kept: 
         view.say(f"  {name:20} {value}")
     for example in verdict.examples:
         view.say(f"  {example}")
-    if outcome.alarms is not None and outcome.passed:
-        view.say("\nevery alarm is there within one scan, and none besides")
-    view.say("nothing lost, doubled or altered" if outcome.passed else "\nFAULTS FOUND")
+    view.say(_conclusion(outcome))
+
+
+def _conclusion(outcome: Outcome) -> str:
+    if not outcome.passed:
+        return "\nFAULTS FOUND"
+    right = "" if outcome.alarms is None else "every alarm is there within one scan, and none besides\n"
+    return f"\n{right}nothing lost, doubled or altered"
 
 
 def _tell_alarms(settings: Settings, alarms: AlarmOutcome, river: River, view: View) -> None:

@@ -116,8 +116,8 @@ FAULTS = (
         (Effect("carbon/unit-1/lost", 3.0, 10.0),),
     ),
     PlannedFault(
-        "condenser-fouling", "", "the condenser fouls", 120.0,
-        (Effect("heat-rate/unit-1/fouled", 220.0, 30.0),),
+        "condenser-fouling", "", "the condenser fouls", 180.0,
+        (Effect("heat-rate/unit-1/fouled", 220.0, 40.0),),
     ),
 )  # fmt: skip
 """In the order of time. The plant says how fast they grow: `docs/plant.md`."""

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from scripts.plant.areas import AREAS, GasAreas
 from scripts.plant.bearings import MACHINES, Bearings
-from scripts.plant.condenser import FOULED_CLEANLINESS, FOULING_S, pressure_rise_kpa
+from scripts.plant.condenser import FOULED_CLEANLINESS, FOULING_S, pressure_rise_kpa, saturation_kpa
 
 Array = npt.NDArray[np.float64]
 
@@ -40,6 +40,8 @@ RAMP_PER_S = 0.02 / 60.0
 """Load ramp: 2% of full load a minute, what the grid code asks of such units."""
 WARMING_K = 9.3
 """By how much the condenser warms its cooling water at full load."""
+APPROACH_K = 4.0
+"""By how much the steam of a clean condenser is warmer than its cooling water at the outlet."""
 FULL_COAL_T_H = 225.0
 """Coal at full load: 1439 MW at 23.0 MJ/kg, of which the steam takes 91%."""
 STEP_MAX_S = 1.0
@@ -96,7 +98,7 @@ class CoalUnits:
         self._speed = np.ones(count)
         self._air, self._o2, self._hot = start.copy(), np.full(count, 3.5), np.ones(count)
         self._gas, self._feed, self._level = start.copy(), start.copy(), np.zeros(count)
-        self._vacuum = 4.0 + 1.5 * start
+        self._vacuum = self._clean_vacuum()
         self._cleanliness = np.ones(count)
         self._metal = start.copy()
         self._mills = np.tile(np.arange(MILLS)[:, None] < 1 + start * 4.9, 1).astype(np.float64)
@@ -221,8 +223,12 @@ class CoalUnits:
         dirty = np.where(self._failed("condenser-fouling"), FOULED_CLEANLINESS, 1.0)
         self._cleanliness += (dirty - self._cleanliness) * _share(h, FOULING_S)
         lost = lost + pressure_rise_kpa(self._river(), WARMING_K * self._steam, self._cleanliness)
-        cold = np.where(self._speed > 0.5, 2.2 + 0.08 * self._river(), 60.0)
-        self._vacuum += (cold + 1.4 * self._steam + lost - self._vacuum) * _share(h, 30.0)
+        clean = np.where(self._speed > 0.5, self._clean_vacuum(), 60.0)
+        self._vacuum += (clean + lost - self._vacuum) * _share(h, 30.0)
+
+    def _clean_vacuum(self) -> Array:
+        """Pressure of a clean condenser, kPa."""
+        return saturation_kpa(self._river() + WARMING_K * self._steam + APPROACH_K)
 
     def _burn(self, h: float) -> None:
         excess = 1.0 + 0.02 * self._noise("o2")

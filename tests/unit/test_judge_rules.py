@@ -32,9 +32,9 @@ PARAMETERS: dict[str, dict[str, float]] = {
     "gas-detection": {"test_max": 8000},
     "vibration": {"start_time": 5000, "temperature_high": 55.0},
     "heat-rate": {
-        "loss_delay": 10000, "loss_high": 60.0, "main_temperature_target": 570.0,
+        "loss_delay": 10000, "loss_high": 65.0, "main_temperature_target": 570.0,
         "reheat_temperature_target": 578.0, "main_pressure_none": 20.0, "oxygen_target": 1.0,
-        "feedwater_none": 350.0,
+        "feedwater_none": 400.0,
     },
     "carbon": {"rate_delay": 10000, "coal_rate_high": 310.0},
 }  # fmt: skip
