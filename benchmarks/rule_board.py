@@ -114,7 +114,7 @@ def _grouped(programs: Sequence[Program]) -> list[list[tuple[int, Program]]]:
     """Numbered, those with the same columns together."""
     groups: dict[Any, list[tuple[int, Program]]] = {}
     for number, program in enumerate(programs):
-        states = tuple((column.type, column.initial) for column in program.states)
+        states = tuple((column.type, column.initial) for column in program.states + program.scratch)
         groups.setdefault(states, []).append((number, program))
     return list(groups.values())
 
@@ -128,7 +128,7 @@ def _write(folder: Path, groups: list[list[tuple[int, Program]]], values: Cells)
                 "rules": len(group),
                 "numbers": [number for number, _ in group],
                 "inputs": [column.type.code for column in first.inputs],
-                "states": [(column.type.code, column.initial[0]) for column in first.states],
+                "states": [(column.type.code, column.initial[0]) for column in first.states + first.scratch],
                 "outputs": [column.type.code for column in first.outputs],
             }
         )

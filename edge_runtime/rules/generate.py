@@ -7,7 +7,8 @@ The same source runs on CPython (columns are lists), MicroPython (arrays) and un
     def step(r0, r1, k0, k1, ni, T, F, I, Q, P, S, O, OQ, E, ne): ... return ne
 
 Rows r0..r1 (scans) times instances k0..k1 of ni: cell j = r * ni + k of inputs I, their
-qualities Q, outputs O and OQ; cell k of parameters P and state S (arrays from k * length);
+qualities Q, outputs O and OQ; cell k of parameters P and S, which is state and then the
+arrays of functions (arrays from k * length);
 T the time of each row in ms; F one cell of REAL, through which every REAL is rounded; E
 the columns of events (instance, code, time, value, quality), ne the next free one.
 """
@@ -59,12 +60,15 @@ class Layout:
         self.outputs = flat.of_role(Role.OUTPUT)
         exposed = find_exposed(flat)
         written = {s.var for s in walk(flat.body) if isinstance(s, FSet | FSetElement | FReset | FLoop)}
-        self.states = [
+        reset = {s.var for s in walk(flat.body) if isinstance(s, FReset)}
+        columns = [
             var
             for var in flat.variables
             if var.role in (Role.INNER, Role.OUTPUT)
             and (var in exposed or (var.length and var in _used(flat) | written))
         ]
+        self.states = [var for var in columns if var not in reset]
+        self.scratch = [var for var in columns if var in reset]
 
 
 def _used(flat: Flat) -> set[Var]:
@@ -96,11 +100,11 @@ class _Function:
         self._count(flat.body, in_loop=False)
         self._out: list[str] = []
         self._indent = 3
-        self._states = set(layout.states)
+        self._states = {*layout.states, *layout.scratch}
         self._columns = {
             **{var: f"i{n}" for n, var in enumerate(layout.inputs)},
             **{var: f"p{n}" for n, var in enumerate(layout.parameters)},
-            **{var: f"s{n}" for n, var in enumerate(layout.states)},
+            **{var: f"s{n}" for n, var in enumerate(layout.states + layout.scratch)},
         }
         self._tables = [var for var in flat.of_role(Role.TABLE) if var in self._used]
         self._columns |= {var: f"c{n}" for n, var in enumerate(self._tables)}
@@ -144,7 +148,7 @@ class _Function:
             ("I", [f"i{n}" for n in range(len(layout.inputs))]),
             ("Q", [f"q{n}" for n in range(len(layout.inputs))]),
             ("P", [f"p{n}" for n in range(len(layout.parameters))]),
-            ("S", [f"s{n}" for n in range(len(layout.states))]),
+            ("S", [f"s{n}" for n in range(len(layout.states) + len(layout.scratch))]),
             ("O", [f"o{n}" for n in range(len(layout.outputs))]),
             ("OQ", [f"w{n}" for n in range(len(layout.outputs))]),
         )

@@ -172,10 +172,20 @@ def _folded(body: list[FStmt]) -> list[FStmt]:
         if isinstance(stmt, FIf) and isinstance(stmt.condition, FConst):
             made += _folded(stmt.then if stmt.condition.value else stmt.otherwise)
             continue
+        if isinstance(stmt, FLoop) and isinstance(stmt.first, FConst) and isinstance(stmt.last, FConst):
+            stmt.turns_max = len(
+                range(int(stmt.first.value), int(stmt.last.value) + _toward(stmt), stmt.step)
+            )
+            if not stmt.turns_max:
+                continue
         for inner in bodies(stmt):
             inner[:] = _folded(inner)
         made.append(stmt)
     return made
+
+
+def _toward(loop: FLoop) -> int:
+    return 1 if loop.step > 0 else -1
 
 
 # -- copies ----------------------------------------------------------------------------------------

@@ -72,10 +72,11 @@ class Program(NamedTuple):
         parameters: VAR_INPUT CONSTANT.
         outputs: VAR_OUTPUT.
         states: What lives from scan to scan.
+        scratch: Arrays of functions, which live for one call; the code finds them behind `states`.
         events: Places that emit; an event's code is twice the index, one more for `returned`.
         events_max: Most events of one scan of one instance.
         operations: Most operations of one scan of one instance.
-        state_bytes: Bytes of one instance's state.
+        state_bytes: Bytes of one instance's state and scratch.
         code: The step function's source; see `generate`.
     """
 
@@ -84,6 +85,7 @@ class Program(NamedTuple):
     parameters: tuple[Column, ...]
     outputs: tuple[Column, ...]
     states: tuple[Column, ...]
+    scratch: tuple[Column, ...]
     events: tuple[EventSite, ...]
     events_max: int
     operations: int
@@ -201,10 +203,11 @@ def _program(flat: Flat) -> Program:
         tuple(map(_column, layout.parameters)),
         tuple(map(_column, layout.outputs)),
         tuple(map(_column, layout.states)),
+        tuple(map(_column, layout.scratch)),
         tuple(flat.events),
         cost.events(flat.body),
         cost.operations(flat.body),
-        cost.state_bytes(layout.states),
+        cost.state_bytes(layout.states + layout.scratch),
         generate(flat, layout),
     )
 

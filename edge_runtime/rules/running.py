@@ -97,6 +97,8 @@ class Runner:
         self.qualities = tuple([2] * cells for _ in program.inputs)
         self.parameters = tuple([column.initial[0]] * instances for column in program.parameters)
         self.states = tuple(list(column.initial) * instances for column in program.states)
+        scratch = tuple(list(column.initial) * instances for column in program.scratch)
+        self._kept_and_scratch = self.states + scratch
         self.outputs = tuple([column.initial[0]] * cells for column in program.outputs)
         self.output_qualities = tuple([2] * cells for _ in program.outputs)
         room = cells * program.events_max
@@ -107,7 +109,7 @@ class Runner:
         """Run all instances over the first rows. Returns the number of events."""
         return self._step(
             0, self.rows if rows is None else rows, 0, self.instances, self.instances,
-            self.times, self._cell, self.inputs, self.qualities, self.parameters, self.states,
+            self.times, self._cell, self.inputs, self.qualities, self.parameters, self._kept_and_scratch,
             self.outputs, self.output_qualities, self._events, 0,
         )  # fmt: skip
 

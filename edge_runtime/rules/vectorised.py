@@ -97,6 +97,7 @@ class ColumnRunner:
         for own, given in zip(self.parameters, parameters or (), strict=parameters is not None):
             own[:] = given
         self.states = tuple(_column(column, instances) for column in program.states)
+        self._kept_and_scratch = self.states + tuple(_column(c, instances) for c in program.scratch)
 
     def run(self, times_ms: Cells, inputs: Sequence[Cells], qualities: Sequence[Cells]) -> Outcome:
         """Run over rows.
@@ -114,7 +115,8 @@ class ColumnRunner:
         events = tuple(np.zeros(room, EVENT_FIELDS[name]) for name in EVENT_FIELDS.names or ())
         count = self._step(
             0, rows, 0, self.instances, self.instances, times_ms, np.zeros(1, np.float32),
-            tuple(inputs), tuple(qualities), self.parameters, self.states, outputs, seen, events, 0,
+            tuple(inputs), tuple(qualities), self.parameters, self._kept_and_scratch,
+            outputs, seen, events, 0,
         )  # fmt: skip
         found = np.zeros(count, EVENT_FIELDS)
         for name, column in zip(EVENT_FIELDS.names or (), events, strict=True):

@@ -191,7 +191,10 @@ def _packed(case: Case) -> dict[str, Any]:
     program, cells = case.program, case.inputs.rows * case.instances
     values, qualities = staged(case)
     room = cells * program.events_max
-    initial = [np.tile(np.array(each.initial, each.type.code), case.instances) for each in program.states]
+    initial = [
+        np.tile(np.array(each.initial, each.type.code), case.instances)
+        for each in program.states + program.scratch
+    ]
     return {
         "code": program.code, "rows": case.inputs.rows, "instances": case.instances,
         "times": _hex(case.inputs.times_ms),
@@ -226,7 +229,7 @@ def _unpacked(case: Case, found: dict[str, Any]) -> Trace | str:
         _finite(
             program.outputs, outputs, [np.frombuffer(bytes.fromhex(text), "b") for text in found["qualities"]]
         ),
-        _by_name(program.states, _cells_of(program.states, found["states"])),
+        _by_name(program.states, _cells_of(program.states, found["states"][: len(program.states)])),
         _told(zip(*events, strict=True)),
     )
 

@@ -1,0 +1,59 @@
+"""What a program is said to cost: operations and bytes, and what of it lives from scan to scan."""
+
+from __future__ import annotations
+
+from edge_runtime.rules import Runner, compile_program
+
+MEDIAN_OF_THREE = """
+FUNCTION middle : LREAL
+VAR_INPUT a, b, c : LREAL; END_VAR
+VAR held : ARRAY[0..2] OF LREAL; i : INT; END_VAR
+held[0] := a; held[1] := b; held[2] := c;
+FOR i := 0 TO 1 DO
+    IF held[i] > held[i + 1] THEN held[i + 1] := held[i]; END_IF;
+END_FOR;
+middle := held[1];
+END_FUNCTION
+PROGRAM p
+VAR_INPUT x : LREAL; END_VAR
+VAR_OUTPUT y : LREAL; END_VAR
+y := middle(x, 1.0, 2.0);
+END_PROGRAM
+"""
+
+MEAN = """
+PROGRAM p
+VAR_INPUT x : LREAL; n : INT; END_VAR
+VAR_OUTPUT y : LREAL; END_VAR
+VAR mean : MOVING_AVERAGE; END_VAR
+mean(IN := x, N := {turns}, OUT => y);
+END_PROGRAM
+"""
+
+
+def test_an_array_of_a_function_costs_memory_and_is_no_state() -> None:
+    program = compile_program(MEDIAN_OF_THREE)
+    assert program.states == ()
+    assert [column.name for column in program.scratch] == ["middle.held"]
+    assert program.state_bytes == 24
+    runner = Runner(program, instances=2)
+    runner.step()
+    assert runner.snapshot() == b""
+
+
+def test_a_window_whose_length_is_known_costs_as_many_turns() -> None:
+    ten, hundred, any_ = (
+        compile_program(MEAN.format(turns=turns)).operations for turns in ("10", "100", "n")
+    )
+    assert ten < 200 < hundred < 2000 < any_
+
+
+def test_a_loop_that_never_turns_costs_nothing() -> None:
+    source = """
+    PROGRAM p
+    VAR_OUTPUT y : INT; END_VAR
+    VAR i : INT; END_VAR
+    FOR i := 5 TO 4 DO y := y + 1; END_FOR;
+    END_PROGRAM
+    """
+    assert compile_program(source).operations == 2
