@@ -18,11 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from edge_runtime import limits
-from edge_runtime.apps.board import Feed, InputBoard
-from edge_runtime.apps.derived import Derived, sample_blocks
+from edge_runtime.apps.board import Feed, InputBoard, Reads
+from edge_runtime.apps.derived import Derived, Recorder
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.intake import Delivery
 from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
@@ -95,16 +93,18 @@ class RunningApp:
     busy_us_max: int = 0
     late: bool = False
     failed: str = ""
+    recorder: Recorder = field(init=False)
+    ids: tuple[int, ...] = field(init=False)
+    """The ids of its outputs."""
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.derived)
+        self.ids = tuple(id for each in self.derived for id in each.ids)
 
     @property
     def task(self) -> str:
         """Its name among the tasks of the gateway."""
         return task_name(self.app.id)
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """The ids of its outputs."""
-        return tuple(id for each in self.derived for id in each.ids)
 
 
 class Outcome(NamedTuple):
@@ -133,9 +133,10 @@ class AppEngine:
         self.apps = tuple(apps)
         self._now_us = now_us
         self._lock = threading.Lock()
+        self._reads = Reads()
         self._bindings = [
             {
-                name: np.array([running.board.index[point.id] for point in points], np.int64)
+                name: running.board.places([point.id for point in points])
                 for name, points in running.app.bindings.items()
             }
             for running in apps
@@ -144,8 +145,9 @@ class AppEngine:
     def show(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         """Take what a task read; any thread may call it."""
         with self._lock:
+            reads = self._reads.of(task, instant_us, blocks)
             for running in self.apps:
-                running.board.put(task, instant_us, blocks)
+                running.board.put(task, instant_us, reads)
 
     def due_us(self) -> int | None:
         """When the next scan is due, whatever it reads; `None` without apps."""
@@ -201,7 +203,7 @@ class AppEngine:
         running.busy_us_max = max(running.busy_us_max, self._now_us() - began_us)
         running.scans += 1
         running.scanned_us = time_us
-        blocks = sample_blocks(running.derived, time_us, found.outputs, found.qualities)
+        blocks = running.recorder.blocks(time_us, found.outputs, found.qualities)
         gaps, running.gaps = tuple(running.gaps), []
         outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
         outcome.emitted.extend(Emitted(running.app, time_us, event) for event in found.events)
