@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,15 +33,70 @@ NEVER = -1 << 62
 BAD = 2
 
 Cells = npt.NDArray[Any]
+Int8s = npt.NDArray[np.int8]
+
+
+Places: TypeAlias = "slice | npt.NDArray[np.int64]"
+"""Cells of a column; a slice where they lie together, which is many times faster."""
+
+
+class Read(NamedTuple):
+    """What a task read at an instant, of one type.
+
+    Args:
+        points: Their ids; the same object as long as they are the same points.
+        type: Of the values.
+        values: One a point.
+        codes: Qualities, 0 to 2.
+    """
+
+    points: npt.NDArray[np.uint32]
+    type: ValueType
+    values: Cells
+    codes: Int8s
+
+
+class Reads:
+    """Makes `Read`s of what tasks deliver: once for all apps."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], npt.NDArray[np.uint32]] = {}
+
+    def of(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> list[Read]:
+        """The samples of the instant itself; texts are not for apps."""
+        found = []
+        for at, block in enumerate(blocks):
+            if block.type is ValueType.TEXT:
+                continue
+            taken = block if (now := block.time == instant_us).all() else block.take(now)
+            codes = _severities(taken.quality)
+            found.append(Read(self._points(task, at, taken.point), taken.type, taken.value, codes))
+        return found
+
+    def _points(self, task: str, at: int, points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+        """These points, or those of last time when they are the same."""
+        known = self._known.get((task, at))
+        if known is not None and np.array_equal(known, points):
+            return known
+        self._known[task, at] = points
+        return points
 
 
 class Part(NamedTuple):
     """Samples of one instant and type: where they belong, and what they are."""
 
-    at: npt.NDArray[np.int64]
+    at: Places
     type: ValueType
     values: Cells
-    codes: npt.NDArray[np.int8]
+    codes: Int8s
+
+
+class Layout(NamedTuple):
+    """Which of a task's points are wanted, and where they belong."""
+
+    points: npt.NDArray[np.uint32]
+    rows: Places
+    at: Places
 
 
 class Feed:
@@ -91,28 +146,32 @@ class InputBoard:
         self._floats = np.zeros(len(order), np.float64)
         self._integers = np.zeros(len(order), np.int64)
         self._codes = np.full(len(order), BAD, np.int8)
+        self._layouts: dict[tuple[str, int], Layout] = {}
 
     def feed_of(self, id: int) -> Feed:
         """The task that reads a point."""
         return self.feeds[self._tasks[id]]
 
-    def put(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
+    def put(self, task: str, instant_us: int, reads: Sequence[Read]) -> None:
         """Take what a task read at an instant; not to be seen before a scan at or after it."""
         feed = self.feeds.get(task)
         if feed is None:
             return
         parts = []
-        for block in blocks:
-            if block.type is ValueType.TEXT:
-                continue
-            known = block.point < len(self._lookup)
-            at = np.where(known, self._lookup[np.where(known, block.point, 0)], -1)
-            wanted = np.flatnonzero((at >= 0) & (block.time == instant_us))
-            if len(wanted):
-                codes = np.minimum(block.quality[wanted] >> 30, BAD).astype(np.int8)
-                parts.append(Part(at[wanted], block.type, block.value[wanted], codes))
+        for number, read in enumerate(reads):
+            layout = self._layouts.get((task, number))
+            if layout is None or layout.points is not read.points:
+                layout = self._layouts[task, number] = self._lay_out(read.points)
+            if isinstance(layout.rows, slice) or len(layout.rows):
+                parts.append(Part(layout.at, read.type, read.values[layout.rows], read.codes[layout.rows]))
         feed.waiting.append((instant_us, tuple(parts)))
         feed.reached_us = instant_us
+
+    def _lay_out(self, points: npt.NDArray[np.uint32]) -> Layout:
+        known = points < len(self._lookup)
+        at = np.where(known, self._lookup[np.where(known, points, 0)], -1)
+        rows = np.flatnonzero(at >= 0)
+        return Layout(points, together(rows), together(at[rows]))
 
     def show(self, time_us: int) -> None:
         """Let a scan at a time see what was read until then."""
@@ -126,19 +185,45 @@ class InputBoard:
                     if part.type is ValueType.I64:
                         self._integers[part.at] = part.values
 
-    def read(
-        self, at: npt.NDArray[np.int64], time_us: int, period_us: int, *, whole: bool
-    ) -> tuple[Cells, npt.NDArray[np.int8]]:
-        """Values and qualities of some points as a scan sees them.
+    def places(self, ids: Sequence[int]) -> Places:
+        """Where points are, for `read`."""
+        return together(np.array([self.index[id] for id in ids], np.int64))
+
+    def read(self, at: Places, time_us: int, period_us: int, *, whole: bool) -> tuple[Cells, Int8s]:
+        """Values and qualities of some points as a scan sees them; valid until the next `show`.
 
         Args:
-            at: Their places, from `index`.
+            at: See `places`.
             time_us: Of the scan.
             period_us: Of the app.
             whole: The points are integers.
         """
-        periods = self._periods[at]
-        age_us = time_us - self._times[at]
+        values, codes, times = (
+            (self._integers if whole else self._floats)[at],
+            self._codes[at],
+            self._times[at],
+        )
+        if (times == time_us).all():
+            return values, codes
+        periods, age_us = self._periods[at], time_us - times
         counts = np.where(periods > period_us, age_us <= AGE_PERIODS * periods, age_us == 0)
-        codes = np.where(counts, self._codes[at], BAD).astype(np.int8)
-        return (self._integers if whole else self._floats)[at], codes
+        return values, np.where(counts, codes, BAD).astype(np.int8)
+
+
+def together(at: npt.NDArray[np.int64]) -> Places:
+    """Places as a slice where they follow each other.
+
+    >>> together(np.array([4, 5, 6])), together(np.array([4, 6]))
+    (slice(4, 7, None), array([4, 6]))
+    """
+    if len(at) and (np.diff(at) == 1).all():
+        return slice(int(at[0]), int(at[-1]) + 1)
+    return at
+
+
+def _severities(quality: npt.NDArray[np.uint32]) -> Int8s:
+    """StatusCodes as 0 good, 1 uncertain, 2 bad (OPC UA Part 4, 7.39: the two highest bits)."""
+    if not quality.any():
+        return np.zeros(len(quality), np.int8)
+    codes: Int8s = np.minimum(quality >> 30, BAD).astype(np.int8)
+    return codes

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_runtime import pointids
 from edge_runtime.apps.installed import InstalledApp
@@ -13,6 +14,8 @@ from edge_runtime.config import GatewayConfig
 from edge_runtime.rules.types import Type
 from protocols.records import PointDefinition
 from protocols.samples import BAD, GOOD, UNCERTAIN, SampleBlock, ValueType
+
+Cells = npt.NDArray[Any]
 
 STATUS_CODES = np.array([GOOD, UNCERTAIN, BAD], np.uint32)
 """Of the qualities 0, 1 and 2."""
@@ -92,19 +95,36 @@ def definitions(app: InstalledApp, derived: Sequence[Derived]) -> list[PointDefi
     return made
 
 
-def sample_blocks(
-    derived: Sequence[Derived],
-    time_us: int,
-    outputs: Mapping[str, Sequence[Any]],
-    qualities: Mapping[str, Sequence[int]],
-) -> tuple[SampleBlock, ...]:
-    """The samples of one scan."""
-    blocks = []
-    for kind in dict.fromkeys(each.type for each in derived):
-        same = [each for each in derived if each.type is kind]
-        ids = np.array([id for each in same for id in each.ids], np.uint32)
-        values = np.array([value for each in same for value in outputs[each.output]], kind.dtype)
-        codes = np.array([code for each in same for code in qualities[each.output]], np.int64)
-        times = np.full(len(ids), time_us, np.int64)
-        blocks.append(SampleBlock(kind, ids, times, values, STATUS_CODES[codes]))
-    return tuple(blocks)
+class Recorder:
+    """Makes samples of what scans give.
+
+    Args:
+        derived: The outputs of an app.
+    """
+
+    def __init__(self, derived: Sequence[Derived]) -> None:
+        kinds = dict.fromkeys(each.type for each in derived)
+        self._same = {kind: [each.output for each in derived if each.type is kind] for kind in kinds}
+        self._ids = {
+            kind: np.array([id for each in derived if each.type is kind for id in each.ids], np.uint32)
+            for kind in kinds
+        }
+
+    def blocks(
+        self, time_us: int, outputs: Mapping[str, Cells], qualities: Mapping[str, Cells]
+    ) -> tuple[SampleBlock, ...]:
+        """The samples of one scan: a block for each type."""
+        return tuple(
+            SampleBlock(
+                kind,
+                ids,
+                np.full(len(ids), time_us, np.int64),
+                _joined(outputs, self._same[kind]).astype(kind.dtype),
+                STATUS_CODES[_joined(qualities, self._same[kind])],
+            )
+            for kind, ids in self._ids.items()
+        )
+
+
+def _joined(cells: Mapping[str, Cells], names: Sequence[str]) -> Cells:
+    return cells[names[0]] if len(names) == 1 else np.concatenate([cells[name] for name in names])

@@ -18,11 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from edge_runtime import limits
-from edge_runtime.apps.board import Feed, InputBoard
-from edge_runtime.apps.derived import Derived, sample_blocks
+from edge_runtime.apps.board import Feed, InputBoard, Reads
+from edge_runtime.apps.derived import Derived, Recorder
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.intake import Delivery
 from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
@@ -100,6 +98,13 @@ class RunningApp:
     late: bool = False
     sight: tuple[bytes, tuple[str, ...]] | None = None
     failed: str = ""
+    recorder: Recorder = field(init=False)
+    ids: tuple[int, ...] = field(init=False)
+    """The ids of its outputs."""
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.derived)
+        self.ids = tuple(id for each in self.derived for id in each.ids)
 
     @property
     def task(self) -> str:
@@ -128,11 +133,6 @@ class RunningApp:
         """Its models that gave no answer in the last scan."""
         live = (scorer for scorer in self.scorers if isinstance(scorer, LiveModel))
         return tuple(scorer.model.spec.name for scorer in live if scorer.silent)
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """The ids of its outputs."""
-        return tuple(id for each in self.derived for id in each.ids)
 
 
 class Outcome(NamedTuple):
@@ -163,9 +163,10 @@ class AppEngine:
         self.apps = tuple(apps)
         self._now_us = now_us
         self._lock = threading.Lock()
+        self._reads = Reads()
         self._bindings = [
             {
-                name: np.array([running.board.index[point.id] for point in points], np.int64)
+                name: running.board.places([point.id for point in points])
                 for name, points in running.app.bindings.items()
             }
             for running in apps
@@ -174,8 +175,9 @@ class AppEngine:
     def show(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         """Take what a task read; any thread may call it."""
         with self._lock:
+            reads = self._reads.of(task, instant_us, blocks)
             for running in self.apps:
-                running.board.put(task, instant_us, blocks)
+                running.board.put(task, instant_us, reads)
 
     def due_us(self) -> int | None:
         """When the next scan is due, whatever it reads; `None` without apps."""
@@ -237,7 +239,7 @@ class AppEngine:
         if sight != (running.sight or running.clear):
             outcome.sights.append(AppSight(time_us, running.app.id, *sight))
         running.sight = sight
-        blocks = sample_blocks(running.derived, time_us, found.outputs, found.qualities)
+        blocks = running.recorder.blocks(time_us, found.outputs, found.qualities)
         gaps, running.gaps = tuple(running.gaps), []
         outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
         outcome.emitted.extend(Emitted(running.app, time_us, event) for event in found.events)

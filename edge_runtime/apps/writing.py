@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edge_runtime.alarms.manager import AlarmManager
-from edge_runtime.apps.derived import Derived, sample_blocks
+from edge_runtime.apps.derived import Derived, Recorder
 from edge_runtime.apps.engine import task_name
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.apps.outputs import Counters, Outputs, Said
@@ -134,12 +136,8 @@ class AppWrites:
 def _writer(app: InstalledApp, derived: Sequence[Derived], devices: DeviceWrites) -> _Writer:
     outputs = Outputs(app, devices.since_us)
     at = {instance.name: place for place, instance in enumerate(app.instances)}
-    made = sample_blocks(
-        derived,
-        0,
-        {each.output: [0] * len(at) for each in derived},
-        {each.output: [0] * len(at) for each in derived},
-    )
+    nothing = {each.output: np.zeros(len(at), np.int8) for each in derived}
+    made = Recorder(derived).blocks(0, nothing, nothing)
     places = {
         id: (number, row) for number, block in enumerate(made) for row, id in enumerate(block.point.tolist())
     }

@@ -136,13 +136,13 @@ class Scan(NamedTuple):
     """What one scan gave.
 
     Args:
-        outputs: Of programs and models, by name, one value an instance.
-        qualities: The same, 0 to 2.
+        outputs: Of programs and models, by name, one value an instance, in its type.
+        qualities: The same, int8, 0 to 2.
         events: In order.
     """
 
-    outputs: dict[str, list[Any]]
-    qualities: dict[str, list[int]]
+    outputs: dict[str, Cells]
+    qualities: dict[str, Cells]
     events: list[AppEvent]
 
 
@@ -193,16 +193,15 @@ class LiveApp:
             runner.times[0] = time_ms
             for at, source in enumerate(wired.sources):
                 self._wire(runner, at, source, seen, scored)
-            count = runner.step()
-            found.events.extend(AppEvent(index, event) for event in runner.events(count))
+            if count := runner.step():
+                found.events.extend(AppEvent(index, event) for event in runner.events(count))
             for at, column in enumerate(wired.program.outputs):
-                found.outputs[column.name] = list(runner.outputs[at])
-                found.qualities[column.name] = _finite(column, runner, at)
+                found.outputs[column.name], found.qualities[column.name] = runner.output(at)
         for scorer in self._scorers:
             cells, marks = scorer.scored
             for at, name in enumerate(scorer.outputs):
-                found.outputs[name] = cells[:, at].tolist()
-                found.qualities[name] = marks[:, at].tolist()
+                found.outputs[name] = cells[:, at]
+                found.qualities[name] = marks[:, at]
         return found
 
     def _wire(
@@ -220,11 +219,9 @@ class LiveApp:
             return
         if source.origin is Origin.MODEL:
             values, qualities = scored[source.step]
-            cells, marks = values[:, source.output], qualities[:, source.output]
+            runner.fill(at, values[:, source.output], qualities[:, source.output].astype(np.int8))
         else:
-            cells, marks = seen[source.name]
-        runner.inputs[at][:] = cells.tolist()
-        runner.qualities[at][:] = marks.tolist()
+            runner.fill(at, *seen[source.name])
 
     def _score(self, scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
         values = np.column_stack([seen[name][0].astype(np.float64) for name in scorer.inputs])
@@ -275,13 +272,3 @@ def restore_held(stage: InputStage, packed: bytes) -> None:
     for cells in stage.last:
         cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
         at += cells.nbytes
-
-
-def _finite(column: Column, runner: Runner, at: int) -> list[int]:
-    """An output's qualities; what is not finite is bad."""
-    marks = runner.output_qualities[at]
-    if not column.type.is_real:
-        return list(marks)
-    return [
-        mark if value - value == 0.0 else 2 for value, mark in zip(runner.outputs[at], marks, strict=True)
-    ]

@@ -197,7 +197,9 @@ def _play(
             {name: np.array([cells[row]]) for name, cells in recording.values.items()},
             {name: np.array([marks[row]], np.int8) for name, marks in recording.qualities.items()},
         )
-        outputs[time_ms] = {name: (cells[0], scan.qualities[name][0]) for name, cells in scan.outputs.items()}
+        outputs[time_ms] = {
+            name: (cells[0].item(), scan.qualities[name][0].item()) for name, cells in scan.outputs.items()
+        }
         happened += [_told(built, time_ms, event) for event in scan.events]
     return outputs, happened
 

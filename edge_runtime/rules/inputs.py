@@ -52,13 +52,15 @@ class InputStage:
             qualities: (rows, instances), 0 to 2.
 
         Returns:
-            Values in the input's type and qualities, each flat: row by row.
+            Values in the input's type and qualities, each flat: row by row. They may be those
+            that were given.
         """
         column = self._columns[index]
         cells, sound = _typed(values, column.type)
         sound &= qualities < BAD
-        seen = np.where(sound, qualities, BAD).astype(np.int8)
+        seen = qualities.astype(np.int8, copy=False)
         if not sound.all():
+            seen = np.where(sound, seen, BAD).astype(np.int8)
             cells = _held(cells, sound, self.last[index])
         self.last[index] = cells[-1].copy()
         return cells.reshape(-1), seen.reshape(-1)
@@ -70,6 +72,9 @@ def _typed(values: Cells, type: Type) -> tuple[Cells, npt.NDArray[np.bool_]]:
     if type is Type.BOOL:
         return (values != 0).astype(dtype), ~_nan(values)
     if type.is_real:
+        if values.dtype == dtype:
+            cells = np.ascontiguousarray(values)
+            return cells, np.isfinite(cells)
         with np.errstate(over="ignore"):
             cells = values.astype(dtype)
         return cells, np.isfinite(cells)

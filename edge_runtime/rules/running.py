@@ -14,11 +14,14 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from edge_runtime.rules.inputs import BAD
 from edge_runtime.rules.program import Column, Program
 from edge_runtime.rules.typed import Value
 
 Step = Callable[..., int]
+Cells = npt.NDArray[Any]
 
 
 class Event(NamedTuple):
@@ -104,6 +107,7 @@ class Runner:
         room = cells * program.events_max
         self._events: tuple[list[Any], ...] = tuple([0] * room for _ in range(5))
         self._cell = array("f", [0.0])
+        self._filled = [b""] * len(program.inputs)
 
     def step(self, rows: int | None = None) -> int:
         """Run all instances over the first rows. Returns the number of events."""
@@ -113,14 +117,38 @@ class Runner:
             self.outputs, self.output_qualities, self._events, 0,
         )  # fmt: skip
 
+    def fill(self, at: int, cells: Cells, marks: Cells) -> None:
+        """What the program sees of an input, instance by instance; for a runner of one row.
+
+        Args:
+            at: Which input.
+            cells: Values in its type.
+            marks: Qualities, int8.
+        """
+        self.inputs[at][:] = cells.tolist()
+        packed = marks.tobytes()
+        if packed != self._filled[at]:  # they seldom change
+            self._filled[at] = packed
+            self.qualities[at][:] = packed
+
+    def output(self, at: int) -> tuple[Cells, Cells]:
+        """An output's values in its type, and their qualities; what is not finite is bad."""
+        type = self.program.outputs[at].type
+        values, marks = self.outputs[at], self.output_qualities[at]
+        cells = np.frombuffer(struct.pack(f"={len(values)}{type.code}", *values), type.code)
+        seen = np.frombuffer(bytes(marks), np.int8)
+        if type.is_real and not (finite := np.isfinite(cells)).all():
+            seen = np.where(finite, seen, BAD).astype(np.int8)
+        return cells, seen
+
     def events(self, count: int) -> list[Event]:
         """The first events of the last call."""
-        instances, codes, times, values, qualities = self._events
+        if not count:
+            return []
+        instances, codes, times, values, qualities = (column[:count] for column in self._events)
         rows = {time: row for row, time in reversed(list(enumerate(self.times)))}
-        return [
-            Event(rows[times[n]], instances[n], codes[n], times[n], float(values[n]), qualities[n])
-            for n in range(count)
-        ]
+        told = zip(map(rows.__getitem__, times), instances, codes, times, map(float, values), qualities)  # noqa: B905
+        return list(map(Event._make, told))
 
     def snapshot(self) -> bytes:
         """The state, packed little-endian in the order of the program's states."""

@@ -118,9 +118,9 @@ def test_what_is_not_of_this_scan_is_uncertain() -> None:
     run = Run("heat-rate")
     loaded = run.scan(BEGIN_MS, DESIGN)
     stopped = run.scan(BEGIN_MS + 1000, DESIGN | {"power": 0.0})
-    assert (loaded.outputs["valid"], stopped.outputs["valid"]) == ([True], [False])
+    assert (loaded.outputs["valid"][0], stopped.outputs["valid"][0]) == (True, False)
     assert stopped.outputs["heat_rate"] == loaded.outputs["heat_rate"]
-    assert (loaded.qualities["heat_rate"], stopped.qualities["heat_rate"]) == ([0], [1])
+    assert (loaded.qualities["heat_rate"][0], stopped.qualities["heat_rate"][0]) == (0, 1)
 
 
 def test_steam_that_is_not_superheated_has_no_heat_rate() -> None:

@@ -90,8 +90,8 @@ def live(app: LiveApp, scans: range) -> tuple[dict[str, Any], dict[str, Any], li
         at = {name: cells[scan] for name, cells in values.items()}
         found = app.scan(int(times[scan]), at, {name: cells[scan] for name, cells in qualities.items()})
         for name in APP.outputs:
-            outputs[name].append(found.outputs[name])
-            marks[name].append(found.qualities[name])
+            outputs[name].append(found.outputs[name].tolist())
+            marks[name].append(found.qualities[name].tolist())
         events += [(e.program, *e.event[1:]) for e in found.events]
     return outputs, marks, events
 
