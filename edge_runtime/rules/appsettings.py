@@ -4,7 +4,8 @@ Rules:
 1. What the app itself decides is checked here: how many instances there may be, the names of
    inputs, parameters and outputs, the ranges of parameters. Whether points exist and fit is
    for who has the points.
-2. Every fault is noted in the file, with its line; an instance with a fault is left out.
+2. Every fault is noted in the file, with its line, and what is wrong is left out: the rest
+   can still be held against points, so that all faults are told at once.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SettingsReader:
         self._file = file
 
     def instances(self) -> list[InstanceSettings]:
-        """Those that are right, in the order of the file."""
+        """Those that have a name, in the order of the file; whole when no problem is noted."""
         document = self._file.document
         self._file.known((), document, KEYS)
         tables = self._file.table(("instance",), document)
@@ -77,12 +78,9 @@ class SettingsReader:
             self._file.problem(path, name, "a name of letters, digits, '_' and '-', such as area-1")
             return None
         self._file.known(path, table, INSTANCE_KEYS)
-        before = len(self._file.problems)
         inputs = self._inputs((*path, "inputs"), table)
         parameters = self._parameters((*path, "parameters"), table)
         outputs = self._outputs((*path, "outputs"), table, name)
-        if len(self._file.problems) > before:
-            return None
         return InstanceSettings(name, inputs, tuple(parameters), tuple(outputs))
 
     def _inputs(self, path: KeyPath, parent: Table) -> dict[str, str]:
