@@ -136,7 +136,14 @@ class MonitoringGateway(HandGateway):
         count = len(self.inputs)
         parts = tuple(self.live.snapshot())
         state = AppState(
-            time_us, self.app.id, StateKind.SCAN, job().key, parts, (PERIOD_US,) * count, (0,) * count
+            time_us,
+            self.app.id,
+            StateKind.SCAN,
+            job().key,
+            parts,
+            (PERIOD_US,) * count,
+            (0,) * count,
+            ("always",) * count,
         )
         return state_records(state)
 

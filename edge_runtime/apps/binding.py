@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge_runtime.apps.installed import Grant, InstalledApp, Instance
+from edge_runtime.apps.installed import Grant, InstalledApp, Instance, is_thinned
 from edge_runtime.apps.outputs import raw_value
 from edge_runtime.apps.pointfit import type_fault
 from edge_runtime.config import GatewayConfig, ScanClass
@@ -15,7 +15,7 @@ from edge_runtime.rules.program import Column
 from edge_runtime.rules.types import Type
 from protocols.errors import Problem
 from protocols.field import registry
-from protocols.points import Point, Report
+from protocols.points import Point
 from protocols.tomlfile import KeyPath, Table, TomlFile, suggest
 
 GRANT_KEYS = ("point", "low", "high")
@@ -60,21 +60,18 @@ class Binder:
 
     def _instance(self, settings: InstanceSettings) -> Instance | None:
         path: KeyPath = ("instance", settings.name)
-        before = len(self._file.problems)
         points: list[Point] = []
-        for name, column in self._built.app.inputs.items():
-            if name not in settings.inputs:
-                continue
-            place = (*path, "inputs", name)
-            point = self._point(place, settings.inputs[name])
+        for input_, name in settings.inputs.items():
+            place = (*path, "inputs", input_)
+            point = self._point(place, name)
             if point is not None:
-                self._fit(place, point, column)
+                self._fit(place, point, self._built.app.inputs[input_])
                 points.append(point)
         for output, name in zip(self._built.outputs, settings.outputs, strict=True):
             if name in self._points:
                 place = (*path, "outputs", output)
                 self._file.problem(place, name, "a name that no point of points.csv has")
-        if len(self._file.problems) > before:
+        if len(points) < len(self._built.app.inputs):
             return None
         return Instance(settings.name, tuple(points), settings.parameters, settings.outputs)
 
@@ -195,10 +192,10 @@ class Binder:
             self._warn_at(("scan",), f"{scan.name} ({scan.period_ms / 1000:g} s)", expected)
         for instance in instances:
             for name, point in zip(self._built.app.inputs, instance.points, strict=True):
-                if point.report is not Report.ALWAYS:
+                if is_thinned(point):
                     expected = (
-                        "a point whose report is 'always': not every value that the app reads is kept, "
-                        "so it can be replayed approximately only"
+                        "a point whose report is 'always' or 'change': not every value that the app reads "
+                        "is kept, so it can be replayed approximately only"
                     )
                     self._warn_at(
                         ("instance", instance.name, "inputs", name),

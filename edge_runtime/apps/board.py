@@ -112,6 +112,8 @@ class Feed:
         self.phase_us = phase_us
         self.reached_us = NEVER
         """Its last instant."""
+        self.shown_us = NEVER
+        """The last instant that scans have been shown."""
         self.waiting: deque[tuple[int, tuple[Part, ...]]] = deque(maxlen=limits.APP_INSTANTS_WAITING_MAX)
 
     def needed_us(self, time_us: int) -> int:
@@ -119,8 +121,11 @@ class Feed:
         return (time_us - self.phase_us) // self.period_us * self.period_us + self.phase_us
 
     def lag(self, time_us: int) -> int:
-        """By how many of its instants it is late for a scan, up to `LAG_MAX`; 0 when it is there."""
-        behind_us = self.needed_us(time_us) - self.reached_us
+        """By how many of its instants what a scan is shown is old, up to `LAG_MAX`.
+
+        0 when the scan's own instant was read in time; not when that is late, or was left out.
+        """
+        behind_us = self.needed_us(time_us) - self.shown_us
         return min(max(behind_us, 0) // self.period_us, LAG_MAX)
 
 
@@ -178,6 +183,7 @@ class InputBoard:
         for feed in self.feeds.values():
             while feed.waiting and feed.waiting[0][0] <= time_us:
                 instant_us, parts = feed.waiting.popleft()
+                feed.shown_us = instant_us
                 for part in parts:
                     self._times[part.at] = instant_us
                     self._codes[part.at] = part.codes

@@ -117,7 +117,7 @@ class RunningApp:
         return [self.board.feed_of(id) for id in bound_ids(self.app)]
 
     def lags(self, time_us: int) -> bytes:
-        """For each of these points, by how many instants it is late for a scan."""
+        """For each of these points, by how many instants what a scan was shown is old."""
         feeds = self.board.feeds.values()
         if not any(feed.lag(time_us) for feed in feeds):
             return self.clear[0]
@@ -212,8 +212,8 @@ class AppEngine:
         time_us = turn.instant_us
         with self._lock:
             missing = self._missing(running, time_us)
-            lags = running.lags(time_us)
             running.board.show(time_us)
+            lags = running.lags(time_us)
             values, qualities = {}, {}
             for name, places in self._bindings[at].items():
                 whole = running.app.built.app.inputs[name].type.is_integer

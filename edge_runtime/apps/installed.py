@@ -14,6 +14,11 @@ from protocols.errors import Problem
 from protocols.points import Point, Report
 
 
+def is_thinned(point: Point) -> bool:
+    """Whether values are left out that cannot be told from those that are kept."""
+    return point.report not in (Report.ALWAYS, Report.CHANGE)
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One set of points that an app runs for.
@@ -101,9 +106,12 @@ class InstalledApp:
 
     @property
     def thinned(self) -> tuple[str, ...]:
-        """Points it reads that are not kept at every scan: it is replayed approximately."""
+        """Points it reads of which values are left out: it is replayed approximately.
+
+        Of those kept on change, the value last kept is what every scan until the next one saw.
+        """
         points = {point for instance in self.instances for point in instance.points}
-        return tuple(sorted(point.name for point in points if point.report is not Report.ALWAYS))
+        return tuple(sorted(point.name for point in points if is_thinned(point)))
 
     def fields(self) -> dict[str, Any]:
         """For a machine."""

@@ -17,6 +17,7 @@ def state_of(running: RunningApp, kind: StateKind, time_us: int) -> AppState:
         time_us: Of its last scan; of the start.
     """
     feeds = running.feeds
+    reports = {point.id: point.report for points in running.app.bindings.values() for point in points}
     return AppState(
         time_us,
         running.app.id,
@@ -25,6 +26,7 @@ def state_of(running: RunningApp, kind: StateKind, time_us: int) -> AppState:
         tuple(running.live.snapshot()),
         tuple(feed.period_us for feed in feeds),
         tuple(feed.phase_us for feed in feeds),
+        tuple(map(str, reports.values())),
     )
 
 

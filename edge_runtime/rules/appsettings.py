@@ -4,7 +4,8 @@ Rules:
 1. What the app itself decides is checked here: how many instances there may be, the names of
    inputs, parameters and outputs, the ranges of parameters. Whether points exist and fit is
    for who has the points.
-2. Every fault is noted in the file, with its line; an instance with a fault is left out.
+2. Every fault is noted in the file, with its line, and what is wrong is left out: the rest
+   can still be held against points, so that all faults are told at once.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SettingsReader:
         self._file = file
 
     def instances(self) -> list[InstanceSettings]:
-        """All of them, in the order of the file; what is wrong was noted, and is left out."""
+        """Those that have a name, in the order of the file; whole when no problem is noted."""
         document = self._file.document
         self._file.known((), document, KEYS)
         tables = self._file.table(("instance",), document)

@@ -49,7 +49,12 @@ class Series(NamedTuple):
 
 
 def align(
-    series: Series, instants_us: Int64s, period_us: int, lag: int = 0, since_us: int | None = None
+    series: Series,
+    instants_us: Int64s,
+    period_us: int,
+    lag: int = 0,
+    since_us: int | None = None,
+    held_phase_us: int | None = None,
 ) -> tuple[Floats, Cells]:
     """Values and qualities (0 to 2) that scans saw.
 
@@ -57,16 +62,21 @@ def align(
         series: The point's samples, also those from before the first scan.
         instants_us: Of the scans.
         period_us: The app's.
-        lag: By how many of its periods the point's samples came too late for these scans.
+        lag: By how many of its periods what these scans saw of the point is old.
         since_us: The gateway's process began then, and saw no samples from before.
+        held_phase_us: The point is kept on change, and scanned with this phase: the value last
+            kept is that of its scan instants until the next one.
     """
     if not len(series.times_us):
         return np.full(len(instants_us), np.nan), np.full(len(instants_us), BAD, np.int8)
     there = instants_us - lag * series.period_us
+    if held_phase_us is not None:
+        there -= (there - held_phase_us) % series.period_us
     found = np.searchsorted(series.times_us, there, side="right") - 1
     at = np.maximum(found, 0)
     age_max = AGE_PERIODS * series.period_us if series.period_us > period_us else 0
-    seen = (found >= 0) & (instants_us - series.times_us[at] <= age_max)
+    read_us = series.times_us[at] if held_phase_us is None else there
+    seen = (found >= 0) & (instants_us - read_us <= age_max)
     if since_us is not None:
         seen &= series.times_us[at] > since_us
     values = np.where(seen, series.values[at], np.nan)

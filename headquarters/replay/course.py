@@ -5,8 +5,8 @@ Rules:
    compared; where it is another one, the recorded one counts from there on.
 2. Points that came too late for a scan, and models that did not answer in time, are bad in
    the replay as they were at the gateway.
-3. Of a point that is scanned more slowly than the app only the samples of its own instants
-   count: a subscription brings others between.
+3. Only samples of a point's own scan instants count: a subscription brings others between.
+   Of a point that is kept on change, the value last kept holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from headquarters.replay.align import Cells, Series, align
 from headquarters.replay.compare import AppEvent
 from headquarters.replay.job import Job
 from headquarters.replay.timeline import Begin, Mark, Timeline
+from protocols.points import Report
 from protocols.records import AppSight, AppState, StateKind
+
+EXACT = (Report.ALWAYS, Report.CHANGE)
+"""What a scan saw can be told: of `change`, the value last kept holds until the next one."""
 
 NOTHING = Series(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), 0)
 
@@ -40,6 +44,20 @@ class Passed(NamedTuple):
     when: Cells
     scans: Scans
     events: list[AppEvent]
+
+
+class Grid(NamedTuple):
+    """Which samples of a point a gateway's scans see, and which it keeps.
+
+    Args:
+        period_us: Of its scan class.
+        phase_us: Of its scan class.
+        report: See `points.Report`.
+    """
+
+    period_us: int
+    phase_us: int
+    report: str
 
 
 class Course:
@@ -61,7 +79,7 @@ class Course:
         self._timeline = timeline
         self._app = ColumnApp(job.app, len(job.instances), job.parameters, job.scorers)
         self._lags = dict.fromkeys(job.points, 0)
-        self._grids: dict[str, tuple[int, int]] = {}
+        self._grids: dict[str, Grid] = {}
         self._since_us = begin.floor_us
         self._alarms = Alarms(begin.standing)
         self._is_cold = False
@@ -71,6 +89,8 @@ class Course:
         """Times of those that were not the replay's."""
         self.foreign: list[int] = []
         """Times of starts with another version, settings or points, or without a state."""
+        self.thinned: set[str] = set()
+        """Points of which not every value that a scan saw can be told."""
         if begin.state is not None:
             self._take(begin.state)
         if begin.sight is not None:
@@ -102,11 +122,13 @@ class Course:
 
     def _seen(self, point: str, when: Cells, samples: Mapping[str, Series]) -> tuple[Cells, Cells]:
         series = samples.get(point, NOTHING)
-        period_us, phase_us = self._grids.get(point, (series.period_us, 0))
-        if point in self._grids and period_us > self._period_us:
-            own = series.times_us % period_us == phase_us
-            series = Series(series.times_us[own], series.values[own], series.codes[own], period_us)
-        return align(series, when, self._period_us, self._lags[point], self._since_us)
+        grid = self._grids.get(point)
+        if grid is None:
+            return align(series, when, self._period_us, self._lags[point], self._since_us)
+        own = series.times_us % grid.period_us == grid.phase_us
+        series = Series(series.times_us[own], series.values[own], series.codes[own], grid.period_us)
+        held = None if grid.report == Report.ALWAYS else grid.phase_us
+        return align(series, when, self._period_us, self._lags[point], self._since_us, held)
 
     # -- what the gateway recorded -------------------------------------------------------------------
 
@@ -133,8 +155,9 @@ class Course:
 
     def _take(self, state: AppState) -> None:
         self._app.restore(state.parts)
-        grids = zip(state.periods_us, state.phases_us, strict=True)
+        grids = map(Grid, state.periods_us, state.phases_us, state.reports)
         self._grids = dict(zip(self._job.points, grids, strict=True))
+        self.thinned |= {point for point, grid in self._grids.items() if grid.report not in EXACT}
         self._is_cold = state.kind is StateKind.COLD
 
     def _look(self, sight: AppSight) -> None:

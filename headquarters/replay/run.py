@@ -157,9 +157,9 @@ class Replay:
             for time_us in course.foreign
         ]
         reasons += [f"{iso(time_us)}: the recorded state is another one" for time_us in course.different]
-        thinned = sorted(name for name, point in self._inputs.items() if point.thinned)
+        thinned = course.thinned | {name for name, point in self._inputs.items() if point.thinned}
         if thinned:
-            reasons.append(f"stored thinned: {', '.join(thinned)}")
+            reasons.append(f"stored thinned: {', '.join(sorted(thinned))}")
         if self._recorded is None or self._recorded[0] >= to_us or self._recorded[1] < from_us:
             reasons.append(
                 "the gateway recorded no outputs: its scans are supposed where its points have samples"

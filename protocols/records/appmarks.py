@@ -8,7 +8,7 @@ delivered once already.
    first scan of a process.
 2. A sight holds from the scan at its time until the next one, or the next start.
 
->>> state = AppState(5, "gas", StateKind.SCAN, b"k", (b"held", b"program"), (1000,), (0,))
+>>> state = AppState(5, "gas", StateKind.SCAN, b"k", (b"held", b"program"), (1000,), (0,), ("always",))
 >>> records = state_records(state)
 >>> list(read_marks((r.time_us, r.transition, r.detail) for r in records)) == [state]
 True
@@ -66,6 +66,7 @@ class AppState(NamedTuple):
         parts: The app's snapshot; empty when it was too large to be recorded.
         periods_us: Scan periods of the points that the app reads, in the order of its bindings.
         phases_us: Their phases.
+        reports: When their values are kept, as `points.Report`.
     """
 
     time_us: int
@@ -75,6 +76,7 @@ class AppState(NamedTuple):
     parts: tuple[bytes, ...]
     periods_us: tuple[int, ...]
     phases_us: tuple[int, ...]
+    reports: tuple[str, ...]
 
 
 class AppSight(NamedTuple):
@@ -84,7 +86,7 @@ class AppSight(NamedTuple):
         time_us: Of the first scan for which it holds.
         app: Its id.
         lags: For each point that the app reads, in the order of its bindings, by how many of
-            the point's periods what is seen is late; 0 when all is there.
+            the point's periods what is seen is old; 0 when it is of the scan's own instant.
         silent: Models that do not answer in time.
     """
 
@@ -96,7 +98,8 @@ class AppSight(NamedTuple):
 
 def state_records(state: AppState) -> list[EventRecord]:
     """The events of a state; one that is too large goes without its parts."""
-    head, points = [state.app, str(state.kind), state.key], [list(state.periods_us), list(state.phases_us)]
+    head = [state.app, str(state.kind), state.key]
+    points = [list(state.periods_us), list(state.phases_us), list(state.reports)]
     packed = _pack([*head, list(state.parts), *points])
     if len(packed) > limits.APP_STATE_BYTES_MAX:
         packed = _pack([*head, [], *points])
@@ -160,7 +163,7 @@ def _parse(time_us: int, transition: str, text: str) -> AppState | AppSight | No
         if transition == SIGHT:
             app, lags, silent = content
             return AppSight(time_us, app, bytes(lags), tuple(silent))
-        app, kind, key, parts, periods_us, phases_us = content
-        return AppState(time_us, app, StateKind(kind), key, parts, periods_us, phases_us)
+        app, kind, key, parts, periods_us, phases_us, reports = content
+        return AppState(time_us, app, StateKind(kind), key, parts, periods_us, phases_us, reports)
     except (ValueError, TypeError, PeerError, msgpack.UnpackException):
         return None

@@ -26,7 +26,7 @@ RANDOM = np.random.default_rng(1).bytes
 
 
 def state(*parts: bytes, kind: StateKind = StateKind.SCAN) -> AppState:
-    return AppState(5, "gas", kind, b"k" * 16, parts, (1000, 2000), (0, 500))
+    return AppState(5, "gas", kind, b"k" * 16, parts, (1000, 2000), (0, 500), ("always", "change"))
 
 
 def read(records: list[EventRecord]) -> list[AppState | AppSight]:

@@ -66,6 +66,20 @@ def test_samples_that_came_too_late_are_not_seen() -> None:
     assert align(slow, np.array([40]), 10, lag=AGE_PERIODS + 1)[1].tolist() == [2]
 
 
+def test_of_a_point_that_is_kept_on_change_the_last_value_holds() -> None:
+    values, qualities = align(series([0, 30]), np.array([0, 10, 20, 30, 90]), 10, held_phase_us=0)
+    assert (values.tolist(), qualities.tolist()) == ([0.0, 0.0, 0.0, 1.0, 1.0], [0] * 5)
+    assert align(series([0]), np.array([20]), 10, 1, held_phase_us=0)[1].tolist() == [2]
+
+
+def test_but_not_beyond_the_age_of_what_was_read() -> None:
+    slow = series([0, 80], period_us=40)
+    when = np.array([80, 120, 200])
+    assert align(slow, when, 10, 1, held_phase_us=0)[0].tolist() == [0.0, 1.0, 1.0]
+    assert align(slow, when + 10, 10, AGE_PERIODS, held_phase_us=0)[1].tolist() == [2, 2, 2]
+    assert align(slow, when[1:], 10, AGE_PERIODS, held_phase_us=0)[1].tolist() == [0, 0]
+
+
 def test_a_process_sees_no_samples_from_before_its_start() -> None:
     slow = series([0, 40], period_us=40)
     assert align(slow, np.array([30, 40]), 10, since_us=25)[1].tolist() == [2, 0]
