@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from protocols.daemon import EventLog
@@ -89,7 +90,8 @@ class DeviceWrites:
         """Have a value written, between start and stop; any thread may call it."""
         loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._take, order)
+            with suppress(RuntimeError):  # the loop ended by a fault, and nobody told us
+                loop.call_soon_threadsafe(self._take, order)
 
     def since_us(self, device: str) -> int | None:
         """Since when a device is connected, or `None`; any thread may call it."""

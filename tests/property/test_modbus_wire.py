@@ -56,3 +56,12 @@ def test_every_right_answer_is_taken(unit: int, function: int, count: int, data:
     payload = data.draw(st.binary(min_size=size, max_size=size))
     frame = struct.pack(">HHHBBB", 7, 0, 3 + size, unit, function, size) + payload
     assert frame[wire.payload_start(frame, unit, function, count) :] == payload
+
+
+@given(frames, st.integers(0, 255), st.sampled_from((5, 6, 16, 22)), st.binary(min_size=4, max_size=13))
+def test_any_frame_confirms_a_write_or_does_not(frame: bytes, unit: int, function: int, body: bytes) -> None:
+    try:
+        wire.check_written(frame, unit, function, body)
+    except (wire.FrameError, wire.RefusedError):
+        return
+    assert frame[6:8] == bytes([unit, function]) and frame[8:12] == body[:4]

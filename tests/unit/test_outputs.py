@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.apps.collisions import collisions
 from edge_runtime.apps.install import Wanted, install
 from edge_runtime.apps.installed import Grant, InstalledApp
 from edge_runtime.apps.loading import load_apps
 from edge_runtime.apps.outputs import Decision, Gate, Outputs, raw_value
+from edge_runtime.check import check_apps
 from edge_runtime.config import DeviceConfig, GatewayConfig, ScanClass
 from edge_runtime.devicewrites import Result
 from protocols.errors import InputError
@@ -169,12 +169,14 @@ def test_a_grant_of_what_the_manifest_does_not_ask_for_is_refused(tmp_path: Path
 
 
 def test_two_points_that_are_one_at_the_device_are_warned_of(tmp_path: Path) -> None:
-    config = configure(tmp_path, LEVEL)
-    [app] = load_apps(config)
-    assert list(collisions(config, [app])) == []
-    other = Grant("one", "trip", POINTS[4], 0, 1)
-    [warning] = collisions(config, [replace(app, grants=(*app.grants, other))])
-    assert warning.place == "[grant.one.trip] point" and "output level, point LC does" in warning.expected
+    two = "[instance.two]\ninputs = {x = 'X'}\n"
+    config = configure(tmp_path, two + LEVEL + TRIP)
+    assert not [each for each in check_apps(config) if "grant" in each.place]
+    with (tmp_path / "apps" / "guard.toml").open("a") as settings:
+        settings.write(LEVEL.replace("one", "two").replace("LC", "RAW"))
+    [warning] = [each for each in check_apps(config) if "grant" in each.place]
+    assert warning.place == "[grant.two.level] point" and warning.value == "RAW (holding:10)"
+    assert "guard, instance one, output level, point LC does" in warning.expected
 
 
 # -- scan by scan ----------------------------------------------------------------------------------
