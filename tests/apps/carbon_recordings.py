@@ -26,9 +26,9 @@ def _ramp() -> Columns:
     full = {"coal_flow": 225.0, "gross_power": 600.0, "auxiliary_power": 30.0, "purchased_power": 0.0}
     stopped = {"coal_flow": 0.0, "gross_power": 0.0, "auxiliary_power": 6.0, "purchased_power": 6.0}
     falling = [
-        (1, {name: value * (1.0 - minute / 120.0) for name, value in full.items()}) for minute in range(60)
+        (1, {name: value * (1.0 - minute / 100.0) for name, value in full.items()}) for minute in range(50)
     ]
-    return steps((60, full), *falling, (90, stopped))
+    return steps((50, full), *falling, (110, stopped))
 
 
 def _wet() -> Columns:

@@ -30,6 +30,13 @@ def _cases() -> Columns:
     )
 
 
+def _boundaries() -> Columns:
+    """Each detector alone at, and a little beyond, every level and the ends of its range."""
+    levels = (19.99, 20.0, 18.01, 18.0, 39.99, 40.0, 38.01, 38.0, 1.0, -5.0, -5.01, 105.0, 105.01, 1.0)
+    quiet: dict[str, float | None] = {"gas_a": 1.0, "gas_b": 1.0, "gas_c": 1.0, "test": 0.0}
+    return steps(*((2, quiet | {f"gas_{each}": level}) for each in "abc" for level in levels))
+
+
 def _test_mode() -> Columns:
     quiet: dict[str, float | None] = {"gas_a": 1.0, "gas_b": 1.2, "gas_c": 0.9}
     gas: dict[str, float | None] = {"gas_a": 55.0, "gas_b": 52.0, "gas_c": 57.0}
@@ -73,6 +80,7 @@ RECORDINGS = {
         _cases, expect,
         parameters=(*_AT_ONCE, "degrade_to_trip = false", "trip_when_blind = false"),
     ),
+    "boundaries": Recorded(_boundaries, expect, parameters=_AT_ONCE),
     "test-mode": Recorded(_test_mode, expect, parameters=('test_max = "T#1m"',)),
     "blind": Recorded(_blind, expect),
 }  # fmt: skip

@@ -40,6 +40,17 @@ HALF: dict[str, float | None] = DESIGN | {
 }  # fmt: skip
 
 
+OFF: list[dict[str, float | None]] = [
+    {"main_temperature": 490.0},
+    {"hot_reheat_temperature": 485.0},
+    {"main_pressure": 13.5},
+    {"condenser_pressure": 6.8},
+    {"oxygen": 7.5},
+    {"feedwater_temperature": 220.0},
+]
+"""Deviations that cost more than is told."""
+
+
 def _loads() -> Columns:
     """Full load, half load, a trip, wet cold reheat steam, and full load again."""
     wet: dict[str, float | None] = {"cold_reheat_pressure": 5.2, "cold_reheat_temperature": 265.0}
@@ -48,15 +59,7 @@ def _loads() -> Columns:
 
 def _every_loss() -> Columns:
     """Each deviation alone, for long enough to be told and to end."""
-    off: list[dict[str, float | None]] = [
-        {"main_temperature": 490.0},
-        {"hot_reheat_temperature": 485.0},
-        {"main_pressure": 13.5},
-        {"condenser_pressure": 6.8},
-        {"oxygen": 7.5},
-        {"feedwater_temperature": 220.0},
-    ]
-    return steps((5, DESIGN), *((15, DESIGN | each) for each in off), (15, DESIGN))
+    return steps((5, DESIGN), *((15, DESIGN | each) for each in OFF), (15, DESIGN))
 
 
 def _bad() -> Columns:
@@ -76,7 +79,12 @@ def _chatter() -> Columns:
     return steps(*bout * 15, (15, DESIGN))
 
 
-def _quiet() -> Columns:
+def _every_chatter() -> Columns:
+    """Each loss three times in a minute of its own: one scan every five seconds."""
+    return steps(*((2, values) for each in OFF for _ in range(3) for values in (DESIGN | each, DESIGN)))
+
+
+def _flood() -> Columns:
     """Three alarms in three minutes, and twelve minutes after them: one scan every ten seconds."""
     bout = ((6, DESIGN | {"condenser_pressure": 9.5}), (12, DESIGN))
     return steps(*bout * 3, (72, DESIGN))
@@ -95,5 +103,8 @@ RECORDINGS = {
     "every-loss": Recorded(_every_loss, expect, parameters=_QUICK),
     "bad-inputs": Recorded(_bad, expect, parameters=_QUICK),
     "chatter": Recorded(_chatter, expect, parameters=_QUICK),
-    "flood": Recorded(_quiet, expect, period_ms=10_000, parameters=(*_QUICK, "flood_count = 2")),
+    "every-chatter": Recorded(
+        _every_chatter, expect, period_ms=5000, parameters=("smoothing = 1.0", 'loss_delay = "T#0s"')
+    ),
+    "flood": Recorded(_flood, expect, period_ms=10_000, parameters=(*_QUICK, "flood_count = 2")),
 }  # fmt: skip

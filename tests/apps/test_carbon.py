@@ -67,6 +67,16 @@ def test_a_hole_is_not_filled_and_its_hour_is_uncertain() -> None:
     assert scan.qualities["co2_hour"] == [0]
 
 
+@pytest.mark.parametrize("lost", LOADED)
+def test_the_account_needs_every_input(lost: str) -> None:
+    run = Run("carbon")
+    for minute in range(3):
+        scan = run.scan(BEGIN_MS + minute * MINUTE_MS, LOADED | ({lost: None} if minute == 2 else {}))
+    # The loss has not stood for its delay yet; the minute before it counts.
+    assert scan.outputs["coal_hour"][0] == pytest.approx(200.0 / 60)
+    assert scan.qualities["co2_flow"] == [2]
+
+
 def test_the_account_goes_on_after_a_cold_start() -> None:
     before, after = Run("carbon"), Run("carbon")
     for minute in range(31):

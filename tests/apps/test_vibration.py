@@ -17,6 +17,8 @@ ZONES = {
 }
 """Boundaries A/B, B/C and C/D, mm/s RMS: ISO 20816-3:2022, tables A.1 and A.2."""
 
+Seen = dict[str, float | None]
+
 VELOCITIES = [each / 20 for each in range(1, 300)]
 
 
@@ -73,6 +75,52 @@ def test_a_start_through_critical_speeds_is_no_alarm() -> None:
         scan = run.scan(BEGIN_MS + second * 1000, {"velocity": 25.0, "running": 1.0})
         assert scan.events == []
         assert scan.outputs["zone"] == [-1]
+
+
+def test_a_baseline_that_is_given_needs_no_learning() -> None:
+    run = Run("vibration", start_time=0, baseline=2.0)
+    for second in range(62):
+        scan = run.scan(BEGIN_MS + second * 1000, {"velocity": 3.2, "running": 1.0})
+    assert scan.outputs["usual"] == [2.0]
+    assert scan.outputs["change"] == [pytest.approx(1.2)]
+    assert scan.outputs["alarm_change"] == [True]  # for a minute more than a quarter of 4.5 mm/s
+
+
+def test_a_baseline_is_the_mean_over_time_of_steady_running_that_was_measured() -> None:
+    run = Run("vibration", start_time=0, learn_time=60_000)
+    seconds, learnt, full = 0.0, 0.0, 0.0
+    for step in range(90):
+        passed = 0.5 if step % 2 else 2.0
+        bad, stands, velocity = step % 7 == 3, step % 11 == 5, 1.0 + step % 3
+        seconds += passed
+        values = {"velocity": None if bad else velocity, "running": 0.0 if stands else 1.0}
+        scan = run.scan(BEGIN_MS + round(seconds * 1000), values)
+        if not bad and not stands and full < 60.0:
+            learnt, full = learnt + velocity * (passed if step else 0.0), full + (passed if step else 0.0)
+        if full:
+            assert scan.outputs["usual"][0] == pytest.approx(learnt / full)
+    assert full >= 60.0
+
+
+def test_a_trend_stands_still_while_the_machine_does_or_is_not_measured() -> None:
+    stands: Seen = {"velocity": 0.0, "temperature": 20.0, "running": 0.0}
+    unknown: Seen = {"velocity": None, "temperature": None, "running": 1.0}
+    for paused in (stands, unknown):
+        trends = []
+        for pause in (0, 30):
+            run = Run("vibration", start_time=0, trend_time=60_000)
+            now = BEGIN_MS
+            for second in range(40):
+                value = 2.0 + 0.1 * second
+                scan = run.scan(now, {"velocity": value, "temperature": 50.0 + value, "running": 1.0})
+                now += 1000
+                if second == 20:
+                    for _ in range(pause):
+                        run.scan(now, paused)
+                        now += 1000
+            trends.append([scan.outputs[name][0] for name in ("slope", "temperature_slope")])
+        # Of the pause itself, and of the second after it, the trends know nothing.
+        assert trends[1] == pytest.approx(trends[0], rel=0.06)
 
 
 def test_what_was_not_measured_is_not_judged_as_good() -> None:
