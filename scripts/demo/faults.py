@@ -21,8 +21,8 @@ from pathlib import Path
 
 from scripts.plant.orders import FILE
 
-MARGIN_S = 4.0
-"""Between the last alarm and the end of a run."""
+MARGIN_S = 2.0
+"""A fault is injected up to a second late, and seen with the next tick and scan."""
 
 
 @dataclass(frozen=True, slots=True)
