@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from deltalake import DeltaTable
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 POINTS, SECONDS, PACE = 1000, 26, 10
 """All points, for all apps; so long, and so fast, that each app has a fault to tell."""
@@ -40,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=220,
     )
     assert done.returncode == 0, done.stderr
     return root, json.loads(done.stdout.splitlines()[-1]), done.stderr
