@@ -96,8 +96,8 @@ def test_an_input_that_fails_is_told_after_the_delay(order: Order, text: str) ->
 
 
 def test_wet_coal_is_told_when_the_rate_has_stood_for_the_delay() -> None:
-    seconds, limit, delay = 600, 320.0, Held(60_000)
-    columns = watch(TAGS, seconds, [WET], seed=1)
+    seconds, limit, delay = 400, 325.0, Held(60_000)
+    columns = watch(TAGS, seconds, [WET], seed=4)
     begun = alarms(columns, Run("carbon", coal_rate_high=limit, rate_delay=60_000))
     coal = net = 0.0
     due = []
