@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edge_runtime.rules import functions, limits, syntax
+from edge_runtime.rules import functions, limits, slips, syntax
 from edge_runtime.rules.check_expressions import Expressions, place
 from edge_runtime.rules.check_statements import Statements
 from edge_runtime.rules.scope import Say, Scope, similar
@@ -41,6 +41,7 @@ def check_units(
         Its units by key, in order; those with faults too.
     """
     made: dict[str, UnitCode] = {}
+    declared = {node.name.key: node.kind for node in source.units}
     for node in source.units:
         units = {**known, **{key: unit for key, unit in made.items() if unit.kind != "PROGRAM"}}
         unit = UnitCode(node.kind, node.name)
@@ -52,7 +53,7 @@ def check_units(
                 f"expected a name of your own, {node.name.text!r} is taken by the language",
                 "",
             )
-        scope = Scope(unit, units, texts, say, in_library=in_library)
+        scope = Scope(unit, units, texts, say, in_library=in_library, declared=declared)
         _UnitChecker(scope, node).check()
         made[node.name.key] = unit
     return made
@@ -111,7 +112,9 @@ class _UnitChecker:
         if block is not None and block.kind == "FUNCTION_BLOCK":
             return self._instance(node, block)
         type = self._elementary(node.type)
-        symbol = Symbol(node.name, type or Type.LREAL, node.section, node.qualifier, unit=unit)
+        symbol = Symbol(
+            node.name, type or Type.LREAL, node.section, node.qualifier, unit=unit, faulty=type is None
+        )
         symbol.initial = (self._initial(node, symbol.type, known=type is not None),)
         if type is Type.STRING and self._node.kind == "PROGRAM" and node.section != "VAR":
             self._say(node.type.span, "expected no STRING here: texts stay within the program", "")
@@ -142,7 +145,11 @@ class _UnitChecker:
         if name.key in Type.__members__:
             return Type(name.key)
         blocks = [unit.name.text for unit in self._scope.units.values() if unit.kind == "FUNCTION_BLOCK"]
-        hint = similar(name.text, [*Type.__members__, *blocks])
+        hint = slips.TYPES.get(name.key) or similar(name.text, [*Type.__members__, *blocks])
+        if name.key == self._unit.name.key:
+            hint = "a block cannot hold itself: memory must be bounded"
+        elif self._scope.declared.get(name.key) == "FUNCTION_BLOCK":
+            hint = f"{name.text!r} stands below: it must stand above what uses it"
         self._say(name.span, f"expected a type or a block, got {name.text!r}", hint)
         return None
 
@@ -167,21 +174,39 @@ class _UnitChecker:
         return Symbol(node.name, Type.STRING, "VAR", node.qualifier, block=block)
 
     def _array(self, node: syntax.Declaration, kind: syntax.ArrayType, unit: str | None) -> Symbol:
-        type = self._elementary(kind.element) or Type.LREAL
+        type = self._element(kind.element)
         low = self._expressions.integer_constant(kind.low, "an array's bound")
         high = self._expressions.integer_constant(kind.high, "an array's bound")
-        symbol = Symbol(node.name, type, node.section, node.qualifier, length=1, unit=unit)
+        symbol = Symbol(
+            node.name,
+            type or Type.LREAL,
+            node.section,
+            node.qualifier,
+            length=1,
+            unit=unit,
+            faulty=type is None,
+        )
         if node.section != "VAR":
             self._say(node.name.span, f"expected a single value in {node.section}, got an array", "")
         if low is None or high is None:
+            symbol.faulty = True
             return symbol
         if not 1 <= high - low + 1 <= limits.ARRAY_LENGTH_MAX:
             what = f"expected 1 to {limits.ARRAY_LENGTH_MAX} elements, got {low}..{high}"
             self._say(place(kind.low), what, "")
+            symbol.faulty = True
             return symbol
         symbol.low, symbol.length = low, high - low + 1
         symbol.initial = self._elements(node, symbol)
         return symbol
+
+    def _element(self, name: syntax.Name) -> Type | None:
+        block = self._scope.units.get(name.key)
+        if block is None or block.kind != "FUNCTION_BLOCK":
+            return self._elementary(name)
+        what = f"expected an elementary type, got the block {name.text!r}"
+        self._say(name.span, what, "there are no arrays of blocks: declare an instance for each")
+        return None
 
     def _elements(self, node: syntax.Declaration, symbol: Symbol) -> tuple[Value, ...]:
         zero = _zero(symbol.type, self._scope)

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_runtime.rules import functions, syntax
+from edge_runtime.rules import functions, slips, syntax
 from edge_runtime.rules.folding import fold
-from edge_runtime.rules.scope import Scope, coerce, conversion_hint, kind_of, settle, similar
+from edge_runtime.rules.scope import (
+    Scope,
+    coerce,
+    conversion_by_steps,
+    conversion_hint,
+    kind_of,
+    settle,
+    similar,
+)
 from edge_runtime.rules.syntax import Span
 from edge_runtime.rules.typed import Ask, Const, Expr, Invoke, Now, Op, Ref, UnitCode
 from edge_runtime.rules.types import Type
@@ -52,15 +60,28 @@ class Calls:
         unit = self._scope.units.get(key)
         if unit is not None and unit.kind == "FUNCTION":
             return self._invoke(node, unit)
+        if key == self._scope.unit.name.key:
+            what = f"expected another function, {node.function.text!r} cannot call itself"
+            self._say(node.span, what, "time must be bounded: use FOR with constant bounds")
+            return None
         if unit is not None or key in self._scope.unit.symbols:
             hint = "a block is called in a statement of its own, its outputs are read as name.Q"
             self._say(node.span, f"expected a function, got the block {node.function.text!r}", hint)
             return None
-        known = [*functions.NAMES, *(u.name.text for u in self._scope.units.values() if u.kind == "FUNCTION")]
-        self._say(
-            node.span, f"expected a function, got {node.function.text!r}", similar(node.function.text, known)
-        )
+        self._say(node.span, f"expected a function, got {node.function.text!r}", self._meant(node.function))
         return None
+
+    def _meant(self, name: syntax.Name) -> str:
+        """What a function's unknown name may mean."""
+        if name.key in slips.FUNCTIONS:
+            return slips.FUNCTIONS[name.key]
+        source, _, target = name.key.partition("_TO_")
+        if {source, target} <= set(Type.__members__):
+            return conversion_by_steps(Type(source), Type(target))
+        if name.key in self._scope.declared:
+            return f"{name.text!r} stands below: it must stand above what uses it"
+        known = [*functions.NAMES, *(u.name.text for u in self._scope.units.values() if u.kind == "FUNCTION")]
+        return similar(name.text, known)
 
     # -- standard functions ----------------------------------------------------------------------
 
@@ -220,9 +241,11 @@ class Calls:
         for arg in node.arguments:
             assert arg.name is not None
             if arg.name.key not in names or arg.name.key in found:
-                problem = "again" if arg.name.key in found else f"; inputs: {', '.join(names)}"
-                what = f"expected an input of {node.function.text}, got {arg.name.text!r} {problem}"
-                self._say(arg.name.span, what, similar(arg.name.text, names))
+                what = f"expected an input of {node.function.text}, got {arg.name.text!r}"
+                if arg.name.key in found:
+                    what = f"expected {arg.name.text} once"
+                hint = similar(arg.name.text, names) or f"inputs: {', '.join(names)}"
+                self._say(arg.name.span, what, hint)
                 return None
             found[arg.name.key] = arg.value
         return [found[name] for name in names if name in found]

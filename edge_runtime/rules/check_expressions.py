@@ -52,6 +52,8 @@ class Expressions:
                 return self._binary(node)
             case syntax.Call():
                 return self._calls.check(node)
+            case syntax.Unread():
+                return None
 
     def as_type(self, node: syntax.Expression, type: Type, what: str = "") -> Expr | None:
         """The expression, changed to a type."""
@@ -76,12 +78,12 @@ class Expressions:
         self._say(place(node), f"expected a constant integer for {what}", "use literals and VAR CONSTANT")
         return None
 
-    def index(self, node: syntax.Expression) -> Expr | None:
-        """An array's index."""
+    def index(self, node: syntax.Expression, what: str = "an integer index") -> Expr | None:
+        """An array's index, or what CASE chooses by."""
         expr = self.check(node)
         if expr is None or expr.type.is_integer:
             return None if expr is None else settle(expr)
-        self._say(place(node), f"expected an integer index, got {kind_of(expr)}", "")
+        self._say(place(node), f"expected {what}, got {kind_of(expr)}", "")
         return None
 
     def unify(self, exprs: Sequence[Expr], span: Span) -> tuple[Expr, ...] | None:
@@ -121,7 +123,12 @@ class Expressions:
 
     def _no_meeting(self, exprs: Sequence[Expr], span: Span) -> None:
         kinds = " and ".join(dict.fromkeys(kind_of(expr) for expr in exprs))
+        types = {expr.type for expr in exprs}
         hint = "convert one of them, such as LINT_TO_LREAL(x)" if "LINT" in kinds else ""
+        if Type.BOOL in types and any(type.is_number for type in types):
+            hint = "compare each value by itself, such as (x > 1) AND (x < 9)"
+        elif Type.TIME in types and any(type.is_number for type in types):
+            hint = "a time is written T#5s, and multiplied with the time first: t * 2"
         self._say(span, f"expected values of a common type, got {kinds}", hint)
 
     def _integer(self, value: int, type_name: str | None, span: Span) -> Expr | None:
@@ -212,7 +219,8 @@ class Expressions:
         else:
             fine, wanted = type.is_number or type is Type.TIME, "numbers or TIME"
         if not fine:
-            self._say(span, f"expected {wanted} around {name}, got {kind_of(args[0])}", "")
+            hint = "convert it: BOOL_TO_INT(...)" if type is Type.BOOL else ""
+            self._say(span, f"expected {wanted} around {name}, got {kind_of(args[0])}", hint)
         return fine
 
     def _scaled_time(self, node: syntax.Binary, left: Expr, right: Expr) -> Expr | None:

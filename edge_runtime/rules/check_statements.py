@@ -58,8 +58,10 @@ class Statements:
     # -- assignment ------------------------------------------------------------------------------
 
     def _assign(self, target: syntax.Variable | syntax.Element, value: syntax.Expression) -> Stmt | None:
-        expr = self._expressions.check(value)
         symbol = self._assignable(target)
+        if symbol is None and self._scope.is_whole(value):
+            return None  # `a := b;` of two arrays is one fault
+        expr = self._expressions.check(value)
         if symbol is None or expr is None:
             return None
         made = coerce(expr, symbol.type, place(value), self._say, symbol.name.text)
@@ -89,12 +91,12 @@ class Statements:
         name, span = target.name.text, target.name.span
         if symbol.block is not None:
             self._say(span, f"expected a variable, got the block {name!r}", f"call it: {name}(...);")
-        elif symbol.section == "VAR_INPUT":
+        elif symbol.section == "VAR_INPUT" or symbol.qualifier == "CONSTANT":
+            kind = "input" if symbol.qualifier != "CONSTANT" else "parameter"
+            kind = "constant" if symbol.section == "VAR" else kind
             self._say(
-                span, f"expected a variable, got the input {name!r}", "inputs are not assigned: use a VAR"
+                span, f"expected a variable, got the {kind} {name!r}", f"{kind}s are not assigned: use a VAR"
             )
-        elif symbol.qualifier == "CONSTANT":
-            self._say(span, f"expected a variable, got the constant {name!r}", "")
         elif symbol in self._scope.loops:
             self._say(span, f"expected no assignment to {name!r}: it counts the loop around this", "")
         elif symbol.length and isinstance(target, syntax.Variable):
@@ -135,16 +137,22 @@ class Statements:
     def _call(self, node: syntax.BlockCall) -> Stmt | None:
         name = node.block.text
         instance = self._scope.unit.symbols.get(node.block.key)
+        if instance is not None and instance.faulty:
+            return None
         if instance is None or instance.block is None:
             known = [s.name.text for s in self._scope.unit.symbols.values() if s.block is not None]
             hint = similar(name, known)
             if node.block.key in self._scope.units:
                 hint = f"declare an instance: VAR my : {name}; END_VAR, and call my(...)"
+            if self._scope.is_function(node.block.key):
+                hint = f"a function gives a value: write y := {name}(...);"
             self._say(node.span, f"expected an instance of a block, got {name!r}", hint)
             return None
         args: dict[Symbol, Expr] = {}
         for arg in node.arguments:
             self._argument(node, instance, arg, args)
+            if arg.name is None:
+                break  # once is enough
         takes = [self._take(instance, take) for take in node.takes]
         return CallBlock(instance, tuple(args.items()), tuple(take for take in takes if take is not None))
 
@@ -212,7 +220,7 @@ class Statements:
         return None if condition is None else IfElse(condition, then, other)
 
     def _case(self, node: syntax.Case) -> Stmt | None:
-        selector = self._expressions.index(node.selector)
+        selector = self._expressions.index(node.selector, "an integer for CASE")
         taken: list[tuple[int, int]] = []
         choices = []
         for choice in node.choices:
@@ -240,7 +248,8 @@ class Statements:
         symbol = self._assignable(syntax.Variable(node.variable))
         if symbol is not None and not symbol.type.is_integer:
             self._say(node.variable.span, f"expected an integer variable, got {symbol.type}", "")
-            symbol = None
+            self.check(node.body)
+            return None
         type = Type.LINT if symbol is None else symbol.type
         first = self._expressions.as_type(node.first, type, "the first value")
         last = self._expressions.as_type(node.last, type, "the last value")
@@ -281,12 +290,11 @@ class Statements:
             )
             return None
         turns = max(0, (high - low) // abs(step) + 1)
-        if turns > limits.LOOP_TURNS_MAX or low < -(1 << 31) or high >= 1 << 31:
-            what = f"expected at most {limits.LOOP_TURNS_MAX} turns within DINT, got {turns}"
-            self._say(_at(node), what, "")
+        if low < -(1 << 31) or high >= 1 << 31:
+            self._say(place(node.first), f"expected bounds within DINT, got {low}..{high}", "")
+            return None
+        if turns > limits.LOOP_TURNS_MAX:
+            what = f"expected at most {limits.LOOP_TURNS_MAX} turns, got {turns}"
+            self._say(place(node.last), what, "")
             return None
         return turns, (low, max(low, high))
-
-
-def _at(node: syntax.For) -> Span:
-    return place(node.last)

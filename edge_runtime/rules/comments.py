@@ -1,4 +1,4 @@
-"""Comments: blanked out before reading, because `(* *)` may nest and a regular expression cannot."""
+"""Comments: blanked out before reading: `(* *)` and `/* */` may nest, which no regular expression reads."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from edge_runtime.rules.syntax import Span
 
-_OUTSIDE = re.compile(r"'(?:\$.|[^'$\n])*'|//[^\n]*|\(\*")
-_INSIDE = re.compile(r"\(\*|\*\)")
+_OUTSIDE = re.compile(r"'(?:\$.|[^'$\n])*'|//[^\n]*|\(\*|/\*")
+_INSIDE = {"(*": re.compile(r"\(\*|\*\)"), "/*": re.compile(r"/\*|\*/")}
 
 
 def blank_comments(text: str) -> tuple[str, Span | None]:
@@ -27,7 +27,7 @@ def blank_comments(text: str) -> tuple[str, Span | None]:
             at = mark.end()
             continue
         pieces.append(text[at : mark.start()])
-        end = mark.end() if mark.group() != "(*" else _end(text, mark.end())
+        end = mark.end() if mark.group() not in _INSIDE else _end(text, mark.group(), mark.end())
         if end is None:
             pieces.append(_blank(text[mark.start() :]))
             return "".join(pieces), _place(text, mark.start())
@@ -36,11 +36,11 @@ def blank_comments(text: str) -> tuple[str, Span | None]:
     return "".join([*pieces, text[at:]]), None
 
 
-def _end(text: str, at: int) -> int | None:
+def _end(text: str, opener: str, at: int) -> int | None:
     """Behind the end of the comment that began just before `at`."""
     depth = 1
-    for mark in _INSIDE.finditer(text, at):
-        depth += 1 if mark.group() == "(*" else -1
+    for mark in _INSIDE[opener].finditer(text, at):
+        depth += 1 if mark.group() == opener else -1
         if depth == 0:
             return mark.end()
     return None

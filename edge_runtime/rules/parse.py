@@ -1,9 +1,10 @@
-"""From a rule source to its syntax tree, or to every mistake in its form.
+"""From a rule source to its syntax tree, and to every mistake in its form.
 
 Rules:
-1. All mistakes are found that can be found: after one, reading goes on behind the next
-   `;` or `END_...` (panic-mode recovery, up to `FAULTS_MAX`).
+1. All mistakes are found that can be found: behind one, reading goes on as `recovery` says
+   (up to `FAULTS_MAX`).
 2. A fault names the place, what may stand there, and often the likely slip.
+3. What could be read is a tree even so, so that `check` can tell what else is wrong.
 
 >>> parse("PROGRAM p VAR x : INT; END_VAR x := 1 + ; END_PROGRAM")
 Traceback (most recent call last):
@@ -14,72 +15,41 @@ edge_runtime.rules.errors.RuleError: line 1, column 41: expected a value or '(',
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lark import Lark, Token
-from lark.exceptions import UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedToken
 
-from edge_runtime.rules import limits
+from edge_runtime.rules import limits, slips
 from edge_runtime.rules.comments import blank_comments
 from edge_runtime.rules.errors import Fault, RuleError
+from edge_runtime.rules.expectations import end_of, expected, hint_at
+from edge_runtime.rules.recovery import ALIEN, OPENERS, Parser, Repair, repair, skip, skip_to_word
 from edge_runtime.rules.syntax import Source, Span
-from edge_runtime.rules.treebuild import Builder
+from edge_runtime.rules.treebuild import Builder, span_of
 
-KEYWORDS = frozenset(
-    {
-        "PROGRAM", "END_PROGRAM", "FUNCTION", "END_FUNCTION", "FUNCTION_BLOCK", "END_FUNCTION_BLOCK", "VAR",
-        "VAR_INPUT", "VAR_OUTPUT", "END_VAR", "CONSTANT", "RETAIN", "ARRAY", "OF", "IF", "THEN", "ELSIF",
-        "ELSE", "END_IF", "CASE", "END_CASE", "FOR", "TO", "BY", "DO", "END_FOR", "OR", "XOR", "AND", "NOT",
-        "MOD", "TRUE", "FALSE",
-    }
-)  # fmt: skip
-"""Words that are no names."""
-
-FORBIDDEN = {
-    "WHILE": "time must be bounded: use FOR with constant bounds",
-    "REPEAT": "time must be bounded: use FOR with constant bounds",
-    "GOTO": "use IF or CASE",
-    "EXIT": "use IF inside the loop",
-    "RETURN": "use IF around what follows",
-    "VAR_IN_OUT": "use VAR_INPUT and VAR_OUTPUT",
-    "VAR_GLOBAL": "programs share nothing: bind an output to another program's input",
-    "VAR_EXTERNAL": "programs share nothing: bind an output to another program's input",
-    "VAR_TEMP": "use VAR: what need not live from scan to scan costs no state",
-    "TYPE": "there are no types of one's own; use elementary types and arrays",
-    "STRUCT": "there are no structures; use single variables or arrays",
-}
-"""Structured Text that this language leaves out, and what to write instead."""
-
-_SHOWN = {
-    "NAME": "a name", "INTEGER": "an integer", "REAL": "a number", "TYPED": "a typed literal",
-    "DURATION": "a time", "TEXT": "a text", "SEMICOLON": "';'", "COLON": "':'", "COMMA": "','", "LPAR": "'('",
-    "RPAR": "')'", "LSQB": "'['", "RSQB": "']'", "LBRACE": "'{'", "RBRACE": "'}'", "DOT": "'.'",
-    "__ANON_0": "':='", "__ANON_1": "'..'", "__ANON_2": "'=>'", "$END": "the end",
-}  # fmt: skip
-_VALUES = {"INTEGER", "REAL", "TYPED", "DURATION", "TEXT", "TRUE", "FALSE"}
-_OPERATORS = {
-    "OR", "XOR", "AND", "AMP", "EQ", "NE", "LT", "GT", "LE", "GE", "PLUS", "MINUS", "STAR", "SLASH", "MOD",
-}  # fmt: skip
 _SLIPS = {
-    "EQ": ("__ANON_0", "a value is assigned with ':='"),
-    "__ANON_0": ("EQ", "values are compared with '='"),
+    "EQ": ("__ANON_0", ":=", "a value is assigned with ':='"),
+    "__ANON_0": ("EQ", "=", "values are compared with '='"),
 }
 
 
-_DOUBLED = {
-    ("*", "*"): "there is no '**'; use EXPT(x, y)",
-    ("=", "="): "values are compared with '='",
-    (":=", "="): "values are compared with '='",
-}
-_ALIEN = {
-    "!": "'not equal' is '<>', 'not' is NOT",
-    '"': "texts stand in single quotes",
-    "%": "the remainder is MOD; inputs are bound to points, not to %I addresses",
-    "^": "there are no pointers; use EXPT(x, y) for a power",
-}
+class Reading(NamedTuple):
+    """What became of a source.
+
+    Args:
+        source: What could be read, or `None`.
+        faults: Mistakes in its form.
+        skipped: Keys of the names in what could not be read: what is said of them is an echo.
+    """
+
+    source: Source | None
+    faults: Sequence[Fault]
+    skipped: frozenset[str]
 
 
 def parse(text: str, file: str = "") -> Source:
@@ -92,7 +62,20 @@ def parse(text: str, file: str = "") -> Source:
     Raises:
         RuleError: With every mistake in its form.
     """
-    return _Reading(text, file).source()
+    reading = read(text, file)
+    if reading.faults or reading.source is None:
+        raise RuleError(reading.faults)
+    return reading.source
+
+
+def read(text: str, file: str = "") -> Reading:
+    """Read as much of a source as can be read.
+
+    Args:
+        text: Structured Text.
+        file: Its name, for messages.
+    """
+    return _Reading(text.removeprefix("\ufeff"), file).result()
 
 
 @cache
@@ -104,9 +87,9 @@ def _grammar() -> Lark:
 
 def _keyword(token: Token) -> Token:
     word = token.upper()
-    if word in KEYWORDS:
+    if word in slips.KEYWORDS:
         return Token.new_borrow_pos(word, token.value, token)
-    if word in FORBIDDEN:
+    if word in slips.FORBIDDEN:
         return Token.new_borrow_pos("FORBIDDEN", token.value, token)
     return token
 
@@ -119,139 +102,235 @@ class _Reading:
         self._lines = text.split("\n")
         self._text = text
         self._faults: list[Fault] = []
+        self._skipped: set[str] = set()
+        self._told: set[str] = set()
+        self._tokens: list[Token] = []
+        self._mended = self._fed = -1
 
-    def source(self) -> Source:
+    def result(self) -> Reading:
+        source = None
+        tree = self._tree()
+        if tree is not None:
+            source = Builder(self._fault).source(tree)
+        return Reading(source, self._faults, frozenset(self._skipped))
+
+    def _tree(self) -> Any:
         if len(self._text) > limits.SOURCE_CHARS_MAX:
             self._fault(Span(1, 1, 2), f"expected at most {limits.SOURCE_CHARS_MAX} characters")
-            raise RuleError(self._faults)
+            return None
         plain, unclosed = blank_comments(self._text)
         if unclosed is not None:
             self._fault(unclosed, "this comment is not closed", "close it with '*)'")
-            raise RuleError(self._faults)
-        tree = self._tree(plain)
-        if not self._faults:
-            builder = Builder(self._fault)
-            source = builder.source(tree)
-        if self._faults:
-            raise RuleError(self._faults)
-        return source
-
-    def _tree(self, plain: str) -> Any:
+            return None
         interactive: Any = _grammar().parse_interactive(plain)
-        tokens = _depth_bounded(interactive.lexer_thread.lex(interactive.parser_state))
-        last: Token | None = None
-        try:
-            for token in tokens:
-                try:
-                    interactive.feed_token(token)
-                except UnexpectedToken:
-                    self._unexpected(interactive, token, last)
-                    last = _recover(interactive, token, tokens)
-                    if last is None or len(self._faults) >= limits.FAULTS_MAX:
-                        return None
-                    continue
-                last = token
-            return interactive.feed_eof(last)
-        except _TooDeepError as error:
-            self._fault(_span(error.token), f"expected at most {limits.NESTING_MAX} levels of nesting")
-        except UnexpectedToken as error:
-            self._unexpected(interactive, error.token, last)
-        except UnexpectedInput as error:
-            span = Span(error.line, error.column, error.column + 1)
-            alien = self._lines[error.line - 1][error.column - 1]
-            self._fault(span, f"expected no {alien!r} here", _ALIEN.get(alien, ""))
-        return None
+        self._tokens = list(interactive.lexer_thread.lex(interactive.parser_state))
+        if not self._bounded():
+            return None
+        last = self._tokens[-1] if self._tokens else None
+        end = Token.new_borrow_pos("$END", "", last) if last else Token("$END", "", 0, 1, 1)
+        self._tokens.append(end)
+        return self._fed_to(Parser(interactive))
 
-    def _unexpected(self, parser: Any, token: Token, last: Token | None) -> None:
-        accepted = parser.accepts()
+    def _bounded(self) -> bool:
+        """Whether nothing nests too deep or runs on too long without an end."""
+        depth = run = 0
+        for token in self._tokens:
+            depth += (token.type in _OPENERS) - (token.type in _CLOSERS)
+            run = 0 if token.type == "SEMICOLON" else run + 1
+            if depth > limits.NESTING_MAX:
+                self._fault(span_of(token), f"expected at most {limits.NESTING_MAX} levels of nesting")
+            elif run > limits.STATEMENT_TOKENS_MAX:
+                what = f"expected a ';' after at most {limits.STATEMENT_TOKENS_MAX} words and signs"
+                self._fault(span_of(token), what, "split it into several statements")
+            else:
+                continue
+            return False
+        return True
+
+    def _fed_to(self, parser: Parser) -> Any:
+        at, tree = 0, None
+        while at < len(self._tokens):
+            try:
+                tree = parser.feed(self._tokens[at])
+                self._fed, at = at, at + 1
+            except UnexpectedToken:
+                if len(self._faults) >= limits.FAULTS_MAX:
+                    return None
+                at = self._mend(parser, at)
+        return tree
+
+    # -- behind a mistake ----------------------------------------------------------------------------
+
+    def _mend(self, parser: Parser, at: int) -> int:
+        """Tell a fault and bring the parser to where it can go on. Returns with which token."""
+        token, last = self._tokens[at], self._tokens[at - 1] if at else None
+        if at == self._mended:  # no way to go on was found with this token: go on without it
+            self._skip(at, at + 1)
+            self._mended = at + 1
+            return at if token.type == "$END" and not self._closed(parser) else at + 1
+        loud = self._mended < 0 or self._fed >= self._mended
+        self._mended = at
+        left_out = self._left_out(parser, at, loud=loud)
+        if left_out is not None:
+            return left_out
+        if last is not None and last.upper() == "END" and token.type in OPENERS:
+            end = OPENERS[token.type]
+            self._fault(span_of(last), f"expected {end}, got '{last} {token}'", "write it in one word")
+            parser.give_up()  # the name END
+            return self._put(parser, (Token.new_borrow_pos(end, end, token),), at + 1)
+        found = repair(parser, self._tokens, at, self._replacements(token))
+        if loud:
+            self._tell(parser, at, found)
+        if found is not None:
+            return self._put(parser, found.puts, at + found.drops)
+        bad = self._give_up(parser)
+        behind = skip(self._tokens, at, bad)
+        self._skip(at, behind)
+        return self._put(parser, (Token.new_borrow_pos(bad, "", token),), behind)
+
+    def _give_up(self, parser: Parser, first: str = "") -> str:
+        bad, given_up = parser.give_up(first)
+        self._skipped |= {token.upper() for token in given_up}
+        return bad
+
+    def _closed(self, parser: Parser) -> bool:
+        """At the end of the source, when nothing else helps."""
+        return bool(parser.would_take([self._tokens[-1]]))
+
+    def _put(self, parser: Parser, tokens: Sequence[Token], behind: int) -> int:
+        for token in tokens:
+            parser.feed(token)
+        return behind
+
+    def _skip(self, begin: int, end: int) -> None:
+        self._skipped |= {token.upper() for token in self._tokens[begin:end]}
+
+    def _left_out(self, parser: Parser, at: int, *, loud: bool) -> int | None:
+        """Go on behind something that this language leaves out; `None` when that is not it."""
+        token = self._tokens[at]
         if token.type == "FORBIDDEN":
-            what = f"{token.upper()} does not exist in this language"
-            self._fault(_span(token), what, FORBIDDEN[token.upper()])
-            return
-        span = _span(token)
-        ends = token.type == "$END" or token.type.startswith("END_")
-        if last is not None and (
-            token.type == "$END" or ("SEMICOLON" in accepted and (ends or span.line > (last.end_line or 0)))
+            hint, begin = slips.FORBIDDEN[token.upper()], at
+        elif (
+            at
+            and token.type in ("NAME", "TO", "SEMICOLON")
+            and self._tokens[at - 1].upper() in slips.LEFT_OUT
         ):
-            end = last.end_column or 1
-            span = Span(last.end_line or 1, max(1, end - 1), end)
-            if "SEMICOLON" in accepted:
-                self._fault(span, "expected ';' after this", "every statement and declaration ends with ';'")
-                return
-        found = "the end of the source" if token.type == "$END" else repr(str(token))
-        hint = _hint(token, last, accepted)
-        self._fault(span, f"expected {_expected(accepted)}, got {found}", hint)
+            hint, begin = slips.LEFT_OUT[self._tokens[at - 1].upper()], at - 1
+        elif token.upper() == "AT":
+            hint, begin = slips.LEFT_OUT["AT"], at
+        else:
+            return None
+        word = self._tokens[begin]
+        if loud:
+            self._fault(span_of(word), f"{word.upper()} does not exist in this language", hint)
+        section = word.upper().startswith("VAR_")
+        bad = self._give_up(parser, "BAD_SECTION" if section else "")
+        end = slips.ENDS.get(word.upper())
+        behind = skip_to_word(self._tokens, begin, word.upper(), end) if end else begin
+        if behind == begin:
+            behind = skip(self._tokens, at, "BAD_STATEMENT" if bad == "BAD_HEAD" else bad)
+        self._skip(begin, behind)
+        return self._put(parser, (Token.new_borrow_pos(bad, "", word),), behind)
+
+    def _replacements(self, token: Token) -> list[Token]:
+        if token.type in _SLIPS:
+            type_, text, _ = _SLIPS[token.type]
+            return [Token.new_borrow_pos(type_, text, token)]
+        if token.type in ALIEN:
+            meant = slips.meant_by(str(token))
+            if meant.type is None or (meant.text == "''" and str(token).startswith("'")):
+                return []
+            return [Token.new_borrow_pos(meant.type, meant.text, token)]
+        if token.type in slips.KEYWORDS:
+            return [Token.new_borrow_pos("NAME", token.value, token)]
+        return []
+
+    # -- what is told --------------------------------------------------------------------------------
+
+    def _tell(self, parser: Parser, at: int, found: Repair | None) -> None:
+        token, last = self._tokens[at], self._tokens[at - 1] if at else None
+        span, put = span_of(token), found.puts[0].type if found is not None and found.puts else ""
+        if token.type in ALIEN:
+            self._tell_alien(token)
+        elif token.type in slips.KEYWORDS and put == "NAME":
+            if token.upper() not in self._told:
+                hint = f"{token.upper()} is a keyword and cannot be a name"
+                self._fault(span, f"expected a name, got {str(token)!r}", hint)
+            self._told.add(token.upper())
+        elif token.type in _SLIPS and put == _SLIPS[token.type][0]:
+            _, sign, hint = _SLIPS[token.type]
+            self._fault(span, f"expected {sign!r}, got {str(token)!r}", hint)
+        elif put in ("SEMICOLON", "THEN", "DO", "OF") and last is not None:
+            what = "';'" if put == "SEMICOLON" else put
+            hint = "every statement and declaration ends with ';'" if put == "SEMICOLON" else ""
+            self._fault(end_of(last), f"expected {what} after this", hint)
+        elif put in OPENERS.values() and found is not None:
+            self._tell_unclosed(parser, token, found)
+        elif token.type.startswith("END_") and found is None and not self._is_open(parser, token.type):
+            opener = next(word for word, end in OPENERS.items() if end == token.type)
+            self._fault(span, f"expected no {token.type} here", f"there is no {opener} that it closes")
+        else:
+            self._tell_unexpected(parser, token, last, found)
+
+    def _tell_alien(self, token: Token) -> None:
+        if token.upper() in self._told and len(token) > 1:
+            return
+        self._told.add(token.upper())
+        self._skipped.add(token.upper())
+        meant = slips.meant_by(str(token))
+        self._fault(span_of(token), meant.what, meant.hint)
+
+    def _tell_unclosed(self, parser: Parser, token: Token, found: Repair) -> None:
+        openers = [word for word in parser.opened() if word.type in OPENERS]
+        ends = [put for put in found.puts if put.type != "SEMICOLON"]
+        for opener, end in zip(openers, ends, strict=False):
+            place = (
+                f"{token.upper()} in line {token.line}" if token.type != "$END" else "the end of the source"
+            )
+            hint = f"it is missing before {place}"
+            if opener.type == "IF" and self._has_else_if(opener, token):
+                hint = "ELSE IF begins another IF with an END_IF of its own; write ELSIF"
+            self._fault(span_of(opener), f"expected {end.type} for this {opener.type}", hint)
+
+    def _has_else_if(self, opener: Token, token: Token) -> bool:
+        begin, end = self._tokens.index(opener), self._tokens.index(token)
+        between = self._tokens[begin:end]
+        return any(
+            one.type == "ELSE" and two.type == "IF" and one.line == two.line for one, two in pairwise(between)
+        )
+
+    @staticmethod
+    def _is_open(parser: Parser, end: str) -> bool:
+        return any(OPENERS.get(word.type) == end for word in parser.opened())
+
+    def _tell_unexpected(
+        self, parser: Parser, token: Token, last: Token | None, found: Repair | None
+    ) -> None:
+        accepted = parser.accepts()
+        what = f"expected {expected(accepted)}"
+        hint = hint_at(token, last, accepted, self._tokens)
+        if found is not None and not found.puts:
+            what = f"expected no {str(token)!r} here"
+            hint = "there is no '(' that it closes" if token.type == "RPAR" else hint
+            self._fault(span_of(token), what, hint)
+            return
+        if found is not None and found.puts[0].type in ("RPAR", "RSQB"):
+            bracket = "(" if found.puts[0].type == "RPAR" else "["
+            what = f"expected {str(found.puts[0])!r}"
+            hint = hint or self._opened_where(parser, bracket)
+        if token.type == "$END" and last is not None:
+            self._fault(end_of(last), f"{what} after this", hint)
+            return
+        self._fault(span_of(token), f"{what}, got {str(token)!r}", hint)
+
+    def _opened_where(self, parser: Parser, bracket: str) -> str:
+        opener = next((each for each in parser.opened() if str(each) == bracket), None)
+        return "" if opener is None else f"the {bracket!r} in column {opener.column} is not closed"
 
     def _fault(self, span: Span, what: str, hint: str = "") -> None:
         line = self._lines[span.line - 1] if span.line <= len(self._lines) else ""
         self._faults.append(Fault(span, what, hint, line.rstrip("\r"), self._file))
 
 
-def _hint(token: Token, last: Token | None, accepted: set[str]) -> str:
-    """The likely slip."""
-    slip = _SLIPS.get(token.type)
-    if slip is not None and slip[0] in accepted:
-        return slip[1]
-    if token.type in KEYWORDS and "NAME" in accepted and not _VALUES <= accepted:
-        return f"{token.upper()} is a keyword and cannot be a name"
-    return _DOUBLED.get((str(last), str(token)), _ALIEN.get(str(token), ""))
-
-
-class _TooDeepError(Exception):
-    def __init__(self, token: Token) -> None:
-        super().__init__()
-        self.token = token
-
-
 _OPENERS = {"LPAR", "LSQB", "IF", "CASE", "FOR"}
 _CLOSERS = {"RPAR", "RSQB", "END_IF", "END_CASE", "END_FOR"}
-
-
-def _depth_bounded(tokens: Iterable[Token]) -> Iterator[Token]:
-    """The tokens, up to where they nest too deep or run on too long without an end."""
-    depth = run = 0
-    for token in tokens:
-        depth += (token.type in _OPENERS) - (token.type in _CLOSERS)
-        run = 0 if token.type == "SEMICOLON" else run + 1
-        if depth > limits.NESTING_MAX or run > limits.STATEMENT_TOKENS_MAX:
-            raise _TooDeepError(token)
-        yield token
-
-
-def _recover(parser: Any, token: Token, tokens: Iterator[Token]) -> Token | None:
-    """Take up reading at the next `;` or `END_...`. Returns that token, `None` at the end."""
-    at: Token | None = token
-    while at is not None:
-        if at.type == "SEMICOLON" or at.type.startswith("END_"):
-            state = parser.parser_state
-            kept = list(state.state_stack), list(state.value_stack)
-            while len(state.state_stack) > 1 and at.type not in parser.accepts():
-                state.state_stack.pop()
-                state.value_stack.pop()
-            if at.type in parser.accepts():
-                parser.feed_token(at)
-                return at
-            state.state_stack[:], state.value_stack[:] = kept
-        at = next(tokens, None)
-    return None
-
-
-def _span(token: Token) -> Span:
-    line, column = token.line or 1, token.column or 1
-    end = token.end_column or column + 1
-    return Span(line, column, end if token.end_line == line else column + 1)
-
-
-def _expected(accepted: Iterable[str]) -> str:
-    """The terminals that may stand somewhere, in a few words."""
-    names = set(accepted)
-    words: list[str] = []
-    if names >= _VALUES:
-        names -= _VALUES | {"NAME", "MINUS", "NOT"}
-        words.append("a value")
-    if len(names & _OPERATORS) > 4:
-        names -= _OPERATORS
-        words.append("an operator")
-    words += sorted(_SHOWN.get(name, name) for name in names if name != "FORBIDDEN")
-    shown = words[:6]
-    return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing more"

@@ -27,9 +27,9 @@ from edge_runtime.rules.flat import EventSite, Flat, Var
 from edge_runtime.rules.flatten import TooLongError, flatten
 from edge_runtime.rules.generate import Layout, generate
 from edge_runtime.rules.optimise import optimise
-from edge_runtime.rules.parse import parse
+from edge_runtime.rules.parse import Reading, parse, read
 from edge_runtime.rules.quality import find_qualities
-from edge_runtime.rules.syntax import Span
+from edge_runtime.rules.syntax import Source, Span
 from edge_runtime.rules.typed import UnitCode, Value
 from edge_runtime.rules.types import Type
 
@@ -108,14 +108,16 @@ class Budget(NamedTuple):
 class _Faults:
     """Gathers faults with the lines they stand in."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, reading: Reading | None = None) -> None:
         self._lines = text.split("\n")
         self._file = file
-        self.found: list[Fault] = []
+        self._echoes = frozenset() if reading is None else reading.skipped
+        self.found: list[Fault] = [] if reading is None else list(reading.faults)
 
     def say(self, span: Span, what: str, hint: str) -> None:
         line = self._lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(self._lines) else ""
-        self.found.append(Fault(span, what, hint, line, self._file))
+        if line[span.column - 1 : span.end - 1].upper() not in self._echoes:
+            self.found.append(Fault(span, what, hint, line, self._file))
 
     def raise_any(self) -> None:
         if self.found:
@@ -161,8 +163,11 @@ def compile_program(
     Raises:
         RuleError: With every fault.
     """
-    source = parse(text, file)
-    faults = _Faults(text, file)
+    reading = read(text, file)
+    faults = _Faults(text, file, reading)
+    if reading.source is None:
+        faults.raise_any()
+    source = reading.source or Source(())
     standard = library()
     texts = dict(standard.texts)
     units = check_units(source, standard.units, texts, faults.say)
@@ -191,7 +196,8 @@ def _chosen(programs: Sequence[UnitCode], name: str | None, faults: _Faults) -> 
     if not faults.found:
         names = ", ".join(unit.name.text for unit in programs)
         wanted = "one PROGRAM" if name is None else f"a PROGRAM named {name!r}"
-        faults.say(Span(1, 1, 2), f"expected {wanted}, got {names or 'none'}", "")
+        hint = "" if names else "a program is written PROGRAM name ... END_PROGRAM"
+        faults.say(Span(1, 1, 2), f"expected {wanted}, got {names or 'none'}", hint)
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from edge_runtime.rules import functions
-from edge_runtime.rules.syntax import Name, Span
+from edge_runtime.rules.syntax import Expression, Name, Span, Variable
 from edge_runtime.rules.typed import Const, Expr, Load, Op, Ref, Symbol, UnitCode
 from edge_runtime.rules.types import Type, bounds, to_real, widens
 
@@ -22,6 +22,7 @@ class Scope:
         texts: Text literals of the program, by text; grows.
         say: Takes a fault: place, what, hint.
         in_library: Whether ALARM_ON and ALARM_OFF may be used.
+        declared: Kinds of all units of the source by key, also of those below.
     """
 
     def __init__(
@@ -32,22 +33,37 @@ class Scope:
         say: Say,
         *,
         in_library: bool = False,
+        declared: Mapping[str, str] | None = None,
     ) -> None:
         self.unit = unit
         self.units = units
         self.texts = texts
         self.say = say
         self.in_library = in_library
+        self.declared = declared or {}
         self.loops: dict[Symbol, tuple[int, int]] = {}
         """Variables of the loops around the place under way, with their ranges."""
 
     def variable(self, name: Name) -> Symbol | None:
-        """The variable of that name; says a fault when there is none."""
+        """The variable of that name; says a fault when there is none, or was when it was declared."""
         symbol = self.unit.symbols.get(name.key)
         if symbol is None:
             hint = similar(name.text, (known.name.text for known in self.unit.symbols.values()))
+            if self.declared.get(name.key) == "PROGRAM":
+                hint = "programs share nothing: bind its output to an input of this one"
             self.say(name.span, f"expected a declared variable, got {name.text!r}", hint)
-        return symbol
+            return None
+        return None if symbol.faulty else symbol
+
+    def is_whole(self, node: Expression) -> bool:
+        """Whether an expression names an array or a block, which have no value."""
+        symbol = self.unit.symbols.get(node.name.key) if isinstance(node, Variable) else None
+        return symbol is not None and (symbol.length > 0 or symbol.block is not None)
+
+    def is_function(self, key: str) -> bool:
+        """Whether this is the name of a function."""
+        unit = self.units.get(key)
+        return key in functions.NAMES or (unit is not None and unit.kind == "FUNCTION")
 
     def value_of(self, name: Name) -> Symbol | None:
         """The same, but no block and no array."""
@@ -96,7 +112,8 @@ def _an_output(block: UnitCode) -> str:
 def similar(word: str, known: Iterable[str]) -> str:
     """A hint at what was probably meant."""
     by_key = {name.upper(): name for name in known}
-    close = get_close_matches(word.upper(), by_key, n=1, cutoff=0.7)
+    cutoff = 0.6 if len(word) <= 3 else 0.7
+    close = get_close_matches(word.upper(), by_key, n=1, cutoff=cutoff)
     return f"did you mean {by_key[close[0]]!r}?" if close else ""
 
 
@@ -156,8 +173,23 @@ def conversion_hint(expr: Expr, type: Type) -> str:
     if isinstance(expr, Const) and expr.loose:
         if type is Type.TIME:
             return "a time is written T#5s"
-        return "write TRUE or FALSE" if type is Type.BOOL else "write the value in the wanted type"
+        if type.is_integer:
+            return f"write it without decimals, or compute in LREAL and convert: LREAL_TO_{type}(...)"
+        return "write TRUE or FALSE" if type is Type.BOOL else ""
+    if type is Type.BOOL and expr.type.is_number:
+        return "compare it, such as x > 0" if expr.type.is_integer else "compare it, such as x > 0.0"
     return f"convert it: {name}(...)" if name in functions.CONVERSIONS else ""
+
+
+def conversion_by_steps(source: Type, target: Type) -> str:
+    """How a value is changed where there is no function for it."""
+    if source is Type.BOOL and target.is_real:
+        return "use SEL(b, 0.0, 1.0)"
+    if source is Type.TIME and target.is_number:
+        return f"go by LINT: LINT_TO_{target}(TIME_TO_LINT(t)) are milliseconds"
+    if target is Type.TIME and source.is_number:
+        return f"go by LINT: LINT_TO_TIME({source}_TO_LINT(x)), x in milliseconds"
+    return "use a comparison, such as x <> 0.0" if target is Type.BOOL else ""
 
 
 def settle(expr: Expr) -> Expr:

@@ -44,6 +44,13 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """What could not be read; its fault has been told."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class IntLiteral:
     """`12`, `16#FF`, `DINT#5`; `type` is the prefix in capitals, or `None`."""
 
@@ -162,6 +169,7 @@ Expression: TypeAlias = (
     | Unary
     | Binary
     | Call
+    | Unread
 )
 
 

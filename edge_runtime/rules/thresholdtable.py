@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from edge_runtime.rules.functions import NAMES as FUNCTION_NAMES
-from edge_runtime.rules.parse import FORBIDDEN, KEYWORDS
+from edge_runtime.rules.slips import FORBIDDEN, KEYWORDS
 from edge_runtime.rules.types import Type
 from protocols import cells, units
 from protocols.cells import CellError

@@ -21,7 +21,9 @@ class Builder:
 
     def source(self, tree: Tree[Token]) -> syntax.Source:
         """The whole source."""
-        return syntax.Source(tuple(self._unit(child) for child in _trees(tree)))
+        return syntax.Source(
+            tuple(self._unit(child) for child in _trees(tree) if not _is(child.children[0], "BAD_UNIT"))
+        )
 
     # -- units and declarations ------------------------------------------------------------------
 
@@ -30,7 +32,7 @@ class Builder:
         names = [token for token in tokens if token.type == "NAME"]
         declarations: list[syntax.Declaration] = []
         for child in _trees(tree):
-            if child.data == "section":
+            if child.data == "section" and not _is(child.children[0], "BAD_SECTION"):
                 declarations += self._section(child)
         (body,) = (child for child in _trees(tree) if child.data == "body")
         kind = str(tree.data).upper()
@@ -46,6 +48,7 @@ class Builder:
         return [
             declaration
             for child in _trees(tree)
+            if not _is(child.children[0], "BAD_DECLARATION")
             for declaration in self._declaration(child, section, qualifier)
         ]
 
@@ -96,7 +99,7 @@ class Builder:
     # -- statements ------------------------------------------------------------------------------
 
     def _body(self, tree: Tree[Token]) -> tuple[syntax.Statement, ...]:
-        return tuple(self._statement(child) for child in _trees(tree) if child.data != "empty")
+        return tuple(self._statement(child) for child in _trees(tree) if child.data not in ("empty", "bad"))
 
     def _statement(self, tree: Tree[Token]) -> syntax.Statement:
         handlers: dict[str, Callable[[Tree[Token]], syntax.Statement]] = {
@@ -126,15 +129,14 @@ class Builder:
     def _if(self, tree: Tree[Token]) -> syntax.If:
         parts, otherwise = self._else(tree)
         branches = [
-            syntax.Branch(self._expression(parts[i]), self._body(parts[i + 1]))
-            for i in range(0, len(parts), 2)
+            syntax.Branch(self._head(parts[i]), self._body(parts[i + 1])) for i in range(0, len(parts), 2)
         ]
         return syntax.If(tuple(branches), otherwise, span_of(tree.children[0]))
 
     def _case(self, tree: Tree[Token]) -> syntax.Case:
         parts, otherwise = self._else(tree)
         choices = tuple(self._choice(part) for part in parts[1:])
-        return syntax.Case(self._expression(parts[0]), choices, otherwise, span_of(tree.children[0]))
+        return syntax.Case(self._head(parts[0]), choices, otherwise, span_of(tree.children[0]))
 
     def _else(self, tree: Tree[Token]) -> tuple[Sequence[Tree[Token]], tuple[syntax.Statement, ...]]:
         """The subtrees before ELSE, and what ELSE holds."""
@@ -145,14 +147,23 @@ class Builder:
 
     def _choice(self, tree: Tree[Token]) -> syntax.Choice:
         *labels, body = _trees(tree)
+        # none where they could not be read
         return syntax.Choice(tuple(self._label(label) for label in labels), self._body(body))
 
     def _label(self, tree: Tree[Token]) -> syntax.Label:
         low, *high = (self._expression(part) for part in _trees(tree))
         return syntax.Label(low, high[0] if high else low, low.span)
 
-    def _for(self, tree: Tree[Token]) -> syntax.For:
+    def _head(self, tree: Tree[Token]) -> syntax.Expression:
+        """The expression in the head of an IF or CASE."""
+        first = tree.children[0]
+        return syntax.Unread(span_of(first)) if _is(first, "BAD_HEAD") else self._expression(first)
+
+    def _for(self, tree: Tree[Token]) -> syntax.Statement:
         *bounds, body = _trees(tree)
+        if not bounds:  # its head could not be read
+            span = span_of(tree.children[0])
+            return syntax.If((syntax.Branch(syntax.Unread(span), self._body(body)),), (), span)
         first, last, *step = (self._expression(bound) for bound in bounds)
         return syntax.For(
             _name(tree.children[1]),
@@ -210,7 +221,7 @@ class Builder:
             return literals.read(kind, str(token), span)
         except literals.LiteralFaultError as fault:
             self._say(span, str(fault), fault.hint)
-            return syntax.IntLiteral(0, None, span)
+            return syntax.Unread(span)
 
 
 def span_of(token: Any) -> Span:

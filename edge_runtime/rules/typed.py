@@ -30,6 +30,7 @@ class Symbol:
         initial: Values at the start, `max(1, length)` of them.
         unit: UCUM code, or `None`.
         block: The block of which it is an instance, or `None`.
+        faulty: Its declaration has a fault: what is done with it is let pass.
     """
 
     name: Name
@@ -41,6 +42,7 @@ class Symbol:
     initial: tuple[Value, ...] = (0,)
     unit: str | None = None
     block: UnitCode | None = None
+    faulty: bool = False
 
     @property
     def is_constant(self) -> bool:

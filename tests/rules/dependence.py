@@ -8,6 +8,7 @@ and marks that can be reached from it.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import NamedTuple, TypeAlias
 
 from edge_runtime.rules import syntax
@@ -165,6 +166,7 @@ def input_names(unit: syntax.Unit, call: syntax.Call) -> list[str]:
     ]
 
 
+@cache
 def asked(unit: syntax.Unit) -> frozenset[str]:
     """Variables and block outputs whose quality a unit asks for."""
     calls = (node for node in nodes(unit.body) if isinstance(node, syntax.Call))

@@ -250,6 +250,8 @@ class Oracle:
                 return self._marked(values.binary(expression.operator, left, right), expression, scope)
             case syntax.Call():
                 return self._call(expression, scope)
+            case syntax.Unread():
+                raise AssertionError("a source with faults")
 
     def _marked(self, result: values.Result, place: object, scope: Scope) -> Value:
         if result.bad:
