@@ -7,7 +7,7 @@ events go to the alarm manager, which journals and sends them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -265,8 +265,16 @@ class AppService:
         for delivery in outcome.deliveries:
             self._intake.put(delivery)
         self._writes.take(outcome.deliveries)
-        for told in outcome.told:
+        for told in (*outcome.told, *self._notices()):
             self._say(told)
+
+    def _notices(self) -> Iterator[Told]:
+        """What models have to tell."""
+        for running in self.engine.apps:
+            for scorer in running.scorers:
+                if isinstance(scorer, LiveModel):
+                    for notice in scorer.notices():
+                        yield Told(running.app.id, notice.kind, f"{notice.model}: {notice.detail}")
 
     def _settle(self, emitted: Sequence[Emitted]) -> None:
         """After the first scan of a cold start: take back the alarms that it does not see.
@@ -328,6 +336,10 @@ class AppService:
                 self._log.error("app-failed", app=told.app, why=told.detail)
             case "behind":
                 self._log.warning("app-behind", app=told.app, why=told.detail)
+            case "model-failed":
+                self._log.error("model-failed", app=told.app, why=told.detail)
+            case "model-suspended":
+                self._log.warning("model-suspended", app=told.app, why=told.detail)
             case "late":
                 self._log.warning("app-late", app=told.app, without=told.detail)
             case _:
