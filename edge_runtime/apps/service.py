@@ -126,15 +126,28 @@ class AppService:
         self._writes = AppWrites(prepared.apps, prepared.derived, devices, manager, log, clock.now_us)
         self._woken = threading.Event()
         self._saved_us = self._recorded_us = clock.now_us()
+        self._reached = reached
         self._unsettled: set[str] = set()
         """Apps that started cold and have not scanned yet."""
         self.engine = AppEngine(
-            [
-                self._start(app, prepared.derived[app.id], feeds, reached[task_name(app.id)])
-                for app in prepared.apps
-            ],
+            [self._start(app, prepared.derived[app.id], feeds) for app in prepared.apps],
             clock.now_us,
         )
+
+    def begin(self) -> None:
+        """Scan from now on: called when the tasks that read have their schedules.
+
+        A scan before their first instants would wait for what nobody reads.
+        """
+        for running in self.engine.apps:
+            scan = running.app.scan
+            running.schedule = Schedule(scan.period_us, scan.phase_us, self._clock.now_us())
+            missed = running.schedule.missed_since(self._reached[running.task].instant_us)
+            if missed is not None:
+                cause, detail = GapCause.PROCESS_DOWN, "the gateway was not running"
+                samples = missed.instants * len(running.ids)
+                gap = Gap(cause, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
+                running.gaps.append(gap)
 
     def show(self, task: str, instant_us: int, blocks: Sequence[Any]) -> None:
         """Take what a task read; any thread may call it."""
@@ -209,7 +222,6 @@ class AppService:
         app: InstalledApp,
         derived: tuple[Derived, ...],
         feeds: Mapping[int, tuple[str, Feed]],
-        reached: Progress,
     ) -> RunningApp:
         count = len(app.instances)
         scorers: tuple[Scorer, ...] = tuple(
@@ -221,13 +233,6 @@ class AppService:
         start_us = self._clock.now_us()
         schedule = Schedule(app.scan.period_us, app.scan.phase_us, start_us)
         running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
-        missed = schedule.missed_since(reached.instant_us)
-        if missed is not None:
-            samples = missed.instants * len(running.ids)
-            detail = "the gateway was not running"
-            running.gaps.append(
-                Gap(GapCause.PROCESS_DOWN, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
-            )
         for wired in app.built.app.programs:
             for site in wired.program.events:
                 if site.kind == "alarm":
