@@ -284,6 +284,8 @@ class Session:
         if apps is not None:
             self._build_apps(apps, parts, reached, intake)
         self._collector = self._build_collector(parts, reached, intake)
+        if self._apps is not None:
+            self._apps.begin()
         self._uplink: Uplink | Export | None = None
         if config.export is not None:
             sent = self._another_buffer()

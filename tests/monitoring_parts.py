@@ -165,15 +165,21 @@ class MonitoringGateway(HandGateway):
 
 
 class Recorded:
-    """A lake with what a gateway recorded of a run."""
+    """A lake with what a gateway recorded of a run; of the scan `lost` only the events."""
 
     def __init__(
-        self, home: Path, rows: Any, bad: Sequence[tuple[int, int]] = (), state_after: int = -1
+        self,
+        home: Path,
+        rows: Any,
+        bad: Sequence[tuple[int, int]] = (),
+        state_after: int = -1,
+        lost: int = -1,
     ) -> None:
         self.gateway = MonitoringGateway(rows, bad, state_after)
         headquarters = Headquarters(home, self.gateway)
         headquarters.now_us = FIRST_US + len(rows) * PERIOD_US
         blocks, events = zip(*self.gateway.run(), strict=True)
+        blocks = tuple(block for number, block in enumerate(blocks) if number != lost)
         headquarters.take(
             self.gateway.open(Stream.META),
             self.gateway.meta(self.gateway.definitions()),

@@ -27,7 +27,7 @@ from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
 from edge_runtime.rules.livemodels import LiveModel
 from edge_runtime.scan import Schedule
 from protocols.records import AppSight, Gap, GapCause
-from protocols.samples import SampleBlock
+from protocols.samples import SampleBlock, ValueType
 
 GRACE_PERIODS = 2
 """How many of its periods, and at least `GRACE_US`, a scan waits for what it reads."""
@@ -172,6 +172,16 @@ class AppEngine:
             for running in apps
         ]
 
+        self._whole = [
+            {
+                name
+                for name, points in running.app.bindings.items()
+                if all(point.value_type is ValueType.I64 for point in points)
+            }
+            for running in apps
+        ]
+        """Inputs of each app whose points are all whole numbers: nothing is lost of large ones."""
+
     def show(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         """Take what a task read; any thread may call it."""
         with self._lock:
@@ -216,7 +226,7 @@ class AppEngine:
             lags = running.lags(time_us)
             values, qualities = {}, {}
             for name, places in self._bindings[at].items():
-                whole = running.app.built.app.inputs[name].type.is_integer
+                whole = name in self._whole[at]
                 values[name], qualities[name] = running.board.read(
                     places, time_us, running.schedule.period_us, whole=whole
                 )

@@ -7,7 +7,7 @@ events go to the alarm manager, which journals and sends them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,15 +126,28 @@ class AppService:
         self._writes = AppWrites(prepared.apps, prepared.derived, devices, manager, log, clock.now_us)
         self._woken = threading.Event()
         self._saved_us = self._recorded_us = clock.now_us()
+        self._reached = reached
         self._unsettled: set[str] = set()
         """Apps that started cold and have not scanned yet."""
         self.engine = AppEngine(
-            [
-                self._start(app, prepared.derived[app.id], feeds, reached[task_name(app.id)])
-                for app in prepared.apps
-            ],
+            [self._start(app, prepared.derived[app.id], feeds) for app in prepared.apps],
             clock.now_us,
         )
+
+    def begin(self) -> None:
+        """Scan from now on: called when the tasks that read have their schedules.
+
+        A scan before their first instants would wait for what nobody reads.
+        """
+        for running in self.engine.apps:
+            scan = running.app.scan
+            running.schedule = Schedule(scan.period_us, scan.phase_us, self._clock.now_us())
+            missed = running.schedule.missed_since(self._reached[running.task].instant_us)
+            if missed is not None:
+                cause, detail = GapCause.PROCESS_DOWN, "the gateway was not running"
+                samples = missed.instants * len(running.ids)
+                gap = Gap(cause, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
+                running.gaps.append(gap)
 
     def show(self, task: str, instant_us: int, blocks: Sequence[Any]) -> None:
         """Take what a task read; any thread may call it."""
@@ -209,7 +222,6 @@ class AppService:
         app: InstalledApp,
         derived: tuple[Derived, ...],
         feeds: Mapping[int, tuple[str, Feed]],
-        reached: Progress,
     ) -> RunningApp:
         count = len(app.instances)
         scorers: tuple[Scorer, ...] = tuple(
@@ -221,13 +233,6 @@ class AppService:
         start_us = self._clock.now_us()
         schedule = Schedule(app.scan.period_us, app.scan.phase_us, start_us)
         running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
-        missed = schedule.missed_since(reached.instant_us)
-        if missed is not None:
-            samples = missed.instants * len(running.ids)
-            detail = "the gateway was not running"
-            running.gaps.append(
-                Gap(GapCause.PROCESS_DOWN, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
-            )
         for wired in app.built.app.programs:
             for site in wired.program.events:
                 if site.kind == "alarm":
@@ -265,8 +270,16 @@ class AppService:
         for delivery in outcome.deliveries:
             self._intake.put(delivery)
         self._writes.take(outcome.deliveries)
-        for told in outcome.told:
+        for told in (*outcome.told, *self._notices()):
             self._say(told)
+
+    def _notices(self) -> Iterator[Told]:
+        """What models have to tell."""
+        for running in self.engine.apps:
+            for scorer in running.scorers:
+                if isinstance(scorer, LiveModel):
+                    for notice in scorer.notices():
+                        yield Told(running.app.id, notice.kind, f"{notice.model}: {notice.detail}")
 
     def _settle(self, emitted: Sequence[Emitted]) -> None:
         """After the first scan of a cold start: take back the alarms that it does not see.
@@ -328,6 +341,10 @@ class AppService:
                 self._log.error("app-failed", app=told.app, why=told.detail)
             case "behind":
                 self._log.warning("app-behind", app=told.app, why=told.detail)
+            case "model-failed":
+                self._log.error("model-failed", app=told.app, why=told.detail)
+            case "model-suspended":
+                self._log.warning("model-suspended", app=told.app, why=told.detail)
             case "late":
                 self._log.warning("app-late", app=told.app, without=told.detail)
             case _:

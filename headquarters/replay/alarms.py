@@ -50,6 +50,13 @@ class Alarms:
             found.append(event)
         return found
 
+    def note(self, event: AppEvent) -> None:
+        """Take over what the gateway journalled of a scan that cannot be replayed."""
+        if event.transition == "raised":
+            self._standing[event.instance, event.source] = event.text
+        elif event.kind == "alarm":
+            self._standing.pop((event.instance, event.source), None)
+
     def _take_back(self, events: Sequence[AppEvent], time_us: int) -> list[AppEvent]:
         seen = {(event.instance, event.source) for event in events if event.time_us == time_us}
         ended = sorted(id for id in self._standing if id not in seen)

@@ -96,10 +96,19 @@ class Course:
         if begin.sight is not None:
             self._look(begin.sight)
 
-    def run(self, when: Cells, samples: Mapping[str, Series], marks: Sequence[Mark]) -> Iterator[Passed]:
-        """Scan at some instants, and take the marks between them."""
+    def run(
+        self, when: Cells, samples: Mapping[str, Series], marks: Sequence[Mark], lost: Sequence[AppEvent] = ()
+    ) -> Iterator[Passed]:
+        """Scan at some instants, and take what was recorded between them.
+
+        Args:
+            when: The instants.
+            samples: Of the points that the app reads.
+            marks: In the order of time.
+            lost: Events of scans at other instants, whose samples did not survive.
+        """
         at = 0
-        for mark in marks:
+        for mark in sorted([*marks, *lost], key=lambda each: each.time_us):
             before_us = mark.time_us - 1 if isinstance(mark, AppSight) else mark.time_us
             end = int(np.searchsorted(when, before_us, side="right"))
             if end > at:
@@ -132,8 +141,10 @@ class Course:
 
     # -- what the gateway recorded -------------------------------------------------------------------
 
-    def _pass(self, mark: Mark) -> None:
-        if isinstance(mark, AppSight):
+    def _pass(self, mark: Mark | AppEvent) -> None:
+        if isinstance(mark, AppEvent):
+            self._alarms.note(mark)
+        elif isinstance(mark, AppSight):
             self._look(mark)
         elif mark.kind.is_start:
             self._start(mark)

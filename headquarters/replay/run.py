@@ -58,6 +58,9 @@ class Replay:
         self._timeline = Timeline(engine, job.gateway, job.app.id, job.key)
         self._comparisons = {name: OutputComparison(name) for name in self._derived}
         self._events: list[AppEvent] = []
+        self._recorded_events: list[AppEvent] = []
+        self._lost: list[AppEvent] = []
+        """Recorded events of scans whose samples are not in the lake."""
         self._scans = 0
 
     def run(self, from_us: int, to_us: int, progress: Progress) -> Report:
@@ -72,12 +75,14 @@ class Replay:
         begin = self._timeline.begin(from_us)
         course = Course(job, self._period_us, self._timeline, begin)
         first_us = from_us if begin.state is None else begin.state.time_us + 1
+        self._recorded_events = read_events(self._engine, job.gateway, job.app.id, first_us, to_us)
         for part_from, part_to in self._portions(first_us, from_us):
             self._portion(course, part_from, part_to, tell=False)
         for part_from, part_to in self._portions(from_us, to_us):
             self._portion(course, part_from, part_to, tell=True)
             progress((part_to - from_us) // 1_000_000, (to_us - from_us) // 1_000_000)
-        events = read_events(self._engine, job.gateway, job.app.id, from_us, to_us)
+        lost = set(self._lost)
+        events = [each for each in self._recorded_events if each.time_us >= from_us]
         return Report(
             job.app.id,
             job.app.version,
@@ -90,7 +95,7 @@ class Replay:
             tuple(self._comparisons.values()),
             tuple(self._events),
             tuple(events),
-            tuple(compare_events(self._events, events)),
+            tuple(compare_events(self._events, [each for each in events if each not in lost])),
             time.perf_counter() - began,
             self._trust(course, begin, from_us, to_us),
         )
@@ -106,7 +111,11 @@ class Replay:
         samples = self._read(self._inputs, from_us - (AGE_PERIODS + 1) * slowest, to_us)
         recorded = self._read(self._derived, from_us, to_us)
         when = self._instants(samples, recorded, from_us, to_us)
-        passed = list(course.run(when, samples, self._timeline.marks(from_us, to_us)))
+        scanned = set(when.tolist())
+        within = [event for event in self._recorded_events if from_us <= event.time_us < to_us]
+        lost = [event for event in within if event.time_us not in scanned]
+        passed = list(course.run(when, samples, self._timeline.marks(from_us, to_us), lost))
+        self._lost += lost
         if tell and passed:
             self._tell(passed, recorded)
         elif tell:
@@ -157,6 +166,9 @@ class Replay:
             for time_us in course.foreign
         ]
         reasons += [f"{iso(time_us)}: the recorded state is another one" for time_us in course.different]
+        lost = sum(event.time_us >= from_us for event in self._lost)
+        if lost:
+            reasons.append(f"{lost:,} recorded events are of scans whose samples did not survive")
         thinned = course.thinned | {name for name, point in self._inputs.items() if point.thinned}
         if thinned:
             reasons.append(f"stored thinned: {', '.join(sorted(thinned))}")

@@ -73,7 +73,16 @@ def events_of(engine: Engine, from_us: int, to_us: int) -> list[tuple[str, ...]]
         f"WHERE gateway = {literal(GATEWAY)} AND app = {literal(APP)} AND type = 'alarm' "
         f"AND epoch_us(time) BETWEEN {from_us} AND {to_us} ORDER BY ALL"
     )
-    return [(str(row[0]), *map(str, row[1:5]), float(row[5]).hex()) for row in rows]
+    return [(str(row[0]), *map(str, row[1:5]), bits(row[5])) for row in rows]
+
+
+def bits(value: float | str | None) -> str:
+    """A value to the last bit, as text; empty for none.
+
+    >>> bits("0.5"), bits(None)
+    ('0x1.0000000000000p-1', '')
+    """
+    return "" if value is None or value == "" else float(value).hex()
 
 
 def _at(series: Series, times_us: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

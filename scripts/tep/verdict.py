@@ -17,7 +17,7 @@ from headquarters.lake.query import Engine
 from protocols.package import open_package
 from scripts.demo.processes import finish, program
 from scripts.tep.homes import GATEWAY, package
-from scripts.tep.lake import APP, Arrived, events_of, look
+from scripts.tep.lake import APP, Arrived, bits, events_of, look
 from scripts.tep.river import Played
 from scripts.tep.runs import NEAR, Rates, Run
 from scripts.train_tep.__main__ import APP as FOLDER
@@ -120,7 +120,7 @@ def _replayed_events(played: Played) -> list[tuple[str, ...]]:
     return sorted(
         (
             str(_us(row["time"])), row["instance"], row["kind"], row["transition"], row["text"],
-            float(row["value"]).hex(),
+            bits(row["value"]),
         )
         for row in rows
     )  # fmt: skip

@@ -32,11 +32,12 @@ from tests.unit.fake_driver import FakeDriver
 
 PROGRAM = b"""
 PROGRAM watch
-VAR_INPUT x : LREAL; y : LREAL; slow : LREAL; END_VAR
-VAR_OUTPUT total : DINT; sum : LREAL; high : BOOL; END_VAR
+VAR_INPUT x : LREAL; y : LREAL; slow : LREAL; whole : DINT; END_VAR
+VAR_OUTPUT total, seconds : DINT; sum : LREAL; high : BOOL; END_VAR
 VAR scans : DINT; guard, always : HIGH_ALARM; lost : R_TRIG; END_VAR
 scans := scans + 1;
 total := scans;
+seconds := whole;
 sum := x + 2.0 * y + slow;
 guard(IN := DINT_TO_LREAL(scans MOD 9), LIMIT := 3.5, ON_DELAY := T#200ms, TEXT := 'many scans');
 always(IN := x, LIMIT := -1.0, ON_DELAY := T#300ms, TEXT := 'always');
@@ -55,7 +56,7 @@ period_s = 0.1
 title = {en = "Watch", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
 summary = {en = "Watches.", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
 [permissions]
-read = ["x", "y", "slow"]
+read = ["x", "y", "slow", "whole"]
 events = true
 [[program]]
 file = "programs/watch.st"
@@ -110,7 +111,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gateway, Engine,
     pointids.save(gateway.config.home, ids)
     package = archive.pack({"app.toml": MANIFEST, "programs/watch.st": PROGRAM})
     (root / "watch.capp").write_bytes(package)
-    inputs = {"x": "P1", "y": "P2", "slow": "P3"}
+    inputs = {"x": "P1", "y": "P2", "slow": "P3", "whole": "P1"}
     install(gateway.config, package, "watch.capp", Wanted(instance="one", inputs=inputs))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(registry, "create", plant.create)
@@ -181,6 +182,16 @@ def test_all_of_it_is_replayed_to_the_bit(recorded: tuple[Gateway, Engine, Path]
     assert texts == {"many scans", "y is lost", "always"}
     [total] = [output for output in report.outputs if output.name == "watch.one.total"]
     assert total.compared == report.scans and not total.only_recorded
+
+
+def test_a_whole_number_of_a_program_can_be_read_from_a_point_of_floats(
+    recorded: tuple[Gateway, Engine, Path],
+) -> None:
+    sql = (
+        "SELECT min(value - epoch(time)), max(value - epoch(time)) FROM history WHERE quality = 0 AND name = "
+    )
+    [(low, high)] = recorded[1].rows(sql + "'watch.one.seconds'")[1]
+    assert -0.5 <= low <= high <= 0.5
 
 
 def test_a_cold_start_takes_back_what_its_first_scan_does_not_see(

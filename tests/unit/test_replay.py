@@ -227,6 +227,15 @@ def test_without_a_state_it_begins_cold_and_says_that_it_is_approximate(recorded
     assert "it begins cold" in reason and any(reason in line for line in report.lines())
 
 
+def test_events_of_a_scan_whose_samples_were_lost_are_told_and_make_no_difference(tmp_path: Path) -> None:
+    whole = Recorded(tmp_path / "whole", usual_rows(20)).replay()
+    lost = (whole.events[0].time_us - FIRST_US) // PERIOD_US
+    report = Recorded(tmp_path / "hq", usual_rows(20), lost=lost).replay()
+    assert report.scans == 19 and not report.differs
+    [reason] = report.trust.reasons
+    assert "samples did not survive" in reason
+
+
 def test_a_state_of_other_settings_is_not_taken(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "hq", usual_rows(20), state_after=9)
     assert recorded.replay(limit=1.0, first_scan=15).trust.state_us is None
