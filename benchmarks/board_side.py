@@ -1,6 +1,9 @@
-# Runs under MicroPython: loads the rules of a folder, runs scans over what a file holds, prints figures.
-# Rules with the same columns share them: rule number n of a group works on cell n of each.
-# ruff: noqa: B905, D100, D101, D103, PTH123, SIM113, UP031
+"""Runs under MicroPython: loads the rules of a folder, runs scans over what a file holds, prints figures.
+
+Rules with the same columns share them: rule number n of a group works on cell n of each.
+"""
+
+# ruff: noqa: B905, D101, D103, PTH123, SIM113, UP031
 # mypy: ignore-errors
 import gc
 import json
@@ -44,6 +47,7 @@ class Group:
 
 
 def main(folder, compiled):
+    """Run the plan of a folder; `compiled`: its rules are in one module there."""
     sys.path.insert(0, folder)
     with open(folder + "/plan.json") as file:
         plan = json.load(file)
