@@ -111,9 +111,9 @@ class Replay:
         samples = self._read(self._inputs, from_us - (AGE_PERIODS + 1) * slowest, to_us)
         recorded = self._read(self._derived, from_us, to_us)
         when = self._instants(samples, recorded, from_us, to_us)
-        scanned = set(when.tolist())
         within = [event for event in self._recorded_events if from_us <= event.time_us < to_us]
-        lost = [event for event in within if event.time_us not in scanned]
+        scanned = np.isin(np.array([event.time_us for event in within], np.int64), when)
+        lost = [event for event, known in zip(within, scanned.tolist(), strict=True) if not known]
         passed = list(course.run(when, samples, self._timeline.marks(from_us, to_us), lost))
         self._lost += lost
         if tell and passed:
