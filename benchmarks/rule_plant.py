@@ -1,7 +1,7 @@
 """What the rules are measured on: samples of which every one is new, and apps bound to them.
 
-Every input swings around its own middle with noise on it, so that in each scan of `WATCH` a quarter
-of the instances is above the limit, and 3 % of the alarms begin or end: far more than a plant has.
+Every input swings around its own middle with noise on it, so that in each scan of `WATCH` one in 14
+is above its limit, and one alarm in 130 begins or ends: far more than a plant has.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TASK = "plc/normal"
 SWING_SCANS = 60
 
 MIDDLES = {
-    "x": (14.0, 3.0, 0.3),
-    "flow": (3.0, 0.2, 0.02),
-    "pressure": (50.0, 5.0, 0.3),
-    "power": (20.0, 1.5, 0.1),
+    "x": (8.0, 15.0, 3.0, 0.3),
+    "flow": (2.5, 3.5, 0.2, 0.02),
+    "pressure": (48.0, 52.0, 5.0, 0.3),
+    "power": (19.0, 21.0, 1.5, 0.1),
 }
-"""By input: middle, swing and noise."""
+"""By input: least and greatest middle, swing and noise."""
 
 _MANIFEST = """\
 [app]
@@ -82,10 +82,11 @@ def signal(name: str, scans: int, instances: int, seed: int = 1) -> Cells:
     draw = np.random.default_rng([seed, len(name), ord(name[0])])
     if name == "mode":
         return draw.integers(-1, 6, (scans, instances))
-    middle, swing, noise = MIDDLES[name]
+    low, high, swing, noise = MIDDLES[name]
+    middles = draw.uniform(low, high, instances)
     phases = draw.uniform(0.0, 2.0 * np.pi, instances)
     turns = np.arange(scans)[:, None] * (2.0 * np.pi / SWING_SCANS) + phases
-    found: Cells = middle + swing * np.sin(turns) + draw.normal(0.0, noise, (scans, instances))
+    found: Cells = middles + swing * np.sin(turns) + draw.normal(0.0, noise, (scans, instances))
     return found
 
 

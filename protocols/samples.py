@@ -67,6 +67,8 @@ class ValueType(IntEnum):
         return _DTYPES[self]
 
 
+_UINT32 = np.dtype(np.uint32)
+_INT64 = np.dtype(np.int64)
 _DTYPES: dict[ValueType, np.dtype[Any]] = {
     ValueType.F64: np.dtype(np.float64),
     ValueType.F32: np.dtype(np.float32),
@@ -108,8 +110,8 @@ class SampleBlock:
 
     def __post_init__(self) -> None:
         n = len(self.point)
-        assert self.point.dtype == np.uint32 and self.time.dtype == np.int64
-        assert self.quality.dtype == np.uint32 and self.value.dtype == self.type.dtype
+        assert self.point.dtype == _UINT32 and self.time.dtype == _INT64
+        assert self.quality.dtype == _UINT32 and self.value.dtype == _DTYPES[self.type]
         assert len(self.time) == len(self.value) == len(self.quality) == n
         assert self.source_time is None or len(self.source_time) == n
 

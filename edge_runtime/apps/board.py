@@ -13,6 +13,7 @@ Pure.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -68,7 +69,7 @@ class Reads:
         for at, block in enumerate(blocks):
             if block.type is ValueType.TEXT:
                 continue
-            taken = block if (now := block.time == instant_us).all() else block.take(now)
+            taken = block if _everywhere(block.time, instant_us) else block.take(block.time == instant_us)
             codes = _severities(taken.quality)
             found.append(Read(self._points(task, at, taken.point), taken.type, taken.value, codes))
         return found
@@ -76,7 +77,7 @@ class Reads:
     def _points(self, task: str, at: int, points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         """These points, or those of last time when they are the same."""
         known = self._known.get((task, at))
-        if known is not None and np.array_equal(known, points):
+        if known is points or (known is not None and known.tobytes() == points.tobytes()):
             return known
         self._known[task, at] = points
         return points
@@ -209,7 +210,7 @@ class InputBoard:
             self._codes[at],
             self._times[at],
         )
-        if (times == time_us).all():
+        if _everywhere(times, time_us):
             return values, codes
         periods, age_us = self._periods[at], time_us - times
         counts = np.where(periods > period_us, age_us <= AGE_PERIODS * periods, age_us == 0)
@@ -227,9 +228,14 @@ def together(at: npt.NDArray[np.int64]) -> Places:
     return at
 
 
+def _everywhere(times: npt.NDArray[np.int64], time_us: int) -> bool:
+    """Whether all are this one; comparing bytes is the fastest way for some thousand."""
+    return times.tobytes() == time_us.to_bytes(8, sys.byteorder, signed=True) * len(times)
+
+
 def _severities(quality: npt.NDArray[np.uint32]) -> Int8s:
     """StatusCodes as 0 good, 1 uncertain, 2 bad (OPC UA Part 4, 7.39: the two highest bits)."""
-    if not quality.any():
+    if quality.tobytes() == bytes(quality.nbytes):
         return np.zeros(len(quality), np.int8)
     codes: Int8s = np.minimum(quality >> 30, BAD).astype(np.int8)
     return codes

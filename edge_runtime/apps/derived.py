@@ -120,7 +120,7 @@ class Recorder:
                 ids,
                 np.full(len(ids), time_us, np.int64),
                 _joined(outputs, self._same[kind]).astype(kind.dtype),
-                STATUS_CODES[_joined(qualities, self._same[kind])],
+                _status_codes(_joined(qualities, self._same[kind])),
             )
             for kind, ids in self._ids.items()
         )
@@ -128,3 +128,10 @@ class Recorder:
 
 def _joined(cells: Mapping[str, Cells], names: Sequence[str]) -> Cells:
     return cells[names[0]] if len(names) == 1 else np.concatenate([cells[name] for name in names])
+
+
+def _status_codes(marks: Cells) -> npt.NDArray[np.uint32]:
+    """StatusCodes of qualities, which are mostly good."""
+    if marks.tobytes() == bytes(marks.nbytes):
+        return np.zeros(len(marks), np.uint32)
+    return STATUS_CODES[marks]

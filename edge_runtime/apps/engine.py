@@ -165,22 +165,18 @@ class AppEngine:
         self._lock = threading.Lock()
         self._reads = Reads()
         self._bindings = [
-            {
-                name: running.board.places([point.id for point in points])
+            [
+                (
+                    name,
+                    running.board.places([point.id for point in points]),
+                    all(point.value_type is ValueType.I64 for point in points),
+                )
                 for name, points in running.app.bindings.items()
-            }
+            ]
             for running in apps
         ]
-
-        self._whole = [
-            {
-                name
-                for name, points in running.app.bindings.items()
-                if all(point.value_type is ValueType.I64 for point in points)
-            }
-            for running in apps
-        ]
-        """Inputs of each app whose points are all whole numbers: nothing is lost of large ones."""
+        """Of each app its inputs, where they are, and whether their points are all whole numbers: nothing
+        is lost of large ones."""
 
     def show(self, task: str, instant_us: int, blocks: Sequence[SampleBlock]) -> None:
         """Take what a task read; any thread may call it."""
@@ -225,8 +221,7 @@ class AppEngine:
             running.board.show(time_us)
             lags = running.lags(time_us)
             values, qualities = {}, {}
-            for name, places in self._bindings[at].items():
-                whole = name in self._whole[at]
+            for name, places, whole in self._bindings[at]:
                 values[name], qualities[name] = running.board.read(
                     places, time_us, running.schedule.period_us, whole=whole
                 )

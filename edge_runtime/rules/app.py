@@ -174,6 +174,9 @@ class LiveApp:
                 given = (parameters or {}).get(column.name)
                 if given is not None:
                     cells[:] = given
+            for at, source in enumerate(wired.sources):
+                if source.origin is Origin.OUTPUT:
+                    runner.link(at, self._runners[source.step], source.output)
 
     def scan(self, time_ms: int, values: Mapping[str, Cells], qualities: Mapping[str, Cells]) -> Scan:
         """Run one scan.
@@ -212,15 +215,10 @@ class LiveApp:
         seen: Mapping[str, tuple[Cells, Cells]],
         scored: Sequence[tuple[Cells, Cells]],
     ) -> None:
-        if source.origin is Origin.OUTPUT:
-            earlier = self._runners[source.step]
-            runner.inputs[at][:] = earlier.outputs[source.output]
-            runner.qualities[at][:] = earlier.output_qualities[source.output]
-            return
         if source.origin is Origin.MODEL:
             values, qualities = scored[source.step]
             runner.fill(at, values[:, source.output], qualities[:, source.output].astype(np.int8))
-        else:
+        elif source.origin is Origin.POINT:
             runner.fill(at, *seen[source.name])
 
     def _score(self, scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]) -> tuple[Cells, Cells]:

@@ -21,10 +21,12 @@ from edge_runtime.rules.exposed import find_exposed
 from edge_runtime.rules.flat import (
     FCase,
     FEmit,
+    FExpr,
     FIf,
     Flat,
     FLoop,
     FNow,
+    FOp,
     FRead,
     FReset,
     FSet,
@@ -42,6 +44,7 @@ from edge_runtime.rules.flat import (
 )
 from edge_runtime.rules.generate_expressions import Writer, literal
 from edge_runtime.rules.intervals import Intervals
+from edge_runtime.rules.placing import place, set_in
 
 SIGNATURE = "r0, r1, k0, k1, ni, T, F, I, Q, P, S, O, OQ, E, ne"
 """The parameters of every step function."""
@@ -91,6 +94,15 @@ def generate(flat: Flat, layout: Layout) -> str:
     return _Function(flat, layout).source()
 
 
+def copied_qualities(flat: Flat, layout: Layout) -> tuple[int, ...]:
+    """For each output the input whose quality it always has, or -1."""
+    found = [flat.qualities[var] for var in layout.outputs]
+    return tuple(
+        layout.inputs.index(quality.inputs[0]) if len(quality.inputs) == 1 and not quality.marks else -1
+        for quality in found
+    )
+
+
 class _Function:
     def __init__(self, flat: Flat, layout: Layout) -> None:
         self._flat = flat
@@ -101,6 +113,10 @@ class _Function:
         self._out: list[str] = []
         self._indent = 3
         self._states = {*layout.states, *layout.scratch}
+        self._fetched = place(flat, {var for var in layout.states if not var.length})
+        self._known: set[Var] = set()
+        """State whose local name holds its value here."""
+        self._loops = 0
         self._columns = {
             **{var: f"i{n}" for n, var in enumerate(layout.inputs)},
             **{var: f"p{n}" for n, var in enumerate(layout.parameters)},
@@ -135,7 +151,8 @@ class _Function:
             for expr in expressions(stmt)
             for part in parts(expr)
         )
-        head = [f"def step({SIGNATURE}):", *self._unpack(), "    for r in range(r0, r1):"]
+        head = [f"def step({SIGNATURE}):", *self._unpack(), *self._copy_qualities()]
+        head.append("    for r in range(r0, r1):")
         if needs_now:
             head.append("        now = T[r]")
         head += ["        b = r * ni", "        for k in range(k0, k1):", "            j = b + k"]
@@ -174,7 +191,7 @@ class _Function:
             self._line(f"m{index} = 0")
 
     def _load(self) -> None:
-        """Fetch what is read more than once, and all single state."""
+        """Fetch inputs and parameters that are read more than once, and find where arrays begin."""
         for var in self._flat.variables:
             column = self._columns.get(var)
             if column is None or var.role is Role.TABLE:
@@ -182,9 +199,7 @@ class _Function:
             if var.length:
                 if var in self._states and var.length > 1:
                     self._line(f"b{column} = k * {var.length}")
-            elif var in self._states:
-                self._line(f"{self._locals[var]} = {column}[k]")
-            elif self._reads[var] > 1:
+            elif var.role in (Role.INPUT, Role.PARAMETER) and self._reads[var] > 1:
                 at = "j" if var.role is Role.INPUT else "k"
                 self._line(f"{self._locals[var]} = {column}[{at}]")
 
@@ -201,14 +216,36 @@ class _Function:
 
     def _store_qualities(self) -> None:
         self._qualities = {}  # all marks are made: alike qualities are one from here
+        copied = copied_qualities(self._flat, self._layout)
         for n, var in enumerate(self._layout.outputs):
-            self._line(f"w{n}[j] = {self._worst(self._flat.qualities[var])}")
+            if copied[n] < 0:
+                self._line(f"w{n}[j] = {self._worst(self._flat.qualities[var])}")
+
+    def _copy_qualities(self) -> list[str]:
+        """Those of outputs that depend on one input: in one piece, which is cheaper than one by one."""
+        found = copied_qualities(self._flat, self._layout)
+        pairs = [(n, of) for n, of in enumerate(found) if of >= 0]
+        if not pairs:
+            return []
+        return [
+            "    if k1 - k0 == ni:",
+            *(f"        w{n}[r0 * ni:r1 * ni] = q{of}[r0 * ni:r1 * ni]" for n, of in pairs),
+            "    else:",
+            "        for r in range(r0, r1):",
+            "            for j in range(r * ni + k0, r * ni + k1):",
+            *(f"                w{n}[j] = q{of}[j]" for n, of in pairs),
+        ]
 
     # -- statements ----------------------------------------------------------------------------------
 
     def _body(self, body: list[FStmt]) -> None:
+        fetched = self._fetched.get(id(body), [])
+        for var in fetched:
+            self._line(f"{self._locals[var]} = {self._columns[var]}[k]")
+        self._known.update(fetched)
         for stmt in body:
             self._statement(stmt)
+        self._known.difference_update(fetched)
 
     def _inner(self, body: list[FStmt]) -> None:
         self._indent += 1
@@ -221,10 +258,10 @@ class _Function:
     def _statement(self, stmt: FStmt) -> None:
         match stmt:
             case FSet(var, value):
-                targets = [self._locals[var]]
-                if var in self._states:
-                    targets.append(f"{self._columns[var]}[k]")
-                self._write.assign(targets, value)
+                if _same(var, value):  # what it may mark is all that it does
+                    self._write.value(value)
+                else:
+                    self._write.assign(self._targets(var), value)
             case FStore(var, value):
                 self._write.assign([f"o{self._layout.outputs.index(var)}[j]"], value)
             case FSetElement(var, index, value, mark):
@@ -245,6 +282,13 @@ class _Function:
                 for column, cell in pairs:
                     self._line(f"{column}[ne] = {cell}")
                 self._line("ne += 1")
+
+    def _targets(self, var: Var) -> list[str]:
+        """Where a value goes; what is set in a loop goes to its column behind it."""
+        if var not in self._states:
+            return [self._locals[var]]
+        name = [self._locals[var]] if var in self._known else []
+        return name if self._loops else [*name, f"{self._columns[var]}[k]"]
 
     def _if(self, condition: str, then: list[FStmt], otherwise: list[FStmt]) -> None:
         if not then:
@@ -283,8 +327,14 @@ class _Function:
         counter = self._write.fresh() if state else name
         self._line(f"for {counter} in range({first}, {end}{step}):")
         if state:
-            self._line(f"{name} = {self._columns[stmt.var]}[k] = {counter}", 1)
+            self._line(f"{name} = {counter}", 1)
+        self._loops += 1
         self._inner(stmt.body)
+        self._loops -= 1
+        if not self._loops:
+            for var in set_in(stmt):
+                if var in self._states:
+                    self._line(f"{self._columns[var]}[k] = {self._locals[var]}")
 
     def _reset(self, var: Var) -> None:
         values = [literal(value, var.type) for value in var.initial]
@@ -318,3 +368,12 @@ class _Function:
         if self._qualities is not None:
             self._qualities[quality] = name
         return name
+
+
+def _same(var: Var, value: FExpr) -> bool:
+    """Whether a variable would get the value that it has."""
+    match value:
+        case FRead(origin, _) | FOp("MARK", _, (FRead(origin, _), _), _):
+            return origin is var
+        case _:
+            return False

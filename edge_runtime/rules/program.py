@@ -25,7 +25,7 @@ from edge_runtime.rules.check import check_units, programs_of
 from edge_runtime.rules.errors import Fault, RuleError
 from edge_runtime.rules.flat import EventSite, Flat, Var
 from edge_runtime.rules.flatten import TooLongError, flatten
-from edge_runtime.rules.generate import Layout, generate
+from edge_runtime.rules.generate import Layout, copied_qualities, generate
 from edge_runtime.rules.optimise import optimise
 from edge_runtime.rules.parse import Reading, parse, read
 from edge_runtime.rules.quality import find_qualities
@@ -78,6 +78,7 @@ class Program(NamedTuple):
         operations: Most operations of one scan of one instance.
         state_bytes: Bytes of one instance's state and scratch.
         code: The step function's source; see `generate`.
+        quality_of: For each output the input whose quality it always has, or -1.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Program(NamedTuple):
     operations: int
     state_bytes: int
     code: str
+    quality_of: tuple[int, ...]
 
 
 class Budget(NamedTuple):
@@ -215,6 +217,7 @@ def _program(flat: Flat) -> Program:
         cost.operations(flat.body),
         cost.state_bytes(layout.states + layout.scratch),
         generate(flat, layout),
+        copied_qualities(flat, layout),
     )
 
 

@@ -96,14 +96,14 @@ class Runner:
         cells = rows * instances
         self._step = load(program.code)
         self.times: list[int] = [0] * rows
-        self.inputs = tuple([column.initial[0]] * cells for column in program.inputs)
-        self.qualities = tuple([2] * cells for _ in program.inputs)
+        self.inputs = [[column.initial[0]] * cells for column in program.inputs]
+        self.qualities = [[BAD] * cells for _ in program.inputs]
         self.parameters = tuple([column.initial[0]] * instances for column in program.parameters)
         self.states = tuple(list(column.initial) * instances for column in program.states)
         scratch = tuple(list(column.initial) * instances for column in program.scratch)
         self._kept_and_scratch = self.states + scratch
         self.outputs = tuple([column.initial[0]] * cells for column in program.outputs)
-        self.output_qualities = tuple([2] * cells for _ in program.outputs)
+        self.output_qualities = tuple([BAD] * cells for _ in program.outputs)
         room = cells * program.events_max
         self._events: tuple[list[Any], ...] = tuple([0] * room for _ in range(5))
         self._cell = array("f", [0.0])
@@ -125,18 +125,24 @@ class Runner:
             cells: Values in its type.
             marks: Qualities, int8.
         """
-        self.inputs[at][:] = cells.tolist()
+        self.inputs[at] = cells.tolist()
         packed = marks.tobytes()
         if packed != self._filled[at]:  # they seldom change
             self._filled[at] = packed
             self.qualities[at][:] = packed
 
+    def link(self, at: int, earlier: Runner, output: int) -> None:
+        """Let an input be what another program's output is, from now on."""
+        self.inputs[at] = earlier.outputs[output]
+        self.qualities[at] = earlier.output_qualities[output]
+
     def output(self, at: int) -> tuple[Cells, Cells]:
         """An output's values in its type, and their qualities; what is not finite is bad."""
-        type = self.program.outputs[at].type
-        values, marks = self.outputs[at], self.output_qualities[at]
+        type, of = self.program.outputs[at].type, self.program.quality_of[at]
+        values: list[Any] = self.outputs[at]
         cells = np.frombuffer(struct.pack(f"={len(values)}{type.code}", *values), type.code)
-        seen = np.frombuffer(bytes(marks), np.int8)
+        marks = self._filled[of] if of >= 0 else b""
+        seen = np.frombuffer(marks or bytes(self.output_qualities[at]), np.int8)
         if type.is_real and not (finite := np.isfinite(cells)).all():
             seen = np.where(finite, seen, BAD).astype(np.int8)
         return cells, seen
