@@ -103,6 +103,26 @@ def test_every_fault_of_a_test_is_told_with_its_cell(app: Path, capsys: pytest.C
     assert "events.csv: row 3, column kind" in places
 
 
+@pytest.mark.parametrize("time", ["inf", "nan", "1e400", "1e15"])
+def test_a_time_beyond_all_clocks_is_told_with_its_cell(
+    time: str, app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(app / "tests" / "limit" / "input.csv", "\n5,", f"\n{time},")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    assert "row 7, column time" in outcome["problems"][0]
+
+
+def test_an_integer_of_more_than_64_bits_is_told_with_its_cell(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(app / "programs" / "main.st", "value : LREAL {unit 'Cel'}", "value : LINT")
+    change(app / "programs" / "main.st", "value > limit", "value > 80")
+    change(app / "programs" / "main.st", "VALUE := value", "VALUE := LINT_TO_LREAL(value)")
+    change(app / "tests" / "limit" / "input.csv", "1,85", f"1,{10**30}")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    assert "row 3, column value" in outcome["problems"][0]
+
+
 def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(app / "programs" / "main.st", "value > limit", "value > limt")
     assert "programs/main.st:18:21: expected a declared variable, got 'limt'" in refused(
