@@ -57,7 +57,7 @@ class AlarmManager:
     def __init__(
         self, store: AlarmStore, send: Callable[[Sequence[EventRecord]], object], after: int = 0
     ) -> None:
-        self._store = store
+        self._store: AlarmStore | None = store
         self._send = send
         self._lock = threading.RLock()
         self._alarms = {alarm.id: alarm for alarm in store.alarms()}
@@ -218,6 +218,7 @@ class AlarmManager:
     def send_again(self, after: int) -> int:
         """At a start: send what is journalled beyond this number. Returns how many."""
         with self._lock:
+            assert self._store is not None, "called at a start, with a file that was just opened"
             records = list(self._store.journal(after))
             self._send(records)
             return len(records)
@@ -243,11 +244,7 @@ class AlarmManager:
             latest_us = self._waiting[-1].time_us if self._waiting else lost.t_to_us
             self._number(lost.declaration(latest_us))
         try:
-            with self._store.transaction():
-                self._store.forget(id for id in self._changed if id not in self._alarms)
-                self._store.write(
-                    (self._alarms[id] for id in self._changed if id in self._alarms), self._waiting
-                )
+            self._write()
         except StoreError as error:
             self.trouble = str(error)
             self.damaged = isinstance(error, StoreDamagedError)
@@ -262,10 +259,25 @@ class AlarmManager:
         if records:
             self._send(records)
 
-    def replace_store(self, store: AlarmStore) -> None:
-        """Go on with a new file in place of one that is damaged; every state is written to it."""
+    def _write(self) -> None:
+        if self._store is None:
+            raise StoreDamagedError("expected a file of alarms, got none that could be made")
+        with self._store.transaction():
+            self._store.forget(id for id in self._changed if id not in self._alarms)
+            self._store.write((self._alarms[id] for id in self._changed if id in self._alarms), self._waiting)
+
+    def replace_store(self, make: Callable[[], AlarmStore]) -> None:
+        """Go on with a new file in place of one that is damaged; every state is written to it.
+
+        Args:
+            make: Closes the damaged file and makes a new one; nobody else uses either meanwhile.
+
+        Raises:
+            StoreError: None can be made now. Alarms go on in memory, and `damaged` stays.
+        """
         with self.together():
-            self._store = store
+            self._store = None
+            self._store = make()
             self.damaged = False
             self._changed = set(self._alarms)
 
