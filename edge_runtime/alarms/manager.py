@@ -160,13 +160,15 @@ class AlarmManager:
                 for record in self.return_(app, instance, path, None, 0, time_us)
             ]
 
-    def retire(self, app: str, time_us: int, keep: Iterable[tuple[str, str]] = ()) -> list[EventRecord]:
-        """Forget the alarms of an app, but for those that its new version still has."""
+    def retire(self, kept: Iterable[AlarmId], time_us: int) -> list[EventRecord]:
+        """Forget all alarms but those that an installed app still has.
+
+        Returns:
+            What is journalled: of those that were not normal.
+        """
         with self.together():
-            kept = set(keep)
-            gone = [id for id in self._alarms if id.app == app and id[1:] not in kept]
             records = []
-            for id in gone:
+            for id in sorted(self._alarms.keys() - set(kept)):
                 alarm = self._alarms.pop(id)
                 self._shelved.discard(id)
                 self._changed.add(id)

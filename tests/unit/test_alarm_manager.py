@@ -139,7 +139,7 @@ def test_a_removed_app_takes_its_alarms_along(disk: Disk) -> None:
     disk.raise_()
     disk.raise_(path="kept")
     disk.manager.define("gas", "hall-1", "never", "never raised", 4)
-    records = disk.manager.retire("gas", T0 + S, keep=[("hall-1", "kept")])
+    records = disk.manager.retire([ID._replace(path="kept")], T0 + S)
     assert transitions(records) == [("removed", "normal")]
     assert list(disk.boot().alarms()) == [ID._replace(path="kept")]
 
