@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.cli import invoke
 from protocols.durable import write_durably
 from protocols.package import archive
+from tests.onnx_parts import weighted_sum
 
 POINTS = """\
 name,device,address,type,unit,scan_class,report
@@ -130,6 +131,34 @@ def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest
     )
     [problem] = shown(capsys, "check", str(app), code=2)["problems"]
     assert "did you mean 'limit'?" in problem
+
+
+MODEL = """
+[[model]]
+name = "trend"
+file = "models/trend.onnx"
+[[model.input]]
+name = "value"
+[[model.output]]
+name = "y"
+"""
+
+
+def test_a_model_that_does_not_load_is_told_before_a_gateway_has_it(
+    app: Path, gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (app / "models").mkdir()
+    (app / "models" / "trend.onnx").write_bytes(weighted_sum([1.0, 2.0]))
+    manifest = app / "app.toml"
+    manifest.write_text(manifest.read_text(encoding="utf-8") + MODEL, encoding="utf-8")
+    assert "an input [rows, 1]" in refused(capsys, "check", str(app))
+    install = ("install", "--home", str(gateway), str(app), "--input", "value=MILL_A.TEMP")
+    assert "an input [rows, 1]" in refused(capsys, *install)
+    assert not (gateway / "apps").exists()
+    (app / "models" / "trend.onnx").write_bytes(weighted_sum([1.0]))
+    assert shown(capsys, "check", str(app))["models"] == ["trend"]
+    assert invoke(["app", *install]) == 0
+    assert invoke(["check", "--home", str(gateway)]) == 0
 
 
 def test_packing_gives_the_same_bytes_each_time(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
