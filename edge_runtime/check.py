@@ -146,8 +146,11 @@ def check_apps(config: GatewayConfig) -> list[Problem]:
         return []
     from edge_runtime.apps.collisions import collisions  # the apps' compiler is large
     from edge_runtime.apps.loading import load_apps
+    from edge_runtime.rules.models import load_models
 
     apps = load_apps(config)
+    for app in apps:
+        load_models(app.built.package)
     return [*(warning for app in apps for warning in app.warnings), *collisions(config, apps)]
 
 

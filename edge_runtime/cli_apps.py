@@ -57,9 +57,11 @@ def check(package: Path, as_json: bool) -> None:
       catchment-edge app check gas-detection-1.2.0.capp --json
     """
     from edge_runtime.apps.view import app_fields, app_lines
+    from edge_runtime.rules.models import load_models
 
     try:
         built = _built(package)
+        load_models(built.package)
     except InputError as error:
         if not as_json:
             raise

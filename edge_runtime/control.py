@@ -90,10 +90,15 @@ class Door:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
+                line = None
                 with contextlib.suppress(OSError):  # the client went away, or was too slow
                     line = read_line(self.request, time.monotonic)
+                if line is None:
+                    return
+                answer = dispatch(known, line)
+                with contextlib.suppress(OSError):  # it does not take its answer
                     self.request.settimeout(TIMEOUT_S)
-                    self.request.sendall(dispatch(known, line))
+                    self.request.sendall(answer)
 
         class Server(socketserver.UnixStreamServer):
             request_queue_size = limits.CONTROL_CLIENTS_WAITING_MAX

@@ -281,7 +281,9 @@ class Session:
         reached = buffer.resume([*parts, *(apps.tasks if apps else ())], begin_us)
         self._drivers = self._make_drivers()
         self._device_writes = DeviceWrites(self._drivers, self._log)
-        if apps is not None:
+        if apps is None:
+            self._alarms.manager.retire((), clock.now_us())
+        else:
             self._build_apps(apps, parts, reached, intake)
         self._collector = self._build_collector(parts, reached, intake)
         if self._apps is not None:

@@ -57,7 +57,7 @@ class AlarmManager:
     def __init__(
         self, store: AlarmStore, send: Callable[[Sequence[EventRecord]], object], after: int = 0
     ) -> None:
-        self._store = store
+        self._store: AlarmStore | None = store
         self._send = send
         self._lock = threading.RLock()
         self._alarms = {alarm.id: alarm for alarm in store.alarms()}
@@ -160,13 +160,15 @@ class AlarmManager:
                 for record in self.return_(app, instance, path, None, 0, time_us)
             ]
 
-    def retire(self, app: str, time_us: int, keep: Iterable[tuple[str, str]] = ()) -> list[EventRecord]:
-        """Forget the alarms of an app, but for those that its new version still has."""
+    def retire(self, kept: Iterable[AlarmId], time_us: int) -> list[EventRecord]:
+        """Forget all alarms but those that an installed app still has.
+
+        Returns:
+            What is journalled: of those that were not normal.
+        """
         with self.together():
-            kept = set(keep)
-            gone = [id for id in self._alarms if id.app == app and id[1:] not in kept]
             records = []
-            for id in gone:
+            for id in sorted(self._alarms.keys() - set(kept)):
                 alarm = self._alarms.pop(id)
                 self._shelved.discard(id)
                 self._changed.add(id)
@@ -218,6 +220,7 @@ class AlarmManager:
     def send_again(self, after: int) -> int:
         """At a start: send what is journalled beyond this number. Returns how many."""
         with self._lock:
+            assert self._store is not None, "called at a start, with a file that was just opened"
             records = list(self._store.journal(after))
             self._send(records)
             return len(records)
@@ -243,11 +246,7 @@ class AlarmManager:
             latest_us = self._waiting[-1].time_us if self._waiting else lost.t_to_us
             self._number(lost.declaration(latest_us))
         try:
-            with self._store.transaction():
-                self._store.forget(id for id in self._changed if id not in self._alarms)
-                self._store.write(
-                    (self._alarms[id] for id in self._changed if id in self._alarms), self._waiting
-                )
+            self._write()
         except StoreError as error:
             self.trouble = str(error)
             self.damaged = isinstance(error, StoreDamagedError)
@@ -262,10 +261,25 @@ class AlarmManager:
         if records:
             self._send(records)
 
-    def replace_store(self, store: AlarmStore) -> None:
-        """Go on with a new file in place of one that is damaged; every state is written to it."""
+    def _write(self) -> None:
+        if self._store is None:
+            raise StoreDamagedError("expected a file of alarms, got none that could be made")
+        with self._store.transaction():
+            self._store.forget(id for id in self._changed if id not in self._alarms)
+            self._store.write((self._alarms[id] for id in self._changed if id in self._alarms), self._waiting)
+
+    def replace_store(self, make: Callable[[], AlarmStore]) -> None:
+        """Go on with a new file in place of one that is damaged; every state is written to it.
+
+        Args:
+            make: Closes the damaged file and makes a new one; nobody else uses either meanwhile.
+
+        Raises:
+            StoreError: None can be made now. Alarms go on in memory, and `damaged` stays.
+        """
         with self.together():
-            self._store = store
+            self._store = None
+            self._store = make()
             self.damaged = False
             self._changed = set(self._alarms)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from edge_runtime.alarms.commands import alarm_commands
@@ -49,6 +50,8 @@ class AlarmService:
         self._now_us = now_us
         self._log = log
         self._store = self._open()
+        self._in_use = True
+        """Whether the file is open, and not set aside with none in its place."""
         noted = buffer.events_noted
         self.manager = AlarmManager(self._store, queue.put, noted or 0)
         if noted is None:  # a new buffer: what the one before it held is not sent twice
@@ -70,9 +73,9 @@ class AlarmService:
         """What is due by the clock; about once a second."""
         self.manager.step(self._now_us())
         if self.manager.damaged:
-            self._store.close()
-            self._store = self._begin_anew(self.manager.trouble)
-            self.manager.replace_store(self._store)
+            why = self.manager.trouble
+            with suppress(StoreError, OSError):  # no room for a new file now: the next step tries again
+                self.manager.replace_store(lambda: self._replace_file(why))
 
     def stop(self) -> None:
         """Take no more commands."""
@@ -91,10 +94,22 @@ class AlarmService:
         except StoreDamagedError as error:
             return self._begin_anew(str(error))
 
+    def _replace_file(self, why: str) -> AlarmStore:
+        if self._in_use:
+            self._store.close()  # before it is renamed: closing removes the WAL by its name
+            self._in_use = False
+            self._set_aside(why)
+        self._store = self._open()
+        self._in_use = True
+        return self._store
+
     def _begin_anew(self, why: str) -> AlarmStore:
+        self._set_aside(why)
+        return AlarmStore.open(self._path)
+
+    def _set_aside(self, why: str) -> None:
         aside = set_aside(self._path, self._now_us())
         self._log.error("alarms-set-aside", file=str(aside), why=why)
-        return AlarmStore.open(self._path)
 
     def _bug(self, error: BaseException) -> None:
         self._log.error("control-bug", error="".join(traceback.format_exception(error)))

@@ -21,6 +21,7 @@ from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.apps.loading import bind, conflicts, load_app
 from edge_runtime.config import GatewayConfig
 from edge_runtime.rules.appbuild import build
+from edge_runtime.rules.models import load_models
 from protocols import limits
 from protocols.durable import remove_durably, write_bytes_durably, write_durably
 from protocols.errors import InputError, Problem
@@ -86,6 +87,7 @@ def install(config: GatewayConfig, data: bytes, source: str, wanted: Wanted) -> 
         StoreError: The disk failed; the old state or the new is in place.
     """
     built = build(of_files(archive.unpack(data), source))
+    load_models(built.package)  # one that does not load would keep the gateway from starting
     manifest = built.package.manifest
     path = config.home / FOLDER / f"{manifest.id}.toml"
     with pointids.locked(config.home):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_runtime.alarms.manager import AlarmManager
+from edge_runtime.alarms.store import AlarmId
 from edge_runtime.apps import snapshots
 from edge_runtime.apps.board import Feed
 from edge_runtime.apps.derived import Derived, definitions, derive
@@ -129,10 +130,10 @@ class AppService:
         self._reached = reached
         self._unsettled: set[str] = set()
         """Apps that started cold and have not scanned yet."""
-        self.engine = AppEngine(
-            [self._start(app, prepared.derived[app.id], feeds) for app in prepared.apps],
-            clock.now_us,
-        )
+        with manager.together():  # one commit for all alarms, of which there may be thousands
+            running = [self._start(app, prepared.derived[app.id], feeds) for app in prepared.apps]
+            manager.retire([id for app in prepared.apps for id, _ in _alarms(app)], clock.now_us())
+        self.engine = AppEngine(running, clock.now_us)
 
     def begin(self) -> None:
         """Scan from now on: called when the tasks that read have their schedules.
@@ -233,11 +234,8 @@ class AppService:
         start_us = self._clock.now_us()
         schedule = Schedule(app.scan.period_us, app.scan.phase_us, start_us)
         running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
-        for wired in app.built.app.programs:
-            for site in wired.program.events:
-                if site.kind == "alarm":
-                    for instance in app.instances:
-                        self._manager.define(app.id, instance.name, site.path, site.text, site.priority)
+        for id, site in _alarms(app):
+            self._manager.define(*id, site.text, site.priority)
         self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
         self._keep(state_of(running, StateKind(how), start_us))
         if how == StateKind.COLD:
@@ -362,6 +360,15 @@ class AppService:
                 detail=dict(detail),
             )
         )
+
+
+def _alarms(app: InstalledApp) -> Iterator[tuple[AlarmId, EventSite]]:
+    """Every alarm that an app can raise, and where in the program."""
+    for wired in app.built.app.programs:
+        for site in wired.program.events:
+            if site.kind == "alarm":
+                for instance in app.instances:
+                    yield AlarmId(app.id, instance.name, site.path), site
 
 
 def _site(emitted: Emitted) -> EventSite:

@@ -3,8 +3,9 @@
 Rules:
 1. A snapshot younger than `RESUME_S` is taken over whole: timers go on. An older one gives
    its RETAIN variables only: a cold start.
-2. It belongs to a package, instances and parameters, and to the generator that laid the
-   state out; with another package it gives nothing.
+2. It belongs to a package and its instances, and to the generator that laid the state out;
+   with others it gives nothing. Other parameters or points go on with it: whoever tunes a
+   limit keeps the totals.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ def save(data: Path, app: InstalledApp, snapshot: Snapshot) -> None:
         StoreError: The disk failed.
     """
     path = data / FOLDER / f"{app.id}.state"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_durably(path, msgpack.packb([key(app), snapshot.time_us, list(snapshot.parts)]))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
 from edge_runtime.rules.appbuild import BuiltApp
-from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.models import load_models
 from edge_runtime.rules.parameters import expected
 from edge_runtime.rules.recording import (
     EVENT_COLUMNS,
@@ -74,26 +74,6 @@ class Outcome(NamedTuple):
         return not self.differences and not self.problems
 
 
-def load_models(built: BuiltApp, instances: int = 1) -> tuple[ModelScorer, ...]:
-    """The models of an app, loaded by onnxruntime.
-
-    Raises:
-        InputError: A model is not as app.toml declares it, or onnxruntime is not installed.
-    """
-    package, problems, found = built.package, [], []
-    for spec in package.manifest.models:
-        try:
-            found.append(ModelScorer(Model.load(spec, package.files[spec.file]), instances))
-        except InputError as error:
-            problems += [
-                Problem(package.place(spec.file), each.place, each.value, each.expected)
-                for each in error.problems
-            ]
-    if problems:
-        raise InputError(problems)
-    return tuple(found)
-
-
 def run_tests(built: BuiltApp, tests: Sequence[str]) -> Iterator[Outcome]:
     """Run tests of a package, one after the other.
 
@@ -110,7 +90,7 @@ def run_tests(built: BuiltApp, tests: Sequence[str]) -> Iterator[Outcome]:
         except InputError as error:
             yield Outcome(name, 0, 0, (), error.problems)
             continue
-        yield run_test(built, recording, load_models(built))
+        yield run_test(built, recording, load_models(built.package))
 
 
 def run_test(built: BuiltApp, recording: Recording, scorers: Sequence[Scorer] = ()) -> Outcome:
@@ -152,7 +132,7 @@ def record(built: BuiltApp, name: str) -> dict[str, str]:
         InputError: With every problem of the input, or the models cannot be loaded.
     """
     recording = read_recording(built, name, with_expectations=False)
-    outputs, happened = _play(built, recording, load_models(built))
+    outputs, happened = _play(built, recording, load_models(built.package))
     types = {each: _type(built, each) for each in built.outputs}
     rows: list[list[str]] = [[TIME, *(column for each in types for column in (each, each + QUALITY))]]
     for time_ms, found in outputs.items():

@@ -12,6 +12,9 @@ from edge_runtime.rules.syntax import Span
 BITS = {"INT": 16, "DINT": 32, "LINT": 64}
 """Widths of the integer types."""
 
+DURATION_CHARS_MAX = 100
+"""All units with 18 digits each; Python refuses to read numbers of thousands."""
+
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _PART = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?)(ms|[dhms])")
 
@@ -91,6 +94,8 @@ def duration(spelling: str) -> int:
     body = spelling.partition("#")[2].lower()
     sign = -1 if body.startswith("-") else 1
     body = body.lstrip("-+").replace("_", "")
+    if len(body) > DURATION_CHARS_MAX:
+        raise LiteralFaultError(f"expected a time of at most {DURATION_CHARS_MAX} characters")
     total, at, order = Fraction(0), 0, list(_UNITS_MS)
     for part in _PART.finditer(body):
         number, unit = part.groups()

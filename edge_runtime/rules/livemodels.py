@@ -23,7 +23,7 @@ too large does not."""
 
 
 class Notice(NamedTuple):
-    """What the engine tells about a model.
+    """What there is to tell about a model.
 
     Args:
         kind: `model-suspended` or `model-failed`.

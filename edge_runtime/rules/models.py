@@ -24,6 +24,7 @@ from edge_runtime.rules.inputs import BAD
 from edge_runtime.rules.onnxfile import RefusedError
 from edge_runtime.rules.onnxsession import Graph
 from protocols.errors import InputError, Problem
+from protocols.package import Package
 from protocols.package.modelspec import Mode, ModelSpec
 
 Cells = npt.NDArray[Any]
@@ -256,6 +257,26 @@ class ModelScorer:
 
     def _infer(self, features: Cells) -> Cells | None:
         return self.model.graph.run(features)
+
+
+def load_models(package: Package, instances: int = 1) -> tuple[ModelScorer, ...]:
+    """The models of an app, loaded by onnxruntime.
+
+    Raises:
+        InputError: A model is not as app.toml declares it, or onnxruntime is not installed.
+    """
+    problems, found = [], []
+    for spec in package.manifest.models:
+        try:
+            found.append(ModelScorer(Model.load(spec, package.files[spec.file]), instances))
+        except InputError as error:
+            problems += [
+                Problem(package.place(spec.file), each.place, each.value, each.expected)
+                for each in error.problems
+            ]
+    if problems:
+        raise InputError(problems)
+    return tuple(found)
 
 
 class ReplayedModel(ModelScorer):

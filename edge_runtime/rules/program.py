@@ -39,6 +39,12 @@ LANGUAGE = 1
 GENERATOR = 1
 """Version of the generator: state written under one is not read under another."""
 
+TOO_DEEP = (
+    "expected operators, IF and ELSIF that do not nest so deep",
+    "assign parts of long expressions to variables of their own, and use CASE in the place of many ELSIF",
+)
+"""What is wrong with a program that fits all other bounds, and what to do."""
+
 LIBRARY = Path(__file__).with_name("library")
 """The standard blocks and functions, in the language itself."""
 
@@ -165,6 +171,16 @@ def compile_program(
     Raises:
         RuleError: With every fault.
     """
+    try:
+        return _compile(text, name, file, budget or Budget())
+    except RecursionError:
+        faults = _Faults(text, file)
+        faults.say(Span(1, 1, 2), *TOO_DEEP)
+        faults.raise_any()
+        raise
+
+
+def _compile(text: str, name: str | None, file: str, budget: Budget) -> Program:
     reading = read(text, file)
     faults = _Faults(text, file, reading)
     if reading.source is None:
@@ -187,8 +203,18 @@ def compile_program(
     find_qualities(flat)
     optimise(flat)
     made = _program(flat)
-    _afford(made, budget or Budget(), unit, faults)
+    _afford(made, budget, unit, faults)
+    _refuse_unloadable(made, unit, faults)
     return made
+
+
+def _refuse_unloadable(program: Program, unit: UnitCode, faults: _Faults) -> None:
+    """Python bounds how deep code may nest: that must show here, not when a gateway starts."""
+    try:
+        compile(program.code, "<rules>", "exec")
+    except (SyntaxError, RecursionError, MemoryError):  # 3.11 says MemoryError where the parser's stack ends
+        faults.say(unit.name.span, *TOO_DEEP)
+        faults.raise_any()
 
 
 def _chosen(programs: Sequence[UnitCode], name: str | None, faults: _Faults) -> UnitCode | None:

@@ -20,7 +20,7 @@ from edge_runtime.rules.appbuild import BuiltApp
 from edge_runtime.rules.parameters import expected
 from edge_runtime.rules.program import Column
 from edge_runtime.rules.typed import Value
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.types import Type, bounds
 from protocols.cells import CellError, number
 from protocols.errors import InputError, Problem
 from protocols.package import Package
@@ -289,7 +289,9 @@ class _Reader:
 
 
 def parse_cell(cell: str, type: Type) -> Value | None:
-    """A cell in a type; `None` when it is empty or of another.
+    """A cell in a type; `None` when it is empty, of another, or an integer of more than 64 bits.
+
+    What is beyond a narrower type stays: an input stage marks it as bad.
 
     >>> parse_cell("true", Type.BOOL), parse_cell("2.5", Type.LREAL), parse_cell("2.5", Type.INT)
     (True, 2.5, None)
@@ -301,10 +303,12 @@ def parse_cell(cell: str, type: Type) -> Value | None:
             return number(cell)
         except CellError:
             return None
+    low, high = bounds(Type.LINT)
     try:
-        return int(cell)
+        value = int(cell)
     except ValueError:
         return None
+    return value if low <= value <= high else None
 
 
 def _milliseconds(cell: str) -> int:
@@ -316,7 +320,9 @@ def _milliseconds(cell: str) -> int:
         if moment.tzinfo is None:
             raise ValueError("expected an offset such as Z") from None
         seconds = moment.timestamp()
+    if not abs(seconds) * 1000 <= 1 << 52:
+        raise ValueError("expected a time that doubles hold in whole milliseconds")
     ms = round(seconds * 1000)
-    if not abs(seconds * 1000 - ms) < 1e-3 or abs(ms) > 1 << 52:
+    if not abs(seconds * 1000 - ms) < 1e-3:
         raise ValueError("expected whole milliseconds")
     return ms

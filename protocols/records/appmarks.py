@@ -162,8 +162,18 @@ def _parse(time_us: int, transition: str, text: str) -> AppState | AppSight | No
         )
         if transition == SIGHT:
             app, lags, silent = content
-            return AppSight(time_us, app, bytes(lags), tuple(silent))
+            sight = AppSight(time_us, app, lags, silent)
+            sound = isinstance(app, str) and isinstance(lags, bytes) and _all(silent, str)
+            return sight if sound else None
         app, kind, key, parts, periods_us, phases_us, reports = content
+        sound = isinstance(app, str) and isinstance(key, bytes) and _all(parts, bytes) and _all(reports, str)
+        sound = sound and _all(periods_us, int) and min(periods_us, default=1) > 0 and _all(phases_us, int)
+        if not sound or not len(periods_us) == len(phases_us) == len(reports):
+            return None
         return AppState(time_us, app, StateKind(kind), key, parts, periods_us, phases_us, reports)
     except (ValueError, TypeError, PeerError, msgpack.UnpackException):
         return None
+
+
+def _all(found: object, type: type) -> bool:
+    return isinstance(found, tuple) and all(isinstance(each, type) for each in found)

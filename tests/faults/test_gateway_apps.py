@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import pointids
-from edge_runtime.apps.install import Wanted, install
+from edge_runtime.apps.install import Wanted, install, remove
 from edge_runtime.apps.loading import load_apps
 from protocols import columns
 from protocols.batch import Kind
@@ -139,6 +139,22 @@ def test_a_restart_goes_on_with_the_state_and_declares_what_was_not_scanned(gate
     assert [e.detail["start"] for e in started] == ["cold", "warm"]
     raised = [e for e in events(gateway) if e.transition == "raised"]
     assert len(raised) == 2, "an alarm that stands over a restart is not raised again"
+
+
+def test_alarms_of_an_instance_and_of_an_app_that_are_no_more_are_removed(gateway: Gateway) -> None:
+    gateway.run(1.0)
+    settings = gateway.config.home / "apps" / "watch.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text[: text.index("[instance.two]")], encoding="utf-8")
+    gateway.run(0.2)
+    assert removed(gateway) == ["two"]
+    remove(gateway.config.home, "watch")
+    gateway.run(0.2)
+    assert removed(gateway) == ["two", "one"]
+
+
+def removed(gateway: Gateway) -> list[str]:
+    return [event.instance for event in events(gateway) if event.transition == "removed"]
 
 
 def gateway_id(gateway: Gateway, name: str) -> int:

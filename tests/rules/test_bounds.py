@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edge_runtime.rules import Runner, compile_program
+import pytest
+
+from edge_runtime.rules import RuleError, Runner, compile_program
 
 MEDIAN_OF_THREE = """
 FUNCTION middle : LREAL
@@ -57,3 +59,25 @@ def test_a_loop_that_never_turns_costs_nothing() -> None:
     END_PROGRAM
     """
     assert compile_program(source).operations == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"y := x{' + x' * 1000};",
+        f"y := {'- ' * 300}x;",
+        f"IF x > 1.0 THEN y := x; {'ELSIF x > 1.0 THEN y := x; ' * 1000} END_IF;",
+        f"CASE 1 OF {'-' * 900}1 : ; END_CASE;",
+    ],
+    ids=["operators", "signs", "branches", "labels"],
+)
+def test_what_nests_deeper_than_python_can_hold_is_refused_when_it_is_compiled(body: str) -> None:
+    source = f"PROGRAM p VAR_INPUT x : LREAL; END_VAR VAR_OUTPUT y : LREAL; END_VAR {body} END_PROGRAM"
+    with pytest.raises(RuleError, match="do not nest so deep"):
+        compile_program(source)
+
+
+def test_a_time_of_thousands_of_digits_is_refused() -> None:
+    source = f"PROGRAM p VAR_OUTPUT y : TIME; END_VAR y := T#1{'0' * 5000}d; END_PROGRAM"
+    with pytest.raises(RuleError, match="at most 100 characters"):
+        compile_program(source)

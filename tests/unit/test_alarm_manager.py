@@ -139,7 +139,7 @@ def test_a_removed_app_takes_its_alarms_along(disk: Disk) -> None:
     disk.raise_()
     disk.raise_(path="kept")
     disk.manager.define("gas", "hall-1", "never", "never raised", 4)
-    records = disk.manager.retire("gas", T0 + S, keep=[("hall-1", "kept")])
+    records = disk.manager.retire([ID._replace(path="kept")], T0 + S)
     assert transitions(records) == [("removed", "normal")]
     assert list(disk.boot().alarms()) == [ID._replace(path="kept")]
 
@@ -220,10 +220,29 @@ def test_a_damaged_file_is_replaced_by_one_with_all_states(
     assert disk.manager.damaged
     fresh = AlarmStore(sqlite3.connect(":memory:"))
     fresh.prepare()
-    disk.manager.replace_store(fresh)
+    disk.manager.replace_store(lambda: fresh)
     assert not disk.manager.damaged
     assert [alarm.id.path for alarm in fresh.alarms()] == ["ch4.high", "other"]
     assert [record.number for record in disk.sent] == [1, 2]
+
+
+def test_without_room_for_a_new_file_alarms_go_on_in_memory(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as damaged:
+        damaged.setattr(AlarmStore, "write", _fail(StoreDamagedError("rubbish")))
+        disk.raise_()
+
+    def full() -> AlarmStore:
+        raise StoreFullError("no room")
+
+    with pytest.raises(StoreFullError):
+        disk.manager.replace_store(full)
+    disk.raise_(path="other")
+    assert disk.manager.damaged and not disk.sent
+    disk.manager.replace_store(lambda: disk.store)
+    assert [record.source for record in disk.sent] == ["ch4.high", "other"]
+    assert [alarm.id.path for alarm in disk.store.alarms()] == ["ch4.high", "other"]
 
 
 def test_beyond_the_bound_an_alarm_is_told_and_has_no_state(

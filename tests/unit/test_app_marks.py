@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
+import msgpack
 import numpy as np
 import pytest
+import zstandard
 
 from edge_runtime.rules.appkey import run_key
 from protocols import limits
@@ -66,6 +69,25 @@ def test_what_is_not_whole_is_left_out() -> None:
     assert read(records[:-1] + after) == [state(b"next")]
     broken = replace(records[0], detail={**records[0].detail, "00": "not base85 \0"})
     assert read([broken, *records[1:], *after]) == [state(b"next")]
+
+
+@pytest.mark.parametrize(
+    ("transition", "content"),
+    [
+        ("sight", ["gas", 1 << 40, []]),
+        ("sight", ["gas", b"", [1]]),
+        ("sight", [None, b"", []]),
+        ("state", ["gas", "scan", b"k", [1], [1000], [0], ["always"]]),
+        ("state", ["gas", "scan", b"k", [b""], [0], [0], ["always"]]),
+        ("state", ["gas", "scan", b"k", [b""], [1000], [], ["always"]]),
+        ("state", ["gas", "never", b"k", [b""], [1000], [0], ["always"]]),
+        ("state", 5),
+    ],
+)
+def test_what_no_gateway_writes_is_left_out(transition: str, content: object) -> None:
+    packed = zstandard.ZstdCompressor().compress(msgpack.packb(content))
+    detail = {"part": 0, "parts": 1, "00": base64.b85encode(packed).decode()}
+    assert list(read_marks([(5, transition, detail)])) == []
 
 
 def test_a_key_is_another_one_for_whatever_decides() -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from edge_runtime.alarms import view
 from edge_runtime.alarms.service import AlarmService
-from edge_runtime.alarms.store import ALARMS
+from edge_runtime.alarms.store import ALARMS, AlarmStore
 from edge_runtime.cli import invoke
 from edge_runtime.events import EventQueue
 from protocols.daemon import EventLog
+from protocols.errors import StoreDamagedError, StoreFullError
 from protocols.records import EventRecord, EventType
 from tests.unit.edge_buffers import T0, S, World
 
@@ -194,6 +195,29 @@ def test_after_a_lost_buffer_nothing_is_sent_twice_and_numbers_go_on(gateway: Ga
     gateway.raise_("other")
     taken, _ = gateway.queue.take()
     assert [record.number for record in taken] == [2]
+
+
+def test_a_file_that_turns_out_damaged_is_replaced_as_soon_as_there_is_room(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise StoreDamagedError("rubbish")
+
+    def full(*_: object) -> None:
+        raise StoreFullError("no room")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(AlarmStore, "write", damaged)
+        disk.setattr(AlarmStore, "open", full)
+        gateway.raise_("ch4.high")
+        gateway.service.step()
+        gateway.raise_("ch4.low")
+        gateway.service.step()
+    data = gateway.home / "data"
+    assert not (data / ALARMS).exists() and len(list(data.glob("alarms.db.damaged-*[0-9]"))) == 1
+    gateway.service.step()
+    with view.reading(gateway.home) as store:
+        assert [alarm.id.path for alarm in store.alarms()] == ["ch4.high", "ch4.low"]
 
 
 def test_a_file_of_rubbish_is_set_aside_and_the_gateway_goes_on(gateway: Gateway) -> None:

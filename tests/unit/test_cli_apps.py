@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.cli import invoke
 from protocols.durable import write_durably
 from protocols.package import archive
+from tests.onnx_parts import weighted_sum
 
 POINTS = """\
 name,device,address,type,unit,scan_class,report
@@ -103,6 +104,26 @@ def test_every_fault_of_a_test_is_told_with_its_cell(app: Path, capsys: pytest.C
     assert "events.csv: row 3, column kind" in places
 
 
+@pytest.mark.parametrize("time", ["inf", "nan", "1e400", "1e15"])
+def test_a_time_beyond_all_clocks_is_told_with_its_cell(
+    time: str, app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(app / "tests" / "limit" / "input.csv", "\n5,", f"\n{time},")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    assert "row 7, column time" in outcome["problems"][0]
+
+
+def test_an_integer_of_more_than_64_bits_is_told_with_its_cell(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(app / "programs" / "main.st", "value : LREAL {unit 'Cel'}", "value : LINT")
+    change(app / "programs" / "main.st", "value > limit", "value > 80")
+    change(app / "programs" / "main.st", "VALUE := value", "VALUE := LINT_TO_LREAL(value)")
+    change(app / "tests" / "limit" / "input.csv", "1,85", f"1,{10**30}")
+    [outcome] = shown(capsys, "test", str(app), code=1)["tests"]
+    assert "row 3, column value" in outcome["problems"][0]
+
+
 def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(app / "programs" / "main.st", "value > limit", "value > limt")
     assert "programs/main.st:18:21: expected a declared variable, got 'limt'" in refused(
@@ -110,6 +131,34 @@ def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest
     )
     [problem] = shown(capsys, "check", str(app), code=2)["problems"]
     assert "did you mean 'limit'?" in problem
+
+
+MODEL = """
+[[model]]
+name = "trend"
+file = "models/trend.onnx"
+[[model.input]]
+name = "value"
+[[model.output]]
+name = "y"
+"""
+
+
+def test_a_model_that_does_not_load_is_told_before_a_gateway_has_it(
+    app: Path, gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (app / "models").mkdir()
+    (app / "models" / "trend.onnx").write_bytes(weighted_sum([1.0, 2.0]))
+    manifest = app / "app.toml"
+    manifest.write_text(manifest.read_text(encoding="utf-8") + MODEL, encoding="utf-8")
+    assert "an input [rows, 1]" in refused(capsys, "check", str(app))
+    install = ("install", "--home", str(gateway), str(app), "--input", "value=MILL_A.TEMP")
+    assert "an input [rows, 1]" in refused(capsys, *install)
+    assert not (gateway / "apps").exists()
+    (app / "models" / "trend.onnx").write_bytes(weighted_sum([1.0]))
+    assert shown(capsys, "check", str(app))["models"] == ["trend"]
+    assert invoke(["app", *install]) == 0
+    assert invoke(["check", "--home", str(gateway)]) == 0
 
 
 def test_packing_gives_the_same_bytes_each_time(app: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,11 +29,16 @@ def broken(arguments: Mapping[str, Any]) -> object:
     raise ZeroDivisionError
 
 
+def astray(arguments: Mapping[str, Any]) -> object:
+    raise FileNotFoundError("an error of ours, not of the client's socket")
+
+
 COMMANDS: dict[str, control.Command] = {
     "echo": dict,
     "refuse": refuse,
     "large": lambda arguments: "x" * (limits.CONTROL_ANSWER_BYTES_MAX + 1),
     "broken": broken,
+    "astray": astray,
 }
 
 
@@ -113,9 +118,10 @@ def test_the_door_stands_what_comes_in(door: Path, sent: bytes) -> None:
 
 
 def test_a_bug_in_a_command_is_told_and_the_door_goes_on(door: Path) -> None:
-    with pytest.raises(ControlError):
-        ask(door, "broken", {})
-    assert [type(bug) for bug in BUGS] == [ZeroDivisionError]
+    for command in ("broken", "astray"):
+        with pytest.raises(ControlError):
+            ask(door, command, {})
+    assert [type(bug) for bug in BUGS] == [ZeroDivisionError, FileNotFoundError]
     assert ask(door, "echo", {}) == {}
 
 
