@@ -7,11 +7,13 @@ tree), `check` (names, types, units), `flatten` (one body without calls), `quali
 
 from edge_runtime.rules.errors import Fault, RuleError
 from edge_runtime.rules.flat import EventSite
-from edge_runtime.rules.program import Budget, Column, Program, compile_program
+from edge_runtime.rules.program import BOARD, SMALL_BOARD, Budget, Column, Program, compile_program
 from edge_runtime.rules.running import Event, Runner
 from edge_runtime.rules.types import Type
 
 __all__ = [
+    "BOARD",
+    "SMALL_BOARD",
     "Budget",
     "Column",
     "Event",

@@ -27,26 +27,49 @@ def find_exposed(flat: Flat) -> set[Var]:
 
 
 def _read(body: list[FStmt], written: set[Var], found: set[Var]) -> set[Var]:
-    """Go through statements. Returns what is surely written behind them."""
-    written = set(written)
+    """Go through statements.
+
+    Args:
+        body: The statements.
+        written: What is surely written before them; afterwards also what is written by them.
+        found: Takes what may be read before it is written.
+
+    Returns:
+        What has come to `written`, so that it can be taken back: copies would cost a square.
+    """
+    fresh: set[Var] = set()
     for stmt in body:
         for expr in expressions(stmt):
             for part in parts(expr):
                 if isinstance(part, FRead | FElement) and part.var not in written:
                     found.add(part.var)
+        surely: set[Var] = set()
         match stmt:
             case FSet(var, _):
-                written.add(var)
+                surely = {var}
             case FIf(_, then, otherwise):
-                written = _read(then, written, found) & _read(otherwise, written, found)
+                surely = _aside(then, written, found) & _aside(otherwise, written, found)
             case FCase(_, choices, otherwise):
-                ends = [_read(choice.body, written, found) for choice in choices]
-                written = set.intersection(_read(otherwise, written, found), *ends)
+                surely = _aside(otherwise, written, found)
+                for choice in choices:
+                    surely &= _aside(choice.body, written, found)
             case FLoop(var, _, _, _, inner, _):
-                behind = _read(inner, written | {var}, found)
-                if _surely_runs(stmt):
-                    written = behind
-    return written
+                counts = {var} - written
+                written |= counts
+                surely = _aside(inner, written, found) | counts
+                written -= counts
+                surely = surely if _surely_runs(stmt) else set()
+        surely -= written
+        written |= surely
+        fresh |= surely
+    return fresh
+
+
+def _aside(body: list[FStmt], written: set[Var], found: set[Var]) -> set[Var]:
+    """The same for what may be left out: `written` is afterwards as it was."""
+    fresh = _read(body, written, found)
+    written -= fresh
+    return fresh
 
 
 def _surely_runs(loop: FLoop) -> bool:

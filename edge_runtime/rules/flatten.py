@@ -109,8 +109,9 @@ class _Flattener:
         frame = self._frame(program, "", program.name.span)
         self.flat.body = self._body(program.body, frame)
         self.flat.body += [FStore(var, FRead(var)) for var in self.flat.of_role(Role.OUTPUT)]
+        constants = _constants(self.flat)
         for index, owner in self._alarm_texts:
-            self._describe(index, owner)
+            self._describe(index, owner, constants)
 
     # -- variables -------------------------------------------------------------------------------
 
@@ -198,10 +199,9 @@ class _Flattener:
         code = 2 * self._sites[key] + (stmt.kind == "returned")
         out.append(FEmit(code, self._expr(stmt.value, frame, out)))
 
-    def _describe(self, index: int, frame: _Frame) -> None:
+    def _describe(self, index: int, frame: _Frame, constants: Callable[[Var], int | float | None]) -> None:
         """Find an alarm's text and priority, which are the same in every scan."""
         given = {symbol.name.key: var for symbol, var in frame.vars.items()}
-        constants = _constants(self.flat)
         text, priority = (constants(given[key]) for key in ("TEXT", "PRIORITY"))
         site = self.flat.events[index]
         if text is None or priority is None or not 1 <= priority <= 4:
@@ -277,21 +277,23 @@ def _constants(flat: Flat) -> Callable[[Var], int | float | None]:
         if isinstance(stmt, FSet):
             assigned.setdefault(stmt.var, []).append(stmt.value)
     exposed = find_exposed(flat)
+    known: dict[Var, int | float | None] = {}
 
-    def find(var: Var, depth: int = 0) -> int | float | None:
-        found = assigned.get(var, [])
-        if var.role is not Role.INNER or depth > 2 * limits.CALL_DEPTH_MAX:
-            return None
-        if not found:
-            return var.initial[0]
-        values = {_value(value, depth) for value in found}
-        if depth and var in exposed:
-            values.add(var.initial[0])
-        return values.pop() if len(values) == 1 else None
+    def find(var: Var, *, own: bool = True) -> int | float | None:
+        """`own`: the alarm's input itself, which counts as given before the alarm can tell anything."""
+        if var not in known:
+            known[var] = None  # what depends on itself is not constant
+            found = assigned.get(var, [])
+            values = {_value(value) for value in found}
+            if not found or (not own and var in exposed):
+                values.add(var.initial[0])
+            if var.role is Role.INNER and len(values) == 1:
+                known[var] = values.pop()
+        return known[var]
 
-    def _value(value: FExpr, depth: int) -> int | float | None:
+    def _value(value: FExpr) -> int | float | None:
         if isinstance(value, FConst):
             return value.value
-        return find(value.var, depth + 1) if isinstance(value, FRead) else None
+        return find(value.var, own=False) if isinstance(value, FRead) else None
 
     return find

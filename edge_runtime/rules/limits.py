@@ -27,6 +27,9 @@ LOOP_TURNS_MAX = 100_000
 OPERATIONS_MAX = 200_000
 """Operations of one scan of one instance, when a package states no budget: some 10 ms on a gateway."""
 
+BYTECODE_BYTES_MAX = 16_384
+"""Byte code of a step function for a board: that is how far a jump back of MicroPython reaches."""
+
 STATE_BYTES_MAX = 1 << 20
 """State of one instance, when a package states no budget."""
 

@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from edge_runtime.rules.exposed import find_exposed
 from edge_runtime.rules.flat import (
@@ -49,7 +50,7 @@ def optimise(flat: Flat) -> None:
         before = _size(flat)
         _substitute(flat)
         flat.body = _folded(flat.body)
-        _follow_copies(flat.body)
+        _follow_copies(flat.body, _reads_of(flat))
         _drop_dead(flat)
         _forward(flat)
         if _size(flat) == before:
@@ -60,9 +61,13 @@ def rewrite(expr: FExpr, change: Callable[[FExpr], FExpr]) -> FExpr:
     """An expression with each part changed, inner before outer."""
     match expr:
         case FOp(_, _, args, _):
-            expr = replace(expr, args=tuple(rewrite(arg, change) for arg in args))
+            made = tuple([rewrite(arg, change) for arg in args])
+            if any(new is not old for new, old in zip(made, args, strict=True)):
+                expr = replace(expr, args=made)
         case FElement(_, index, _):
-            expr = replace(expr, index=rewrite(index, change))
+            place = rewrite(index, change)
+            if place is not index:
+                expr = replace(expr, index=place)
     return change(expr)
 
 
@@ -191,20 +196,37 @@ def _toward(loop: FLoop) -> int:
 # -- copies ----------------------------------------------------------------------------------------
 
 
-def _follow_copies(body: list[FStmt]) -> None:
+def _reads_of(flat: Flat) -> Counter[Var]:
+    """How often each variable is read."""
+    return Counter(
+        part.var
+        for stmt in walk(flat.body)
+        for expr in expressions(stmt)
+        for part in parts(expr)
+        if isinstance(part, FRead)
+    )
+
+
+def _follow_copies(body: list[FStmt], reads: Counter[Var]) -> None:
     """Read the origin in the place of its copy, as long as both stay as they are."""
     for at, stmt in enumerate(body):
         for inner in bodies(stmt):
-            _follow_copies(inner)
+            _follow_copies(inner, reads)
         if isinstance(stmt, FSet) and isinstance(stmt.value, FRead) and not stmt.value.var.length:
-            _follow(stmt, stmt.value, body[at + 1 :])
+            _follow(stmt, stmt.value, islice(body, at + 1, None), reads)
 
 
-def _follow(copy: FSet, origin: FRead, rest: Sequence[FStmt]) -> None:
+def _follow(copy: FSet, origin: FRead, rest: Iterable[FStmt], reads: Counter[Var]) -> None:
     def change(expr: FExpr) -> FExpr:
-        return origin if isinstance(expr, FRead) and expr.var is copy.var else expr
+        if not (isinstance(expr, FRead) and expr.var is copy.var):
+            return expr
+        reads[copy.var] -= 1
+        reads[origin.var] += 1
+        return origin
 
     for stmt in rest:
+        if not reads[copy.var]:
+            return
         changed = {s.var for s in walk([stmt]) if isinstance(s, FSet | FLoop)}
         ends = bool(changed & {copy.var, origin.var})
         if ends and bodies(stmt):

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_runtime.rules import cost, limits
+from edge_runtime.rules import boards, cost, limits
 from edge_runtime.rules.check import check_units, programs_of
 from edge_runtime.rules.errors import Fault, RuleError
 from edge_runtime.rules.flat import EventSite, Flat, Var
@@ -107,10 +107,21 @@ class Budget(NamedTuple):
     Args:
         operations: Most operations.
         state_bytes: Most bytes of state.
+        bytecode_bytes: Most bytes of MicroPython's byte code; `None` where the program runs on none.
+        lreal: Whether there is LREAL; boards whose floats have 32 bits have none.
     """
 
     operations: int = limits.OPERATIONS_MAX
     state_bytes: int = limits.STATE_BYTES_MAX
+    bytecode_bytes: int | None = None
+    lreal: bool = True
+
+
+BOARD = Budget(bytecode_bytes=limits.BYTECODE_BYTES_MAX)
+"""For a MicroPython board with 64-bit floats."""
+
+SMALL_BOARD = BOARD._replace(lreal=False)
+"""For one with 32-bit floats."""
 
 
 class _Faults:
@@ -204,7 +215,10 @@ def _compile(text: str, name: str | None, file: str, budget: Budget) -> Program:
     optimise(flat)
     made = _program(flat)
     _afford(made, budget, unit, faults)
+    faults.raise_any()
     _refuse_unloadable(made, unit, faults)
+    _fit_board(made, flat, budget, unit, faults)
+    faults.raise_any()
     return made
 
 
@@ -258,4 +272,17 @@ def _afford(program: Program, budget: Budget, unit: UnitCode, faults: _Faults) -
     if program.state_bytes > budget.state_bytes:
         what = f"expected at most {budget.state_bytes} bytes of state, got {program.state_bytes}"
         faults.say(unit.name.span, what, "shorten arrays and windows, or raise state_bytes_max in app.toml")
-    faults.raise_any()
+
+
+def _fit_board(program: Program, flat: Flat, budget: Budget, unit: UnitCode, faults: _Faults) -> None:
+    wide = [] if budget.lreal else boards.wide_reals(flat)
+    if wide:
+        shown = ", ".join(wide[:5]) + (" and others" if len(wide) > 5 else "")
+        what = f"expected no LREAL for a board with 32-bit floats, got it in {shown}"
+        faults.say(unit.name.span, what, "use REAL")
+    if budget.bytecode_bytes is None:
+        return
+    size = boards.bytecode_bytes(program.code)
+    if size > budget.bytecode_bytes:
+        what = f"expected at most {budget.bytecode_bytes} bytes of byte code for a board, got {size}"
+        faults.say(unit.name.span, what, "call fewer blocks, use loops, or make several programs of it")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from edge_runtime.rules import RuleError, Runner, compile_program
+from edge_runtime.rules import BOARD, SMALL_BOARD, RuleError, Runner, compile_program
+from edge_runtime.rules.boards import bytecode_bytes
+from edge_runtime.rules.limits import BYTECODE_BYTES_MAX
+from tests.rules import runtimes
+from tests.rules.programs import program as random_program
+from tests.rules.runtimes import INTERPRETER
+from tests.rules.verdicts import OVERFLOW
 
 MEDIAN_OF_THREE = """
 FUNCTION middle : LREAL
@@ -81,3 +87,49 @@ def test_a_time_of_thousands_of_digits_is_refused() -> None:
     source = f"PROGRAM p VAR_OUTPUT y : TIME; END_VAR y := T#1{'0' * 5000}d; END_PROGRAM"
     with pytest.raises(RuleError, match="at most 100 characters"):
         compile_program(source)
+
+
+# -- boards ------------------------------------------------------------------------------------------
+
+
+def alarms(count: int) -> str:
+    """A program with some alarms."""
+    declared = "".join(f"a{n} : HIGH_ALARM; " for n in range(count))
+    called = "".join(f"a{n}(IN := x, LIMIT := {n}.0, TEXT := 'high'); " for n in range(count))
+    return f"PROGRAM p VAR_INPUT x : LREAL; END_VAR VAR {declared} END_VAR {called} END_PROGRAM"
+
+
+def test_a_program_that_no_board_holds_is_refused_for_boards_only() -> None:
+    assert compile_program(alarms(20), budget=BOARD)
+    assert compile_program(alarms(60))
+    with pytest.raises(RuleError, match="expected at most 16384 bytes of byte code for a board, got "):
+        compile_program(alarms(60), budget=BOARD)
+
+
+@pytest.mark.skipif(not INTERPRETER.exists(), reason="MicroPython is not installed")
+def test_what_is_granted_a_board_it_holds() -> None:
+    """Programs around the bound: what overflows there is beyond it, and it is not far too low."""
+    cases = [runtimes.case_of(alarms(count), 1) for count in (40, 50, 60)]
+    cases += [runtimes.case_of(random_program(seed, 16), seed) for seed in (1, 7)]
+    held: list[int] = []
+    refused: list[int] = []
+    for case, trace in zip(cases, runtimes.on_micropython(cases), strict=True):
+        overflows = isinstance(trace, str) and OVERFLOW in trace
+        (refused if overflows else held).append(bytecode_bytes(case.program.code))
+    assert refused and min(refused) > BYTECODE_BYTES_MAX
+    assert max(held) > BYTECODE_BYTES_MAX
+
+
+def test_a_board_with_short_floats_is_refused_what_computes_in_lreal() -> None:
+    source = """
+    PROGRAM p
+    VAR_INPUT x : REAL; n : DINT; END_VAR
+    VAR_OUTPUT y : REAL; on : BOOL; END_VAR
+    y := x * 2.0;
+    on := {condition};
+    IF on THEN EVENT('high', VALUE := x); END_IF;
+    END_PROGRAM
+    """
+    assert compile_program(source.format(condition="x > 1.0"), budget=SMALL_BOARD)
+    with pytest.raises(RuleError, match="expected no LREAL for a board with 32-bit floats, got it in on"):
+        compile_program(source.format(condition="x > n"), budget=SMALL_BOARD)

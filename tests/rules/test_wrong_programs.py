@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from edge_runtime.rules import Budget, RuleError, compile_program
+from edge_runtime.rules import SMALL_BOARD, Budget, RuleError, compile_program
 
 PAGES = sorted(Path(__file__).with_name("wrong").glob("*.md"))
 CASE = re.compile(r"^## ([^\n]+)\n```st([^\n]*)\n(.*?)^```\n```faults\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -45,8 +45,12 @@ def wrong_programs() -> list[Wrong]:
 
 
 def _budget(words: str) -> Budget:
-    given = dict(word.split("=") for word in words.split())
-    return Budget(**{name: int(value) for name, value in given.items()})
+    given = dict(word.partition("=")[::2] for word in words.split())
+    start = SMALL_BOARD if "small_board" in given else Budget()
+    return start._replace(
+        operations=int(given.get("operations", start.operations)),
+        state_bytes=int(given.get("state_bytes", start.state_bytes)),
+    )
 
 
 WRONG = wrong_programs()
