@@ -49,6 +49,9 @@ from edge_runtime.rules.placing import place, set_in
 SIGNATURE = "r0, r1, k0, k1, ni, T, F, I, Q, P, S, O, OQ, E, ne"
 """The parameters of every step function."""
 
+_CELLS_A_LINE = 20
+"""Qualities that are united in one expression: a board's compiler nests them."""
+
 
 class Layout:
     """Which variables have columns.
@@ -361,10 +364,13 @@ class _Function:
         if self._qualities is not None and quality in self._qualities:
             return self._qualities[quality]
         name = self._write.fresh()
-        self._line(f"{name} = {cells[0]}")
-        for cell in cells[1:]:
-            self._line(f"if {cell} > {name}:")
-            self._line(f"{name} = {cell}", 1)
+        # The greatest of 0, 1 and 2 by their bits: a branch each would be most of a long program,
+        # and numba walks branches by recursion.
+        for begin in range(0, len(cells), _CELLS_A_LINE):
+            part = " | ".join(cells[begin : begin + _CELLS_A_LINE])
+            self._line(f"{name} = {part}" if begin == 0 else f"{name} |= {part}")
+        self._line(f"if {name} > 2:")
+        self._line(f"{name} = 2", 1)
         if self._qualities is not None:
             self._qualities[quality] = name
         return name

@@ -7,7 +7,9 @@ math, so that the results are the same to the bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,6 +25,9 @@ EVENT_FIELDS = np.dtype(
     [("instance", "i4"), ("code", "i2"), ("time_ms", "i8"), ("value", "f8"), ("quality", "i1")]
 )
 """One event of a replay."""
+
+RECURSION_MAX = 50_000
+"""Python's calls of Python take no room on the C stack; two of them a branch are usual in numba."""
 
 
 class Outcome(NamedTuple):
@@ -113,11 +118,12 @@ class ColumnRunner:
         seen = tuple(np.zeros(cells, np.int8) for _ in self.program.outputs)
         room = cells * self.program.events_max
         events = tuple(np.zeros(room, EVENT_FIELDS[name]) for name in EVENT_FIELDS.names or ())
-        count = self._step(
-            0, rows, 0, self.instances, self.instances, times_ms, np.zeros(1, np.float32),
-            tuple(inputs), tuple(qualities), self.parameters, self._kept_and_scratch,
-            outputs, seen, events, 0,
-        )  # fmt: skip
+        with _deep_recursion():
+            count = self._step(
+                0, rows, 0, self.instances, self.instances, times_ms, np.zeros(1, np.float32),
+                tuple(inputs), tuple(qualities), self.parameters, self._kept_and_scratch,
+                outputs, seen, events, 0,
+            )  # fmt: skip
         found = np.zeros(count, EVENT_FIELDS)
         for name, column in zip(EVENT_FIELDS.names or (), events, strict=True):
             found[name] = column[:count]
@@ -143,6 +149,17 @@ class ColumnRunner:
             if column.retain or not retained_only:
                 cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
             at += cells.nbytes
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Room for numba, which compiles at the first call and walks branches by recursion."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_MAX))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _column(column: Column, instances: int) -> Cells:

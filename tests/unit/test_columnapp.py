@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_runtime.rules import Type, compile_program
+from edge_runtime.rules import Type, compile_program, vectorised
 from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Source, WiredProgram
 from edge_runtime.rules.columnapp import ColumnApp, Scans
 from edge_runtime.rules.models import Model, ModelScorer
@@ -146,3 +147,17 @@ def test_a_snapshot_of_another_app_is_refused() -> None:
     for wrong in (parts[:-1], [b"", *parts[1:]], [parts[0], b"", *parts[2:]], [*parts[:-1], b"x"]):
         with pytest.raises(ValueError, match="snapshot is of another"):
             app.restore(wrong)
+
+
+def test_numba_has_room_to_recurse_while_it_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, seen = sys.getrecursionlimit(), []
+
+    def step(*_: object) -> int:
+        seen.append(sys.getrecursionlimit())
+        return 0
+
+    monkeypatch.setattr(vectorised, "load_compiled", lambda code: step)
+    runner = vectorised.ColumnRunner(COUNT)
+    runner.run(np.array([0]), [np.zeros(1, np.int8)], [np.zeros(1, np.int8)])
+    assert seen == [vectorised.RECURSION_MAX]
+    assert sys.getrecursionlimit() == before
