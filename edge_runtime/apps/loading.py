@@ -114,26 +114,21 @@ def _built(path: Path, file: TomlFile) -> BuiltApp | None:
     if not package.exists():
         file.problem(("package",), name, "a package beside these settings; install the app again")
         return None
-    data = _whole(package, file)
-    if data is None or file.problems:
+    try:
+        data = read_bytes(package)
+        files = archive.unpack(data)
+    except PeerError as error:
+        file.problem(("package",), name, f"a whole package; install the app again ({error})")
+        return None
+    if file.problems:
         return None
     if archive.digest(data) != sha256:
         expected = f"{archive.digest(data)}, if it was changed on purpose; else install the app again"
         file.problem(("sha256",), str(sha256), expected)
         return None
-    built = build(of_files(archive.unpack(data), str(package)))
+    built = build(of_files(files, str(package)))
     if (built.package.manifest.archive, built.app.id) != (name, path.stem):
         manifest = built.package.manifest
         expected = f"{manifest.archive!r} in {manifest.id}.toml, what the package says of itself"
         file.problem(("package",), name, expected)
     return built
-
-
-def _whole(package: Path, file: TomlFile) -> bytes | None:
-    try:
-        data = read_bytes(package)
-        archive.unpack(data)
-    except PeerError as error:
-        file.problem(("package",), package.name, f"a whole package; install the app again ({error})")
-        return None
-    return data

@@ -267,9 +267,10 @@ class AppService:
                 self._emit(emitted)
         for delivery in outcome.deliveries:
             self._intake.put(delivery)
-        self._writes.take(outcome.deliveries)
-        for told in (*outcome.told, *self._notices()):
-            self._say(told)
+        with self._manager.together():
+            self._writes.take(outcome.deliveries)
+            for told in (*outcome.told, *self._notices()):
+                self._say(told)
 
     def _notices(self) -> Iterator[Told]:
         """What models have to tell."""

@@ -17,7 +17,7 @@ from protocols.package.manifest import (
     local,
 )  # fmt: skip
 from protocols.package.modelspec import Mode, ModelInput, ModelOutput, ModelSpec
-from protocols.package.package import Package, of_files, open_package, read_archive
+from protocols.package.package import Package, of_files, open_package
 
 __all__ = [
     "SUFFIX",
@@ -37,5 +37,4 @@ __all__ = [
     "local",
     "of_files",
     "open_package",
-    "read_archive",
 ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocols import limits
-from protocols.errors import InputError, LimitError, MalformedError, Problem
+from protocols.errors import InputError, LimitError, Problem
 from protocols.package import archive
 from protocols.package.manifest import SUFFIX, Manifest
 from protocols.package.manifestread import read_manifest
@@ -87,19 +87,6 @@ def of_files(files: Mapping[str, bytes], source: str) -> Package:
     return Package(source, read_manifest(toml, files), dict(files))
 
 
-def read_archive(data: bytes, source: str = "package") -> Package:
-    """A package that a peer sent.
-
-    Raises:
-        PeerError: It is damaged, too large, or its app.toml is wrong.
-    """
-    files = archive.unpack(data)
-    try:
-        return of_files(files, source)
-    except InputError as error:
-        raise MalformedError(f"a package with a wrong {APP}: {error}") from error
-
-
 def open_package(path: Path) -> Package:
     """A package from a folder or an archive on a disk.
 
@@ -108,7 +95,11 @@ def open_package(path: Path) -> Package:
         PeerError: An archive is damaged.
     """
     if path.is_dir():
-        return of_files(_read_folder(path), str(path))
+        try:
+            return of_files(_read_folder(path), str(path))
+        except OSError as error:
+            expected = f"files and folders that this user can read ({error.strerror})"
+            raise InputError([Problem(str(error.filename or path), "file", "", expected)]) from error
     return of_files(archive.unpack(read_bytes(path)), str(path))
 
 
@@ -160,7 +151,7 @@ def _read_folder(root: Path) -> dict[str, bytes]:
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     """Names below a folder, sorted; links and whatever is no file are given, not followed."""
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_refuse):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [name for name in folders if (here / name).is_symlink()]
@@ -168,3 +159,8 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
             packed = here == root and name.endswith(SUFFIX)
             if not name.startswith(".") and not packed:
                 yield (here / name).relative_to(root).as_posix(), here / name
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed is not left out: its files would be missing without a word."""
+    raise error

@@ -6,8 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-PARENTHESIS = re.compile(r"\([^()]*\)")
-
 
 def shrunk(text: str, fails: Callable[[str], bool], tries: int = 3000) -> str:
     """A smaller source that still fails.

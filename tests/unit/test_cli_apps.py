@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_a_model_that_does_not_load_is_told_before_a_gateway_has_it(
     assert shown(capsys, "check", str(app))["models"] == ["trend"]
     assert invoke(["app", *install]) == 0
     assert invoke(["check", "--home", str(gateway)]) == 0
+
+
+@pytest.mark.parametrize("call", ["read_bytes", "scandir"])
+def test_what_cannot_be_read_of_an_app_is_told_and_not_left_out(
+    call: str, app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(path: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path if call == "read_bytes" else os, call, locked)
+    assert "can read (Permission denied)" in refused(capsys, "check", str(app))
 
 
 def test_packing_gives_the_same_bytes_each_time(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
