@@ -171,7 +171,7 @@ class AppService:
         self._saved_us = self._clock.now_us()
         for running in self.engine.apps:
             if running.scanned_us and not running.failed:
-                state = snapshots.Snapshot(running.scanned_us, tuple(running.live.snapshot()))
+                state = snapshots.take(running.app, running.live, running.scanned_us)
                 with suppress(StoreError):  # the next one is soon
                     snapshots.save(self._data, running.app, state)
 
@@ -244,9 +244,8 @@ class AppService:
         found = snapshots.find(self._data, app)
         if found is None:
             return "cold", 0
-        warm = self._clock.now_us() - found.time_us <= snapshots.RESUME_S * 1_000_000
         try:
-            live.restore(found.parts, retained_only=not warm)
+            warm = snapshots.give(app, live, found, self._clock.now_us())
         except ValueError:
             return "cold", 0
         return ("warm" if warm else "cold"), found.time_us

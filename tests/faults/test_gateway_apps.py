@@ -141,6 +141,21 @@ def test_a_restart_goes_on_with_the_state_and_declares_what_was_not_scanned(gate
     assert len(raised) == 2, "an alarm that stands over a restart is not raised again"
 
 
+def test_a_new_version_with_one_more_instance_keeps_what_is_retained(gateway: Gateway) -> None:
+    gateway.run(1.0)
+    own = gateway_id(gateway, "watch.one.scans")
+    before = len(series(gateway)[own])
+    manifest = MANIFEST.replace(b"1.0.0", b"1.1.0")
+    package = archive.pack({"app.toml": manifest, "programs/watch.st": PROGRAM})
+    install(gateway.config, package, "watch.capp", Wanted(instance="three", inputs={"x": "P1"}))
+    gateway.run(1.0)
+    values = [int(value) for _, (value, _) in sorted(series(gateway)[own].items())]
+    assert values == list(range(1, len(values) + 1))
+    assert len(values) > before
+    new = series(gateway)[gateway_id(gateway, "watch.three.scans")]
+    assert min(int(value) for value, _ in new.values()) == 1
+
+
 def gateway_id(gateway: Gateway, name: str) -> int:
     ids = pointids.load(gateway.config.home)
     (found,) = (id for id in range(1, 100) if (owner := ids.owner(id)) is not None and owner[0] == name)
