@@ -233,11 +233,22 @@ class AppService:
                 if site.kind == "alarm":
                     for instance in app.instances:
                         self._manager.define(app.id, instance.name, site.path, site.text, site.priority)
+        self._agree(app, live, how)
         self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
         self._keep(state_of(running, StateKind(how), start_us))
         if how == StateKind.COLD:
             self._unsettled.add(app.id)
         return running
+
+    def _agree(self, app: InstalledApp, live: LiveApp, how: str) -> None:
+        """Let the app's alarm blocks begin with what the alarms' file knows.
+
+        A killed gateway's state is older than its alarms: an alarm that ended or began in between
+        would not be told. At a cold start no alarm counts as told: see `_settle`.
+        """
+        standing = self._manager.standing(app.id) if how == StateKind.WARM else set()
+        for index, instance in enumerate(app.instances):
+            live.stand(index, {path for name, path in standing if name == instance.name})
 
     def _resume(self, app: InstalledApp, live: LiveApp) -> tuple[str, int]:
         """Take over the state on disk. Returns `warm` or `cold`, and the time of the state (0: none)."""

@@ -8,7 +8,7 @@ before it. One scan on the gateway and a million rows at headquarters go the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -267,6 +267,11 @@ class LiveApp:
         """Take over for one instance what `retained` gave, perhaps of another version of the app."""
         for name, runner in self._named():
             runner.retain(instance, kept.get(name, {}))
+
+    def stand(self, instance: int, standing: Collection[str]) -> None:
+        """Let the alarm blocks of one instance have told what is known to stand, by path."""
+        for runner in self._runners:
+            runner.stand(instance, standing)
 
     def _named(self) -> Iterator[tuple[str, Runner]]:
         """Programs by name; of several with the same name, which one it is stands behind it."""

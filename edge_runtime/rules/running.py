@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -204,6 +204,18 @@ class Runner:
             packed = kept.get(_signature(column), b"")
             if len(packed) == struct.calcsize(form):
                 values[instance * count : (instance + 1) * count] = struct.unpack(form, packed)
+
+    def stand(self, instance: int, standing: Collection[str]) -> None:
+        """Let the alarm blocks of one instance have told what is known to stand, and nothing else.
+
+        Args:
+            instance: Which.
+            standing: Paths of the alarms that stand.
+        """
+        paths = {f"{site.path}.ACTIVE": site.path for site in self.program.events if site.kind == "alarm"}
+        for column, values in zip(self.program.states, self.states, strict=True):
+            if column.name in paths:
+                values[instance] = int(paths[column.name] in standing)
 
     def _retain_columns(self) -> Iterator[tuple[Column, list[Value]]]:
         for column, values in zip(self.program.states, self.states, strict=True):

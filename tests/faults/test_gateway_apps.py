@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import pointids
+from edge_runtime.alarms.manager import AlarmManager
+from edge_runtime.alarms.store import ALARMS, AlarmStore
 from edge_runtime.apps.install import Wanted, install
 from edge_runtime.apps.loading import load_apps
 from protocols import columns
@@ -139,6 +141,17 @@ def test_a_restart_goes_on_with_the_state_and_declares_what_was_not_scanned(gate
     assert [e.detail["start"] for e in started] == ["cold", "warm"]
     raised = [e for e in events(gateway) if e.transition == "raised"]
     assert len(raised) == 2, "an alarm that stands over a restart is not raised again"
+
+
+def test_an_alarm_that_ended_after_the_last_state_on_disk_comes_again(gateway: Gateway) -> None:
+    """A killed gateway's alarms are newer than its apps' state."""
+    gateway.run(1.0)
+    store = AlarmStore.open(gateway.config.data / ALARMS)
+    AlarmManager(store, lambda records: None).return_("watch", "one", "guard", None, 0, 1)
+    store.close()
+    gateway.run(1.0)
+    raised = [e.instance for e in events(gateway) if e.transition == "raised"]
+    assert sorted(raised) == ["one", "one", "two"]
 
 
 def test_a_new_version_with_one_more_instance_keeps_what_is_retained(gateway: Gateway) -> None:

@@ -78,3 +78,14 @@ def test_programs_of_the_same_name_do_not_mix_their_variables() -> None:
     again = LiveApp(live.app, 1)
     again.retain(0, live.retained()[0])
     assert run(again, 1) == {"a": [3], "b": [30]}
+
+
+def test_alarm_blocks_begin_with_what_is_known_to_stand() -> None:
+    blocks = "VAR a : ALARM; b : HIGH_ALARM; c : LOW_ALARM; d : ALARM; END_VAR"
+    calls = (
+        "a(IN := TRUE, TEXT := 'a'); b(IN := 1.0, TEXT := 'b'); c(IN := 1.0, TEXT := 'c'); d(TEXT := 'd');"
+    )
+    live = LiveApp(app(f"PROGRAM p {blocks} {calls} END_PROGRAM"), 2)
+    live.stand(1, {"b", "c"})
+    told = [(each.event.instance, each.event.code) for each in live.scan(1000, {}, {}).events]
+    assert told == [(0, 0), (0, 2), (1, 0), (1, 5)], "a and b rise; c, which stood, returns"
