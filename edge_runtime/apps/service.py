@@ -185,7 +185,7 @@ class AppService:
         self._saved_us = self._clock.now_us()
         for running in self.engine.apps:
             if running.scanned_us and not running.failed:
-                state = snapshots.Snapshot(running.scanned_us, tuple(running.live.snapshot()))
+                state = snapshots.take(running.app, running.live, running.scanned_us)
                 with suppress(StoreError):  # the next one is soon
                     snapshots.save(self._data, running.app, state)
 
@@ -236,20 +236,30 @@ class AppService:
         running = RunningApp(app, live, schedule, make_board(app, feeds), derived, scorers)
         for id, site in _alarms(app):
             self._manager.define(*id, site.text, site.priority)
+        self._agree(app, live, how)
         self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
         self._keep(state_of(running, StateKind(how), start_us))
         if how == StateKind.COLD:
             self._unsettled.add(app.id)
         return running
 
+    def _agree(self, app: InstalledApp, live: LiveApp, how: str) -> None:
+        """Let the app's alarm blocks begin with what the alarms' file knows.
+
+        A killed gateway's state is older than its alarms: an alarm that ended or began in between
+        would not be told. At a cold start no alarm counts as told: see `_settle`.
+        """
+        standing = self._manager.standing(app.id) if how == StateKind.WARM else set()
+        for index, instance in enumerate(app.instances):
+            live.stand(index, {path for name, path in standing if name == instance.name})
+
     def _resume(self, app: InstalledApp, live: LiveApp) -> tuple[str, int]:
         """Take over the state on disk. Returns `warm` or `cold`, and the time of the state (0: none)."""
         found = snapshots.find(self._data, app)
         if found is None:
             return "cold", 0
-        warm = self._clock.now_us() - found.time_us <= snapshots.RESUME_S * 1_000_000
         try:
-            live.restore(found.parts, retained_only=not warm)
+            warm = snapshots.give(app, live, found, self._clock.now_us())
         except ValueError:
             return "cold", 0
         return ("warm" if warm else "cold"), found.time_us

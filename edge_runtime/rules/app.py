@@ -7,7 +7,8 @@ before it. One scan on the gateway and a million rows at headquarters go the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -251,6 +252,32 @@ class LiveApp:
                 scorer.restore(packed)
         for runner, packed in zip(self._runners, parts[1 + len(self._scorers) :], strict=True):
             runner.restore(packed, retained_only=retained_only)
+
+    def retained(self) -> list[dict[str, dict[str, bytes]]]:
+        """What a cold start keeps: for each instance, by program, see `Runner.retained`."""
+        kept: list[dict[str, dict[str, bytes]]] = [{} for _ in range(self.instances)]
+        for name, runner in self._named():
+            for found, own in zip(kept, runner.retained(), strict=True):
+                found[name] = own
+        return kept
+
+    def retain(self, instance: int, kept: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Take over for one instance what `retained` gave, perhaps of another version of the app."""
+        for name, runner in self._named():
+            runner.retain(instance, kept.get(name, {}))
+
+    def stand(self, instance: int, standing: Collection[str]) -> None:
+        """Let the alarm blocks of one instance have told what is known to stand, by path."""
+        for runner in self._runners:
+            runner.stand(instance, standing)
+
+    def _named(self) -> Iterator[tuple[str, Runner]]:
+        """Programs by name; of several with the same name, which one it is stands behind it."""
+        seen = Counter[str]()
+        for runner in self._runners:
+            name = runner.program.name
+            yield f"{name}#{seen[name]}", runner
+            seen[name] += 1
 
 
 def snapshot_held(stage: InputStage) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -187,6 +187,50 @@ class Runner:
         for column, values, own in zip(self.program.states, found, self.states, strict=True):
             if column.retain or not retained_only:
                 own[:] = values
+
+    def retained(self) -> list[dict[str, bytes]]:
+        """What a cold start keeps, for each instance: RETAIN variables by name and type, as `snapshot`."""
+        kept: list[dict[str, bytes]] = [{} for _ in range(self.instances)]
+        for column, values in self._retain_columns():
+            count = max(1, column.length)
+            for at, found in enumerate(kept):
+                found[_signature(column)] = pack(column, values[at * count : (at + 1) * count])
+        return kept
+
+    def retain(self, instance: int, kept: Mapping[str, bytes]) -> None:
+        """Take over for one instance what `retained` gave, perhaps of another version of the program.
+
+        Args:
+            instance: Which.
+            kept: What there is; a variable that has another type now begins with its initial value.
+        """
+        for column, values in self._retain_columns():
+            count = max(1, column.length)
+            form = f"<{count}{column.type.code}"
+            packed = kept.get(_signature(column), b"")
+            if len(packed) == struct.calcsize(form):
+                values[instance * count : (instance + 1) * count] = struct.unpack(form, packed)
+
+    def stand(self, instance: int, standing: Collection[str]) -> None:
+        """Let the alarm blocks of one instance have told what is known to stand, and nothing else.
+
+        Args:
+            instance: Which.
+            standing: Paths of the alarms that stand.
+        """
+        paths = {f"{site.path}.ACTIVE": site.path for site in self.program.events if site.kind == "alarm"}
+        for column, values in zip(self.program.states, self.states, strict=True):
+            if column.name in paths:
+                values[instance] = int(paths[column.name] in standing)
+
+    def _retain_columns(self) -> Iterator[tuple[Column, list[Value]]]:
+        for column, values in zip(self.program.states, self.states, strict=True):
+            if column.retain:
+                yield column, values
+
+
+def _signature(column: Column) -> str:
+    return f"{column.name} {column.type}[{column.length}]"
 
 
 def pack(column: Column, values: Sequence[Value]) -> bytes:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import pointids
+from edge_runtime.alarms.manager import AlarmManager
+from edge_runtime.alarms.store import ALARMS, AlarmStore
 from edge_runtime.apps.install import Wanted, install, remove
 from edge_runtime.apps.loading import load_apps
 from protocols import columns
@@ -155,6 +157,32 @@ def test_alarms_of_an_instance_and_of_an_app_that_are_no_more_are_removed(gatewa
 
 def removed(gateway: Gateway) -> list[str]:
     return [event.instance for event in events(gateway) if event.transition == "removed"]
+
+
+def test_an_alarm_that_ended_after_the_last_state_on_disk_comes_again(gateway: Gateway) -> None:
+    """A killed gateway's alarms are newer than its apps' state."""
+    gateway.run(1.0)
+    store = AlarmStore.open(gateway.config.data / ALARMS)
+    AlarmManager(store, lambda records: None).return_("watch", "one", "guard", None, 0, 1)
+    store.close()
+    gateway.run(1.0)
+    raised = [e.instance for e in events(gateway) if e.transition == "raised"]
+    assert sorted(raised) == ["one", "one", "two"]
+
+
+def test_a_new_version_with_one_more_instance_keeps_what_is_retained(gateway: Gateway) -> None:
+    gateway.run(1.0)
+    own = gateway_id(gateway, "watch.one.scans")
+    before = len(series(gateway)[own])
+    manifest = MANIFEST.replace(b"1.0.0", b"1.1.0")
+    package = archive.pack({"app.toml": manifest, "programs/watch.st": PROGRAM})
+    install(gateway.config, package, "watch.capp", Wanted(instance="three", inputs={"x": "P1"}))
+    gateway.run(1.0)
+    values = [int(value) for _, (value, _) in sorted(series(gateway)[own].items())]
+    assert values == list(range(1, len(values) + 1))
+    assert len(values) > before
+    new = series(gateway)[gateway_id(gateway, "watch.three.scans")]
+    assert min(int(value) for value, _ in new.values()) == 1
 
 
 def gateway_id(gateway: Gateway, name: str) -> int:
