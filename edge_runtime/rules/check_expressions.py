@@ -13,6 +13,7 @@ from edge_runtime.rules.typed import Const, Expr, LoadElement, Op, Ref
 from edge_runtime.rules.types import Type, meet
 
 _COMPARISONS = ("<", ">", "<=", ">=", "=", "<>")
+_OF_INTEGERS = ("AND", "OR", "XOR", "NOT", "MOD")
 
 
 class Expressions:
@@ -180,7 +181,9 @@ class Expressions:
     def _folded(self, name: str, type: Type, args: tuple[Const, ...], span: Span) -> Expr | None:
         if all(arg.loose for arg in args):
             made = fold_loose(name, args)
-            if made is None:
+            if made is None and name in _OF_INTEGERS and any(isinstance(arg.value, float) for arg in args):
+                self._say(span, f"expected integers around {name}, got a real literal", "")
+            elif made is None:
                 self._say(span, "this constant expression has no value", "division by zero, or out of range")
             return made
         known = tuple(Const(arg.type, arg.value) for arg in args)

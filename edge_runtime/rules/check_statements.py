@@ -24,7 +24,7 @@ from edge_runtime.rules.typed import (
     StoreElement,
     Symbol,
 )
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.types import Type, bounds
 
 _EMITS = {"EVENT": "event", "ALARM_ON": "alarm", "ALARM_OFF": "returned"}
 
@@ -224,19 +224,25 @@ class Statements:
         taken: list[tuple[int, int]] = []
         choices = []
         for choice in node.choices:
-            ranges = [self._label(label, taken) for label in choice.labels]
+            ranges = [self._label(label, selector, taken) for label in choice.labels]
             body = self.check(choice.body)
             choices.append(Labelled(tuple(r for r in ranges if r is not None), body))
         otherwise = self.check(node.otherwise)
         return None if selector is None else CaseOf(selector, tuple(choices), otherwise)
 
-    def _label(self, label: syntax.Label, taken: list[tuple[int, int]]) -> tuple[int, int] | None:
+    def _label(
+        self, label: syntax.Label, selector: Expr | None, taken: list[tuple[int, int]]
+    ) -> tuple[int, int] | None:
         low = self._expressions.integer_constant(label.low, "a label")
         high = low if label.high is label.low else self._expressions.integer_constant(label.high, "a label")
         if low is None or high is None:
             return None
         if low > high:
             self._say(label.span, f"expected a range upwards, got {low}..{high}", "")
+            return None
+        least, most = bounds(Type.LINT if selector is None else selector.type)
+        if low < least or high > most:
+            self._say(label.span, f"expected labels within {least}..{most}, what CASE chooses by", "")
             return None
         if any(low <= other_high and other_low <= high for other_low, other_high in taken):
             self._say(label.span, "expected labels that do not overlap with those before", "")

@@ -48,10 +48,7 @@ def read(kind: str, spelling: str, span: Span) -> syntax.Expression:
         case "duration":
             return syntax.TimeLiteral(duration(spelling), span)
         case "text":
-            value = text(spelling)
-            if len(value) > limits.TEXT_CHARS_MAX:
-                raise LiteralFaultError(f"expected at most {limits.TEXT_CHARS_MAX} characters in a text")
-            return syntax.TextLiteral(value, span)
+            return syntax.TextLiteral(_text(spelling), span)
         case _:
             return _typed(spelling, span)
 
@@ -59,6 +56,16 @@ def read(kind: str, spelling: str, span: Span) -> syntax.Expression:
 def text(spelling: str) -> str:
     """A text literal without its quotes and escapes."""
     return re.sub(r"\$(.)", r"\1", spelling[1:-1])
+
+
+def _text(spelling: str) -> str:
+    for escape in re.findall(r"\$.", spelling[1:-1]):
+        if escape not in ("$'", "$$"):
+            raise LiteralFaultError(f"expected $' or $$ in a text, got {escape!r}", "a dollar is written $$")
+    value = text(spelling)
+    if len(value) > limits.TEXT_CHARS_MAX:
+        raise LiteralFaultError(f"expected at most {limits.TEXT_CHARS_MAX} characters in a text")
+    return value
 
 
 def _integer(spelling: str) -> int:

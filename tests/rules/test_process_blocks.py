@@ -111,6 +111,14 @@ def test_the_rounding_of_a_moving_average_does_not_pile_up() -> None:
     assert found["y"][-1] == pytest.approx(0.1, rel=1e-15)
 
 
+@pytest.mark.parametrize("outlier", [1e17, -3.4e38, 1.7e308])
+def test_a_moving_average_is_right_as_soon_as_an_outlier_has_left(outlier: float) -> None:
+    values = np.full(100, 0.1)
+    values[33:35] = outlier
+    found = run(one_block("MOVING_AVERAGE", "OUT", ", N := 10"), values, np.zeros(100, np.int8))
+    np.testing.assert_allclose(found["y"][44:], 0.1, rtol=1e-12)
+
+
 def test_a_moving_average_begins_anew_when_reset() -> None:
     check_block(
         "MOVING_AVERAGE",
