@@ -49,6 +49,12 @@ def find_points(engine: Engine, gateway: str, names: Iterable[str]) -> dict[str,
     return found
 
 
+def known_gateways(engine: Engine) -> list[str]:
+    """The gateways whose points the lake knows."""
+    _, rows = engine.rows("SELECT DISTINCT gateway FROM series ORDER BY gateway")
+    return [gateway for (gateway,) in rows]
+
+
 def read_samples(engine: Engine, points: Iterable[Point], from_us: int, to_us: int) -> dict[str, Series]:
     """Samples of points within [from, to), by name.
 

@@ -7,7 +7,7 @@ the first time. What is in memory is bounded by `CELLS_MAX`, not by the time spa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +17,18 @@ from headquarters.replay.align import AGE_PERIODS, Cells, Series, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
 from headquarters.replay.course import Course, Passed
 from headquarters.replay.job import Job
-from headquarters.replay.recorded import Point, find_points, read_events, read_samples, span_of
+from headquarters.replay.recorded import (
+    Point,
+    find_points,
+    known_gateways,
+    read_events,
+    read_samples,
+    span_of,
+)
 from headquarters.replay.report import Report, Trust, iso
 from headquarters.replay.timeline import Begin, Timeline
+from protocols.errors import InputError, Problem
+from protocols.tomlfile import suggest
 
 CELLS_MAX = 4_000_000
 """Input values of one portion: about 300 MB with all that is made of them."""
@@ -41,6 +50,9 @@ class Replay:
         engine: The lake.
         job: What is replayed.
         sink: Takes all outputs, if anything wants them.
+
+    Raises:
+        InputError: The lake knows no point that the app reads.
     """
 
     def __init__(self, engine: Engine, job: Job, sink: Sink | None = None) -> None:
@@ -53,6 +65,8 @@ class Replay:
         self._inputs = {name: known[name] for name in sorted(inputs) if name in known}
         self._derived = {name: known[name] for name in sorted(derived) if name in known}
         self._missing = sorted(inputs - set(known))
+        if not self._inputs:
+            raise InputError([_no_points(engine, job)])
         self._period_us = max((point.period_us for point in self._derived.values()), default=job.period_us)
         self._recorded = span_of(engine, self._derived.values())
         self._timeline = Timeline(engine, job.gateway, job.app.id, job.key)
@@ -70,6 +84,9 @@ class Replay:
             from_us: The first instant.
             to_us: The first that is not wanted.
             progress: Told how many seconds of how many are done.
+
+        Raises:
+            InputError: The lake has no scan of the app there.
         """
         job, began = self._job, time.perf_counter()
         begin = self._timeline.begin(from_us)
@@ -81,6 +98,8 @@ class Replay:
         for part_from, part_to in self._portions(from_us, to_us):
             self._portion(course, part_from, part_to, tell=True)
             progress((part_to - from_us) // 1_000_000, (to_us - from_us) // 1_000_000)
+        if not self._scans:
+            raise InputError([_no_scans(self._engine, self._inputs.values(), from_us, to_us)])
         lost = set(self._lost)
         events = [each for each in self._recorded_events if each.time_us >= from_us]
         return Report(
@@ -187,3 +206,23 @@ def _columns(passed: Passed) -> dict[str, tuple[Cells, Cells]]:
 
 def _joined(parts: Sequence[tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _no_points(engine: Engine, job: Job) -> Problem:
+    """Why nothing of what the app reads is known."""
+    gateways = known_gateways(engine)
+    if job.gateway not in gateways:
+        return Problem(
+            "--gateway", "", job.gateway, f"a gateway of the lake; {suggest(job.gateway, gateways)}"
+        )
+    return Problem("--settings", "inputs", ", ".join(job.points)[:80], f"points of the gateway {job.gateway}")
+
+
+def _no_scans(engine: Engine, inputs: Iterable[Point], from_us: int, to_us: int) -> Problem:
+    """Why there was nothing to replay."""
+    span = span_of(engine, inputs)
+    known = "no sample at all" if span is None else f"samples from {iso(span[0])} to {iso(span[1])}"
+    asked = f"{iso(from_us)} to {iso(to_us)}"
+    return Problem(
+        "--from, --to", "", asked, f"times of which the lake has scans; of what the app reads it has {known}"
+    )

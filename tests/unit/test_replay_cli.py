@@ -83,6 +83,16 @@ def test_times_are_told_when_they_make_no_span(recorded: Recorded, written: Path
     assert "a time such as" in replay(recorded, written, to="soon").output
 
 
+def test_a_gateway_and_times_that_the_lake_does_not_know_are_told(recorded: Recorded, written: Path) -> None:
+    result = replay(recorded, written, "--gateway", "te-2")
+    assert result.exit_code == 2 and "--gateway: got 'te-2'" in result.output and "'te-1'" in result.output
+    result = replay(recorded, written, "--from", "1990-01-01", to="1990-02-01")
+    assert result.exit_code == 2 and f"samples from {iso(FIRST_US)}" in result.output
+    written.write_text(settings().replace("TE.", "OTHER."))
+    result = replay(recorded, written)
+    assert result.exit_code == 2 and "points of the gateway te-1" in result.output
+
+
 def test_a_folder_that_cannot_be_written_is_told(recorded: Recorded, written: Path) -> None:
     result = replay(recorded, written, "--out", str(written / "below-a-file"))
     assert result.exit_code == 2 and "a folder to write" in result.output
