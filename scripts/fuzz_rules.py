@@ -23,8 +23,8 @@ HELPERS = frozenset({"range", "int", "float", "w64", "add64", "sub64", "mul64", 
 NODES = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.For,
     ast.If, ast.Expr, ast.Pass, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.Subscript,
-    ast.Slice, ast.Call, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator, ast.unaryop,
-    ast.boolop, ast.cmpop,
+    ast.Slice, ast.Call, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.operator,
+    ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
 """All that generated code may consist of: no attributes, imports, functions in functions, comprehensions."""
 
