@@ -32,7 +32,7 @@ Cells = npt.NDArray[Any]
 PERIOD_US = 1_000_000
 START_US = 1_760_000_000_000_000
 TASK = "plc/normal"
-SWING_SCANS = 60
+SWING_SCANS = 240
 
 MIDDLES = {
     "x": (8.0, 15.0, 3.0, 0.3),
@@ -70,11 +70,23 @@ class Samples(NamedTuple):
 
     Args:
         values: By input, (scans, instances).
-        blocks: The same, as collecting delivers it.
+        points: By type, the points' ids.
+        instances: How many.
     """
 
     values: dict[str, Cells]
-    blocks: list[list[SampleBlock]]
+    points: dict[ValueType, Cells]
+    instances: int
+
+    def blocks(self, scan: int) -> list[SampleBlock]:
+        """A scan's samples as a driver makes them: points it has, all else is new."""
+        made = []
+        for kind, ids in self.points.items():
+            names = [name for name in self.values if value_type_of(name) is kind]
+            cells = np.concatenate([self.values[name][scan] for name in names]).astype(kind.dtype)
+            times = np.full(len(ids), time_us(scan), np.int64)
+            made.append(SampleBlock(kind, ids, times, cells, np.zeros(len(ids), np.uint32)))
+        return made
 
 
 def signal(name: str, scans: int, instances: int, seed: int = 1) -> Cells:
@@ -92,19 +104,19 @@ def signal(name: str, scans: int, instances: int, seed: int = 1) -> Cells:
 
 def samples(inputs: Sequence[str], scans: int, instances: int) -> Samples:
     """Samples of all inputs; the ids of an input's points lie together."""
-    values = {name: signal(name, scans, instances) for name in inputs}
-    blocks = []
-    for scan in range(scans):
-        made = []
-        for kind in (ValueType.F64, ValueType.I64):
-            names = [name for name in inputs if (name == "mode") == (kind is ValueType.I64)]
-            if names:
-                ids = np.concatenate([point_ids(inputs.index(name), instances) for name in names])
-                cells = np.concatenate([values[name][scan] for name in names]).astype(kind.dtype)
-                times = np.full(len(ids), time_us(scan), np.int64)
-                made.append(SampleBlock(kind, ids, times, cells, np.zeros(len(ids), np.uint32)))
-        blocks.append(made)
-    return Samples(values, blocks)
+    points: dict[ValueType, list[Cells]] = {}
+    for at, name in enumerate(inputs):
+        points.setdefault(value_type_of(name), []).append(point_ids(at, instances))
+    return Samples(
+        {name: signal(name, scans, instances) for name in inputs},
+        {kind: np.concatenate(ids) for kind, ids in points.items()},
+        instances,
+    )
+
+
+def value_type_of(name: str) -> ValueType:
+    """What travels of an input."""
+    return ValueType.I64 if name == "mode" else ValueType.F64
 
 
 def time_us(scan: int) -> int:
@@ -155,7 +167,7 @@ def installed(source: str, id: str, first: int, instances: int, of: int) -> Inst
 
 def field_type(name: str) -> FieldType:
     """What a device holds of an input."""
-    return FieldType.INT64 if name == "mode" else FieldType.F64
+    return FieldType.INT64 if value_type_of(name) is ValueType.I64 else FieldType.F64
 
 
 def engine(apps: Sequence[InstalledApp], now_us: list[int]) -> AppEngine:

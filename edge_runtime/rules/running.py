@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.rules.generate import one_row
 from edge_runtime.rules.inputs import BAD
 from edge_runtime.rules.program import Column, Program
 from edge_runtime.rules.typed import Value
+from edge_runtime.rules.types import Type
 
 Step = Callable[..., int]
 Cells = npt.NDArray[Any]
@@ -66,7 +68,7 @@ def wrap_lint(value: int) -> int:
 
 @cache
 def load(code: str) -> Step:
-    """The step function on CPython."""
+    """The step function on CPython; see also `one_row`."""
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
         "w64": wrap_lint,
@@ -94,7 +96,7 @@ class Runner:
         self.instances = instances
         self.rows = rows
         cells = rows * instances
-        self._step = load(program.code)
+        self._step = load(one_row(program.code) if rows == 1 else program.code)
         self.times: list[int] = [0] * rows
         self.inputs = [[column.initial[0]] * cells for column in program.inputs]
         self.qualities = [[BAD] * cells for _ in program.inputs]
@@ -140,7 +142,9 @@ class Runner:
         """An output's values in its type, and their qualities; what is not finite is bad."""
         type, of = self.program.outputs[at].type, self.program.quality_of[at]
         values: list[Any] = self.outputs[at]
-        cells = np.frombuffer(struct.pack(f"={len(values)}{type.code}", *values), type.code)
+        few = type is Type.BOOL  # the faster way is for small integers only
+        packed = bytes(values) if few else struct.pack(f"={len(values)}{type.code}", *values)
+        cells = np.frombuffer(packed, type.code)
         marks = self._filled[of] if of >= 0 else b""
         seen = np.frombuffer(marks or bytes(self.output_qualities[at]), np.int8)
         if type.is_real and not (finite := np.isfinite(cells)).all():
@@ -152,8 +156,12 @@ class Runner:
         if not count:
             return []
         instances, codes, times, values, qualities = (column[:count] for column in self._events)
-        rows = {time: row for row, time in reversed(list(enumerate(self.times)))}
-        told = zip(map(rows.__getitem__, times), instances, codes, times, map(float, values), qualities)  # noqa: B905
+        if self.rows == 1:
+            rows = [0] * count
+        else:
+            known = {time: row for row, time in reversed(list(enumerate(self.times)))}
+            rows = [known[time] for time in times]
+        told = zip(rows, instances, codes, times, map(float, values), qualities, strict=True)
         return list(map(Event._make, told))
 
     def snapshot(self) -> bytes:
