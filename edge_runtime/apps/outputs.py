@@ -3,7 +3,8 @@
 Rules:
 1. `Gate.admit` is the one way to an order: it asks for a grant of the gateway's settings for
    this instance and output, for the manifest's permission, and for a finite value in the range
-   of the grant. What is sent lies within the range after rounding, too.
+   of the grant. What is sent lies within the range after rounding to a whole number, too; a
+   device that holds single precision rounds the last of its seven digits.
 2. A value is written when it differs from the one last ordered, as the first one after the
    start, and when the device has connected anew since. After a failed write the value of the
    next scan is written.

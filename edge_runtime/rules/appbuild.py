@@ -5,7 +5,8 @@ Rules:
    output `t2` of the model `pca` where the input is called `pca_t2`; else an input of the
    app, which is bound to a point and must be in `permissions.read`.
 2. No two of outputs, model outputs and inputs of an app may have the same name, so that this
-   order never has to decide. Names are the same in app.toml and in the programs, capitals too.
+   order never has to decide; nor may two alarms of different programs. Names are the same in
+   app.toml and in the programs, capitals too.
 3. Everything is checked before anything is raised: one `InputError` names every fault, with
    the file in the package.
 """
@@ -126,6 +127,7 @@ class _Builder:
             wired.append(WiredProgram(program._replace(parameters=columns), sources))
         wiring.refuse_clashes()
         self._problems += wiring.problems
+        self._refuse_shared_alarms(programs)
         self._check_permissions(wiring.inputs, wiring.outputs, programs)
         app = CompiledApp(
             self._manifest.id,
@@ -137,6 +139,17 @@ class _Builder:
         )
         self._check_resources(app)
         return BuiltApp(self._package, app, tuple(files), ranges, self._translations)
+
+    def _refuse_shared_alarms(self, programs: list[Program]) -> None:
+        """An alarm is known by app, instance and path: two with one path would be one alarm."""
+        owners: dict[str, Program] = {}
+        for program, spec in zip(programs, self._manifest.programs, strict=True):
+            for site in program.events:
+                if site.kind == "alarm" and owners.setdefault(site.path, program) is not program:
+                    other = owners[site.path].name
+                    expected_ = f"a name of its own for the alarm: the program {other!r} has one of this name"
+                    file = self._package.place(spec.file)
+                    self._problems.append(Problem(file, f"alarm {site.path}", site.path, expected_))
 
     # -- against the manifest ----------------------------------------------------------------------
 

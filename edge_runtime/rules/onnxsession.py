@@ -16,7 +16,9 @@ onnxruntime is in the extra `onnx`, and imported only when there is a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,9 @@ ARENA_BYTES_MAX = 256 << 20
 
 TRIAL_BLOCKS = 8
 """Blocks of drawn rows by which the independence of rows is tried out."""
+
+TRIAL_S = 30.0
+"""For these at the most: a model that needs 100 ms for a row is beyond any scan."""
 
 Cells = npt.NDArray[Any]
 
@@ -65,10 +70,12 @@ class Graph:
         self._features = features
         self._columns = _columns_of(self._session, outputs)
         self._names = list(dict.fromkeys(name for name, _ in self._columns))
-        self.batched = not single and self._rows_are_independent()
-        """Whether several rows may share a call."""
-        if not self.batched:
-            self._try_alone()
+        self._options = _run_options()
+        with self._bounded():
+            self.batched = not single and self._rows_are_independent()
+            """Whether several rows may share a call."""
+            if not self.batched:
+                self._try_alone()
 
     def run(self, rows: Cells) -> Cells:
         """Outputs (n, outputs) of rows (n, features), float64.
@@ -86,8 +93,27 @@ class Graph:
             tensor = rows.astype(self._dtype)
         if len(rows) < block:
             tensor = np.concatenate([tensor, np.repeat(tensor[-1:], block - len(rows), axis=0)])
-        given = dict(zip(self._names, self._session.run(self._names, {self._input: tensor}), strict=True))
+        results = self._session.run(self._names, {self._input: tensor}, self._options)
+        given = dict(zip(self._names, results, strict=True))
         return np.column_stack([_column(given[name], at, block) for name, at in self._columns])[: len(rows)]
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Break calls off after `TRIAL_S`: what a package brings must not hold a gateway at its start."""
+        timer = threading.Timer(TRIAL_S, setattr, (self._options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except RefusedError as error:
+            if self._options.terminate:
+                rows = 2 * TRIAL_BLOCKS * BLOCK
+                raise RefusedError(f"expected a model that evaluates {rows} rows in {TRIAL_S:g} s") from error
+            raise
+        finally:
+            timer.cancel()
+            timer.join()  # so that it breaks nothing off that is asked later
+            self._options.terminate = False
 
     def _rows_are_independent(self) -> bool:
         """Whether a row gives the same bits alone, in the company of others, and at any place."""
@@ -121,6 +147,13 @@ def _open(data: bytes) -> Any:
         return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common class of their own
         raise RefusedError(f"expected a model that onnxruntime loads: {_first_line(error)}") from error
+
+
+def _run_options() -> Any:
+    """Through which a call can be broken off, between two operators."""
+    import onnxruntime
+
+    return onnxruntime.RunOptions()
 
 
 def _onnxruntime() -> Any:

@@ -134,6 +134,19 @@ def test_a_faulty_program_is_told_with_line_and_column(app: Path, capsys: pytest
     assert "did you mean 'limit'?" in problem
 
 
+def test_two_programs_with_an_alarm_of_the_same_name_are_refused(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (app / "programs" / "main.st").read_text(encoding="utf-8")
+    second = text.replace("PROGRAM main", "PROGRAM second").replace("high", "higher")
+    (app / "programs" / "second.st").write_text(second, encoding="utf-8")
+    change(app / "app.toml", "[[program]]", '[[program]]\nfile = "programs/second.st"\n[[program]]')
+    said = refused(capsys, "check", str(app))
+    assert "programs/main.st: alarm raised" in said and "the program 'second' has one" in said
+    change(app / "programs" / "second.st", "raised", "raised_higher")
+    assert shown(capsys, "check", str(app))["problems"] == []
+
+
 MODEL = """
 [[model]]
 name = "trend"

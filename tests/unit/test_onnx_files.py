@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_runtime.rules import onnxsession
 from edge_runtime.rules.models import Model
 from edge_runtime.rules.onnxfile import RefusedError, inspect
 from protocols.errors import InputError
@@ -183,3 +184,14 @@ def test_a_graph_that_would_take_all_memory_is_refused() -> None:
     made = model(nodes, 2, [("y", ["rows", 1])], weights)
     with pytest.raises(InputError, match="can be run"):
         Model.load(SPEC, made.SerializeToString())
+
+
+def test_a_graph_that_takes_too_long_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxsession, "TRIAL_S", 0.0)
+    nodes = [
+        helper.make_node("MatMul", ["x" if at == 0 else f"h{at}", "w"], [f"h{at + 1}" if at < 2999 else "y"])
+        for at in range(3000)
+    ]
+    slow = model(nodes, 300, [("y", ["rows", 300])], {"w": np.eye(300)})
+    with pytest.raises(RefusedError, match="256 rows in 0 s"):
+        onnxsession.Graph(slow.SerializeToString(), 300, [f"y{at}" for at in range(300)])
