@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,9 +254,12 @@ def _seconds(text: str) -> float:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz").strip()
     unit = text[len(number) :].strip()
     try:
-        return float(number) * _UNITS_S[unit]
+        seconds = float(number) * _UNITS_S[unit]
+        if not 0 < seconds < math.inf:
+            raise ValueError
+        return seconds
     except (ValueError, KeyError):
-        expected = "a number and its unit: s, min, h or d, as 30min or 8h"
+        expected = "a number above 0 and its unit: s, min, h or d, as 30min or 8h"
         raise InputError([Problem("command line", "--for", text, expected)]) from None
 
 

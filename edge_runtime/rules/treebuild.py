@@ -221,7 +221,7 @@ class Builder:
             return literals.read(kind, str(token), span)
         except literals.LiteralFaultError as fault:
             self._say(span, str(fault), fault.hint)
-            return syntax.Unread(span)
+            return syntax.TextLiteral("", span) if kind == "text" else syntax.Unread(span)
 
 
 def span_of(token: Any) -> Span:

@@ -240,3 +240,12 @@ def test_shelving_ends_by_the_clock(gateway: Gateway, capsys: pytest.CaptureFixt
     assert states(capsys, gateway) == {CH4: "shelved"}
     gateway.service.manager.step(view.now() + 3601 * S)
     assert states(capsys, gateway) == {CH4: "unacknowledged"}
+
+
+@pytest.mark.parametrize("duration", ["-1h", "0s", "h", "8", "1e400d"])
+def test_a_duration_that_is_none_is_told_with_what_to_write(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], duration: str
+) -> None:
+    gateway.raise_()
+    assert run(gateway, "shelve", CH4, "--for", duration, "--comment", "x") == 2
+    assert "expected a number above 0 and its unit: s, min, h or d" in capsys.readouterr().err
