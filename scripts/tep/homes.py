@@ -12,7 +12,7 @@ from scripts.demo.settings import Settings
 from scripts.plant.catalogue import Kind, PlantPoint
 from scripts.plant.layout import Protocol, write_point_table
 from scripts.tep.runs import Run
-from scripts.train_tep.__main__ import APP, Variable, variables
+from scripts.train_tep.reference import APP, Variable, variables
 
 GATEWAY = "tep"
 SITE = "works"

@@ -14,7 +14,7 @@ from headquarters.replay.compare import AppEvent
 from headquarters.replay.recorded import find_points, read_events, read_samples
 from scripts.tep.homes import GATEWAY
 from scripts.tep.runs import Rates, Run
-from scripts.train_tep.__main__ import variables
+from scripts.train_tep.reference import variables
 
 APP = "process-monitoring"
 TEXTS = {"t2": "(T2)", "spe": "(SPE)"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.train_tep.__main__ import ONSET, read
 from scripts.train_tep.pca import Floats
+from scripts.train_tep.reference import ONSET, read
 
 ROWS = 960
 """Rows of a reference run: figures of shorter ones are not compared."""

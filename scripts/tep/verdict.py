@@ -20,8 +20,8 @@ from scripts.tep.homes import GATEWAY, package
 from scripts.tep.lake import APP, Arrived, bits, events_of, look
 from scripts.tep.river import Played
 from scripts.tep.runs import NEAR, Rates, Run
-from scripts.train_tep.__main__ import APP as FOLDER
 from scripts.train_tep.pca import Floats
+from scripts.train_tep.reference import APP as FOLDER
 
 REPLAYED = "replayed"
 

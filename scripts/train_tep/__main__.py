@@ -9,43 +9,24 @@ declaration and the limits, and prints what the model does on the test runs `dNN
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
 
 from protocols.errors import InputError, Problem
 from scripts.train_tep.graph import onnx_bytes
-from scripts.train_tep.pca import Floats, Pca, statistics, train
+from scripts.train_tep.pca import Pca, statistics, train
+from scripts.train_tep.reference import APP, ONSET, Variable, read, read_training, variables
 
-APP = Path(__file__).parents[2] / "apps" / "process-monitoring"
 COMPONENTS = 9
 CONFIDENCE = 0.99
 ENVELOPE = 10.0
 """Standard deviations around the mean within which figures, not only alarms, mean something."""
 
-ONSET = 160
-"""Rows of a test run before its fault begins: 8 hours of 3 minutes."""
-
 BEGIN = "# -- from here on written by: python -m scripts.train_tep\n"
-
-
-class Variable(NamedTuple):
-    """A variable of the process.
-
-    Args:
-        name: The app's input.
-        unit: UCUM code.
-        meaning: In words.
-    """
-
-    name: str
-    unit: str
-    meaning: str
 
 
 @click.command()
@@ -61,33 +42,6 @@ def main(data: Path, app: Path) -> None:
     click.echo(f"limits: T2 {pca.t2_limit}, SPE {pca.spe_limit}")
     for line in figures(data, pca):
         click.echo(line)
-
-
-def read_training(data: Path) -> Floats:
-    """The rows of normal operation; the file holds them as columns."""
-    return read(data / "d00.dat").T
-
-
-def read(path: Path) -> Floats:
-    """One run.
-
-    Raises:
-        InputError: There is no such file, or it is not one of the runs.
-    """
-    try:
-        rows = np.loadtxt(path)
-    except (OSError, ValueError) as error:
-        raise InputError([Problem(str(path), "", str(error), "a run of the reference data")]) from error
-    if len(variables()) not in rows.shape:
-        expected = f"{len(variables())} variables"
-        raise InputError([Problem(str(path), "", f"{rows.shape}", expected)])
-    return rows
-
-
-def variables() -> list[Variable]:
-    """The variables, in the order of the columns."""
-    text = Path(__file__).with_name("variables.csv").read_text(encoding="utf-8")
-    return [Variable(**row) for row in csv.DictReader(text.splitlines())]
 
 
 def with_model(manifest: str, pca: Pca) -> str:

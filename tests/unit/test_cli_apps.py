@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.apps import install as installing
 from edge_runtime.cli import invoke
 from protocols.durable import write_durably
+from protocols.errors import StoreError
 from protocols.package import archive
 from tests.onnx_parts import weighted_sum
 
@@ -226,6 +228,43 @@ def test_an_app_is_installed_replaced_listed_and_removed(
     assert shown(capsys, "remove", *home, "mill-alarms") == {"removed": "mill-alarms"}
     assert list((gateway / "apps").iterdir()) == []
     assert shown(capsys, "list", *home) == {"apps": []}
+
+
+def test_a_package_that_was_exchanged_is_refused(
+    app: Path, gateway: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ("--home", str(gateway))
+    assert invoke(["app", "install", *home, str(app), "--input", "value=MILL_A.TEMP"]) == 0
+    installed, settings = gateway / "apps" / "mill-alarms-0.1.0.capp", gateway / "apps" / "mill-alarms.toml"
+    before = archive.digest(installed.read_bytes())
+    change(app / "app.toml", "0.1.0", "0.2.0")
+    assert invoke(["app", "pack", str(app)]) == 0
+    other = Path("mill-alarms-0.2.0.capp").read_bytes()
+    installed.write_bytes(other)
+    assert "if it was changed on purpose" in refused(capsys, "list", *home)
+    change(settings, before, archive.digest(other))
+    assert "what the package says of itself" in refused(capsys, "list", *home)
+
+
+@pytest.mark.parametrize("step", ["write_bytes_durably", "write_durably"])
+def test_an_installation_that_breaks_off_leaves_the_app_that_was_there(
+    step: str,
+    app: Path,
+    gateway: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise StoreError("no room")
+
+    home = ("--home", str(gateway))
+    assert invoke(["app", "install", *home, str(app), "--input", "value=MILL_A.TEMP"]) == 0
+    change(app / "app.toml", "0.1.0", "0.2.0")
+    with monkeypatch.context() as disk:
+        disk.setattr(installing, step, broken)
+        assert invoke(["app", "install", *home, str(app)]) != 0
+    [listed] = shown(capsys, "list", *home)["apps"]
+    assert listed["version"] == "0.1.0"
 
 
 def test_an_app_that_does_not_fit_leaves_the_gateway_as_it_was(

@@ -9,9 +9,10 @@ import pytest
 
 from protocols.errors import InputError
 from scripts.train_tep import pca
-from scripts.train_tep.__main__ import BEGIN, ONSET, read_training, variables, with_model
+from scripts.train_tep.__main__ import BEGIN, with_model
 from scripts.train_tep.graph import onnx_bytes
 from scripts.train_tep.quantiles import beta_share, f_quantile, f_share
+from scripts.train_tep.reference import ONSET, read_training, variables
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "tep"
 MODEL = Path(__file__).parents[2] / "apps" / "process-monitoring" / "models" / "pca.onnx"
