@@ -103,4 +103,5 @@ def main(folder, compiled):
     )
 
 
-main(sys.argv[1], sys.argv[2] == "compiled")
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] == "compiled")
