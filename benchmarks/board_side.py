@@ -1,6 +1,9 @@
-# Runs under MicroPython: loads the rules of a folder, runs scans over what a file holds, prints figures.
-# Rules with the same columns share them: rule number n of a group works on cell n of each.
-# ruff: noqa: B905, D100, D101, D103, PTH123, SIM113, UP031
+"""Runs under MicroPython: loads the rules of a folder, runs scans over what a file holds, prints figures.
+
+Rules with the same columns share them: rule number n of a group works on cell n of each.
+"""
+
+# ruff: noqa: B905, D103, PTH123, SIM113, UP031
 # mypy: ignore-errors
 import gc
 import json
@@ -25,6 +28,7 @@ START_MS = 1_760_000_000_000
 
 
 def load_source(folder, number):
+    """One rule's step function, compiled here."""
     names = dict(HELPERS)
     with open(folder + "/rule%d.py" % number) as source:
         exec(source.read(), names)
@@ -33,6 +37,8 @@ def load_source(folder, number):
 
 
 class Group:
+    """Rules with the same columns, and these."""
+
     def __init__(self, described):
         count = described["rules"]
         self.inputs = tuple([array(code, [0] * count) for code in described["inputs"]])
@@ -44,6 +50,7 @@ class Group:
 
 
 def main(folder, compiled):
+    """Load, run, print one line of JSON."""
     sys.path.insert(0, folder)
     with open(folder + "/plan.json") as file:
         plan = json.load(file)
