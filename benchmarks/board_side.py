@@ -3,7 +3,7 @@
 Rules with the same columns share them: rule number n of a group works on cell n of each.
 """
 
-# ruff: noqa: B905, D101, D103, PTH123, SIM113, UP031
+# ruff: noqa: B905, D103, PTH123, SIM113, UP031
 # mypy: ignore-errors
 import gc
 import json
@@ -28,6 +28,7 @@ START_MS = 1_760_000_000_000
 
 
 def load_source(folder, number):
+    """One rule's step function, compiled here."""
     names = dict(HELPERS)
     with open(folder + "/rule%d.py" % number) as source:
         exec(source.read(), names)
@@ -36,6 +37,8 @@ def load_source(folder, number):
 
 
 class Group:
+    """Rules with the same columns, and these."""
+
     def __init__(self, described):
         count = described["rules"]
         self.inputs = tuple([array(code, [0] * count) for code in described["inputs"]])
@@ -47,7 +50,7 @@ class Group:
 
 
 def main(folder, compiled):
-    """Run the plan of a folder; `compiled`: its rules are in one module there."""
+    """Load, run, print one line of JSON."""
     sys.path.insert(0, folder)
     with open(folder + "/plan.json") as file:
         plan = json.load(file)
@@ -107,4 +110,5 @@ def main(folder, compiled):
     )
 
 
-main(sys.argv[1], sys.argv[2] == "compiled")
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2] == "compiled")

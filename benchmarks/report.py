@@ -1,6 +1,7 @@
 """Put the rows of a benchmark into docs/performance.md.
 
     python -m benchmarks.data_path --json | tail -1 | python -m benchmarks.report
+    python -m benchmarks.rules --json | tail -1 | python -m benchmarks.report rules
 
 The table between the two markers is replaced, and the machine named that this runs on.
 """
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def machine() -> str:
@@ -42,10 +42,14 @@ def results(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Rewrite the document from standard input."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    name = sys.argv[1] if len(sys.argv) > 1 else "results"
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    if not found:
+        sys.exit(f"expected a line {begin.strip()!r} in {DOCUMENT}")
     table = results(json.loads(sys.stdin.read()))
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{machine()}\n\n{table}\n{END}{after}", encoding="utf-8")
+    DOCUMENT.write_text(f"{before}{begin}\n{machine()}\n\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def _after(path: Path, name: str) -> str:

@@ -30,6 +30,7 @@ RULES = 100
 PERIOD_MS = 100
 SECONDS = 10
 HEAP_KB = 128
+HOW = {"compiled": "compiled before", "source": "from source"}
 
 _TELL = "tell(IN := late.Q, VALUE := x, TEXT := 'high');"
 KINDS = (
@@ -87,15 +88,12 @@ def measure(setting: Setting) -> Iterator[Row]:
         expected = _in_cpython(groups, values)
         for how in ("compiled", "source"):
             found = _run(folder, how)
-            title = f"MicroPython, {RULES} rules, {how}"
-            if found is None:
-                yield Row.of(f"{title}: heap", float("nan"), "kB", "given", HEAP_KB, "<= 1")
-                continue
+            title = f"MicroPython, {RULES} rules, {HOW[how]}"
             assert (found.events, found.check) == expected, "the events are those of CPython"
             yield Row.of(f"{title}: heap", found.loaded / 1024, "kB", "given", HEAP_KB, "<= 1")
             yield Row.of(f"{title}: a rule", found.rules_bytes / RULES, "B", "given", HEAP_KB * 1024 / RULES)
-            yield Row.of(f"{title}: a scan", found.us_mean / 1000, "ms", "10 Hz", PERIOD_MS, "<= 1")
-            yield Row.of(f"{title}: worst scan", found.us_max / 1000, "ms", "10 Hz", PERIOD_MS, "<= 1")
+            yield Row.of(f"{title}: scans of all", 1e6 / found.us_mean, "scans/s", "10 Hz", 10, ">= 1")
+            yield Row.of(f"{title}: the longest scan", found.us_max / 1000, "ms", "10 Hz", PERIOD_MS, "<= 1")
 
 
 def rules() -> Iterator[str]:
@@ -151,12 +149,9 @@ def _write(folder: Path, groups: list[list[tuple[int, Program]]], values: Cells)
     (folder / "inputs").write_bytes(values[:, order].astype("<f8").tobytes())
 
 
-def _run(folder: Path, how: str) -> Found | None:
-    """One run; `None` when the heap is too small."""
+def _run(folder: Path, how: str) -> Found:
     command = [str(TOOLS / "micropython"), "-X", f"heapsize={HEAP_KB}K", str(SIDE), str(folder), how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if "MemoryError" in done.stderr + done.stdout:
-        return None
     assert done.returncode == 0, done.stderr + done.stdout
     return Found(**json.loads(done.stdout.splitlines()[-1]))
 

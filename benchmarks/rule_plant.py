@@ -1,7 +1,7 @@
 """What the rules are measured on: samples of which every one is new, and apps bound to them.
 
 Every input swings around its own middle with noise on it, so that in each scan of `WATCH` one in 14
-is above its limit, and one alarm in 130 begins or ends: far more than a plant has.
+is above its limit, and three of a thousand alarms begin or end: more than any plant has.
 """
 
 from __future__ import annotations

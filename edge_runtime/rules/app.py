@@ -188,7 +188,7 @@ class LiveApp:
             qualities: The same, 0 to 2.
         """
         seen = {
-            name: self._stage.take(index, values[name][None, :], qualities[name][None, :])
+            name: self._stage.take_scan(index, values[name], qualities[name])
             for index, name in enumerate(self._names)
         }
         scored = [self._score(scorer, seen) for scorer in self._scorers]

@@ -142,8 +142,9 @@ class _Function:
         self._qualities: dict[Quality, str] | None = None
 
     def _count(self, body: list[FStmt], *, in_loop: bool) -> None:
+        """How often each variable is read; what only goes with an event is read seldom."""
         for stmt in body:
-            for expr in expressions(stmt):
+            for expr in () if isinstance(stmt, FEmit) else expressions(stmt):
                 for part in parts(expr):
                     if isinstance(part, FRead):
                         self._reads[part.var] += 2 if in_loop else 1

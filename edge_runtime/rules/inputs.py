@@ -38,6 +38,7 @@ class InputStage:
 
     def __init__(self, columns: Sequence[Column], instances: int) -> None:
         self._columns = tuple(columns)
+        self._dtypes = tuple(np.dtype(column.type.code) for column in columns)
         self.last: list[Cells] = [
             np.full(instances, column.initial[0], np.dtype(column.type.code)) for column in columns
         ]
@@ -57,14 +58,29 @@ class InputStage:
         """
         column = self._columns[index]
         cells, sound = _typed(values, column.type)
-        if qualities.tobytes() != bytes(qualities.nbytes):
-            sound &= qualities < BAD
+        sound &= qualities < BAD
         seen = qualities.astype(np.int8, copy=False)
-        if b"\0" in sound.tobytes():  # faster than asking numpy, for some thousand
+        if not sound.all():
             seen = np.where(sound, seen, BAD).astype(np.int8)
             cells = _held(cells, sound, self.last[index])
         self.last[index] = cells[-1].copy()
         return cells.reshape(-1), seen.reshape(-1)
+
+    def take_scan(self, index: int, values: Cells, qualities: Int8s) -> tuple[Cells, Int8s]:
+        """As `take`, for one scan: an array of instances.
+
+        Comparing bytes is several times faster than asking numpy, for some thousand instances.
+        """
+        dtype = self._dtypes[index]
+        if (
+            values.dtype == dtype
+            and dtype.kind == "f"
+            and b"\0" not in np.isfinite(values).tobytes()
+            and qualities.tobytes() == bytes(len(qualities))
+        ):
+            self.last[index] = values.copy()
+            return values, qualities
+        return self.take(index, values[None, :], qualities[None, :])
 
 
 def _typed(values: Cells, type: Type) -> tuple[Cells, npt.NDArray[np.bool_]]:

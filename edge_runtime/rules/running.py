@@ -153,16 +153,12 @@ class Runner:
 
     def events(self, count: int) -> list[Event]:
         """The first events of the last call."""
-        if not count:
-            return []
-        instances, codes, times, values, qualities = (column[:count] for column in self._events)
-        if self.rows == 1:
-            rows = [0] * count
-        else:
-            known = {time: row for row, time in reversed(list(enumerate(self.times)))}
-            rows = [known[time] for time in times]
-        told = zip(rows, instances, codes, times, map(float, values), qualities, strict=True)
-        return list(map(Event._make, told))
+        instances, codes, times, values, qualities = self._events
+        rows = {} if self.rows == 1 else {time: row for row, time in reversed(list(enumerate(self.times)))}
+        return [
+            Event(rows.get(times[n], 0), instances[n], codes[n], times[n], float(values[n]), qualities[n])
+            for n in range(count)
+        ]
 
     def snapshot(self) -> bytes:
         """The state, packed little-endian in the order of the program's states."""
