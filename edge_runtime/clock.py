@@ -26,10 +26,12 @@ import ctypes
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+from edge_runtime import limits
 from protocols.batch import Clock, ClockState
 from protocols.records import Correction
 
@@ -134,7 +136,7 @@ class GatewayClock:
         self._scale = Scale(wall_us, self._start_us, floor_us)
         self._was_synchronised = False
         self._corrections: list[Correction] = []
-        self._steps: list[Step] = []
+        self._steps: deque[Step] = deque(maxlen=limits.STEPS_KEPT)
 
     @property
     def boot_id(self) -> bytes:
@@ -153,11 +155,10 @@ class GatewayClock:
             scale = self._scale
             return Clock(self._boot_id, scale.monotonic_us, self._state(), scale.offset_us)
 
-    def take_steps(self) -> list[Step]:
-        """Forward steps beyond `STEP_US` since the last call."""
+    def steps(self) -> tuple[Step, ...]:
+        """The latest forward steps beyond `STEP_US`, the oldest first."""
         with self._lock:
-            steps, self._steps = self._steps, []
-            return steps
+            return tuple(self._steps)
 
     def take_corrections(self) -> list[Correction]:
         """What became known about earlier stamps of this start since the last call."""

@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from edge_runtime import limits
 from edge_runtime.buffer import Progress
-from edge_runtime.clock import GatewayClock, Step
+from edge_runtime.clock import GatewayClock
 from edge_runtime.config import ScanClass
 from edge_runtime.intake import Delivery, Intake
 from edge_runtime.process import Processor
@@ -59,7 +58,6 @@ class CollectTask:
         intake: Takes what was collected.
         log: For bugs in drivers.
         reached: How far an earlier process came, or `None`.
-        steps: Steps of the clock, shared by all tasks.
         show: Told of what was read at an instant, before it is thinned: task, instant, samples.
     """
 
@@ -73,7 +71,6 @@ class CollectTask:
         intake: Intake,
         log: EventLog,
         reached: Progress | None,
-        steps: list[Step],
         show: Show | None = None,
     ) -> None:
         self._show = show
@@ -83,7 +80,6 @@ class CollectTask:
         self._clock = clock
         self._intake = intake
         self._log = log
-        self._steps = steps
         self._processor = Processor(points)
         self._field_points = [FieldPoint(point.id, point.address, point.type) for point in points]
         self._ids = tuple(point.id for point in points)
@@ -150,10 +146,7 @@ class CollectTask:
         self._gaps = self._downtime(self._reached)
 
     def _turn(self) -> Turn | None:
-        now_us = self._clock.now_us()
-        self._steps += self._clock.take_steps()
-        del self._steps[: -limits.STEPS_KEPT]
-        return self.schedule.take(now_us)
+        return self.schedule.take(self._clock.now_us())
 
     async def _read(self, instant_us: int) -> list[SampleBlock]:
         if self._cache is not None:
@@ -202,7 +195,8 @@ class CollectTask:
             self.samples += delivery.samples
 
     def _explain(self, missed: Missed) -> Gap:
-        stepped = any(step.from_us < missed.to_us and step.to_us > missed.from_us for step in self._steps)
+        steps = self._clock.steps()
+        stepped = any(step.from_us < missed.to_us and step.to_us > missed.from_us for step in steps)
         if stepped:
             self._log.warning("clock-stepped", task=self.name, instants=missed.instants)
             return self._gap(GapCause.CLOCK_STEP, missed, "the clock was set forward")

@@ -24,7 +24,7 @@ from edge_runtime.alarms.service import AlarmService
 from edge_runtime.apps.home import settings_files
 from edge_runtime.buffer import Buffer, Limits, Progress, Shared, Store
 from edge_runtime.buffer.opening import Opened, open_store, set_aside
-from edge_runtime.clock import GatewayClock, Step, new_boot_id
+from edge_runtime.clock import GatewayClock, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.devicewrites import DeviceWrites
@@ -359,7 +359,6 @@ class Session:
         }
 
     def _build_collector(self, parts: Parts, reached: Mapping[str, Progress], intake: Intake) -> Collector:
-        steps: list[Step] = []
         show = None if self._apps is None else self._apps.show
         tasks = [
             CollectTask(
@@ -371,7 +370,6 @@ class Session:
                 intake,
                 self._log,
                 reached[name],
-                steps,
                 show,
             )
             for name, (device, scan, points) in parts.items()

@@ -104,6 +104,16 @@ class Schedule:
         self.next_us = instant_us + self.period_us
         return Turn(instant_us, late_us, missed)
 
+    def skip(self, until_us: int) -> Missed | None:
+        """Leave the instants before a time out. Returns them, or `None` where there is none."""
+        from_us, to_us = self.next_us, self._at_or_before(until_us - 1) + self.period_us
+        if to_us <= from_us:
+            return None
+        self.next_us = to_us
+        skipped = (to_us - from_us) // self.period_us
+        self.counters.missed += skipped
+        return Missed(from_us, to_us, skipped)
+
     def missed_since(self, reached_us: int) -> Missed | None:
         """Instants after `reached_us`, where an earlier process came to, and before the next one."""
         from_us = self._at_or_before(reached_us) + self.period_us

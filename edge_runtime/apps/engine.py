@@ -6,7 +6,8 @@ Rules:
    is said when that begins, and when it is over.
 2. Nobody waits for an app: collecting hands over and goes on. An app that cannot keep up
    gives up its oldest scans, which are declared as a gap of its outputs.
-3. What a program or model does wrong costs its app, not the others: it is stopped and says so.
+3. Instants that the clock was set over never were: no scan is run for them, and they are declared.
+4. What a program or model does wrong costs its app, not the others: it is stopped and says so.
 
 Pure but for the clock that is handed in; one thread calls `advance`.
 """
@@ -22,6 +23,7 @@ from edge_runtime import limits
 from edge_runtime.apps.board import Feed, InputBoard, Reads
 from edge_runtime.apps.derived import Derived, Recorder
 from edge_runtime.apps.installed import InstalledApp
+from edge_runtime.clock import Step
 from edge_runtime.intake import Delivery
 from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
 from edge_runtime.rules.livemodels import LiveModel
@@ -33,6 +35,9 @@ GRACE_PERIODS = 2
 """How many of its periods, and at least `GRACE_US`, a scan waits for what it reads."""
 
 GRACE_US = 1_000_000
+
+ROUNDS_MAX = 16
+"""Scans of one app in a row, before what they gave is handed over."""
 
 
 class Told(NamedTuple):
@@ -157,11 +162,18 @@ class AppEngine:
     Args:
         apps: What runs.
         now_us: Gateway time.
+        steps: The latest forward steps of it.
     """
 
-    def __init__(self, apps: Sequence[RunningApp], now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        apps: Sequence[RunningApp],
+        now_us: Callable[[], int],
+        steps: Callable[[], Sequence[Step]] = tuple,
+    ) -> None:
         self.apps = tuple(apps)
         self._now_us = now_us
+        self._steps = steps
         self._lock = threading.Lock()
         self._reads = Reads()
         self._bindings = [
@@ -185,17 +197,26 @@ class AppEngine:
             for running in self.apps:
                 running.board.put(task, instant_us, reads)
 
-    def due_us(self) -> int | None:
-        """When the next scan is due, whatever it reads; `None` without apps."""
-        return min((each.schedule.next_us for each in self.apps if not each.failed), default=None)
-
     def advance(self) -> Outcome:
-        """Run every scan that can begin."""
+        """Run scans that can begin: of every app in turn, so that a slow one delays no other for long.
+
+        At most `ROUNDS_MAX` of each; `is_ready` says whether there are more.
+        """
         outcome = Outcome([], [], [], [])
-        for at, running in enumerate(self.apps):
-            while self._is_ready(running, now_us := self._now_us()):
-                self._scan(at, now_us, outcome)
+        for _ in range(ROUNDS_MAX):
+            for running in self.apps:
+                self._step_over(running)
+            ready = [at for at, running in enumerate(self.apps) if self._is_ready(running, self._now_us())]
+            if not ready:
+                break
+            for at in ready:
+                self._scan(at, outcome)
         return outcome
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a scan can begin."""
+        return any(self._is_ready(running, self._now_us()) for running in self.apps)
 
     # -- one scan ------------------------------------------------------------------------------------
 
@@ -210,9 +231,9 @@ class AppEngine:
         feeds = running.board.feeds
         return [task for task, feed in feeds.items() if feed.reached_us < feed.needed_us(time_us)]
 
-    def _scan(self, at: int, now_us: int, outcome: Outcome) -> None:
+    def _scan(self, at: int, outcome: Outcome) -> None:
         running = self.apps[at]
-        self._give_up(running, now_us, outcome)
+        self._give_up(running, self._now_us(), outcome)
         turn = running.schedule.take(running.schedule.next_us)
         assert turn is not None, "called when it is due"
         time_us = turn.instant_us
@@ -249,22 +270,29 @@ class AppEngine:
         outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
         outcome.emitted.extend(Emitted(running.app, time_us, event) for event in found.events)
 
+    def _step_over(self, running: RunningApp) -> None:
+        """Leave out the instants that never were, because the clock was set forward."""
+        for step in self._steps():
+            if step.from_us <= running.schedule.next_us < step.to_us:
+                self._leave_out(running, step.to_us, GapCause.CLOCK_STEP, "the clock was set forward")
+
     def _give_up(self, running: RunningApp, now_us: int, outcome: Outcome) -> None:
         """Leave the oldest of too many scans out."""
-        schedule = running.schedule
-        behind = (now_us - schedule.next_us) // schedule.period_us
-        if behind <= limits.APP_SCANS_BEHIND_MAX:
-            return
-        from_us = schedule.next_us
-        schedule.next_us += (behind - limits.APP_SCANS_BEHIND_MAX) * schedule.period_us
-        skipped = (schedule.next_us - from_us) // schedule.period_us
-        schedule.counters.missed += skipped
-        schedule.counters.overruns += 1
-        detail = f"{running.task}: {skipped} scans could not be caught up with"
-        samples = skipped * len(running.ids)
-        gap = Gap(GapCause.OVERRUN, from_us, schedule.next_us, running.ids, samples, detail=detail)
-        running.gaps.append(gap)
-        outcome.told.append(Told(running.app.id, "behind", detail))
+        behind = (now_us - running.schedule.next_us) // running.schedule.period_us
+        if behind > limits.APP_SCANS_BEHIND_MAX:
+            until_us = now_us - limits.APP_SCANS_BEHIND_MAX * running.schedule.period_us
+            detail = f"{running.task}: scans could not be caught up with"
+            self._leave_out(running, until_us, GapCause.OVERRUN, detail)
+            running.schedule.counters.overruns += 1
+            outcome.told.append(Told(running.app.id, "behind", detail))
+
+    def _leave_out(self, running: RunningApp, until_us: int, cause: GapCause, detail: str) -> None:
+        """Declare the scans before a time as a gap of the app's outputs."""
+        missed = running.schedule.skip(until_us)
+        if missed is not None:
+            samples = missed.instants * len(running.ids)
+            gap = Gap(cause, missed.from_us, missed.to_us, running.ids, samples, detail=detail)
+            running.gaps.append(gap)
 
 
 def task_name(app: str) -> str:

@@ -133,7 +133,7 @@ class AppService:
         with manager.together():  # one commit for all alarms, of which there may be thousands
             running = [self._start(app, prepared.derived[app.id], feeds) for app in prepared.apps]
             manager.retire([id for app in prepared.apps for id, _ in _alarms(app)], clock.now_us())
-        self.engine = AppEngine(running, clock.now_us)
+        self.engine = AppEngine(running, clock.now_us, clock.steps)
 
     def begin(self) -> None:
         """Scan from now on: called when the tasks that read have their schedules.
@@ -165,6 +165,8 @@ class AppService:
         self._woken.wait(WAIT_S)
         self._woken.clear()
         self._advance()
+        if self.engine.is_ready:
+            self._woken.set()
         if self._clock.now_us() - self._saved_us >= SNAPSHOT_US:
             self.save()
         if self._clock.now_us() - self._recorded_us >= STATE_US:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from edge_runtime.buffer import Progress
-from edge_runtime.clock import GatewayClock, Step
+from edge_runtime.clock import GatewayClock
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import ScanClass
 from edge_runtime.intake import Delivery, Intake
@@ -56,11 +56,10 @@ class Site:
         )
         self.intake = Intake(1_000_000)
         log = EventLog(stream=self.log, clock=lambda: 0.0)
-        steps: list[Step] = []
         tasks = [
             CollectTask(
                 name, ScanClass("fast", S), self.points(), driver, clock, self.intake, log,
-                self.reached.get(f"{name}/fast"), steps,
+                self.reached.get(f"{name}/fast"),
             )
             for name, driver in self.devices.items()
         ]  # fmt: skip
