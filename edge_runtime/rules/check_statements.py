@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from edge_runtime.rules import limits, syntax
@@ -121,6 +122,8 @@ class Statements:
         values = [arg for arg in node.arguments if arg.name is not None and arg.name.key == "VALUE"]
         text = ""
         if key == "EVENT":
+            if len(texts) == 1 and isinstance(texts[0].value, syntax.Unread):
+                return None
             if len(texts) != 1 or not isinstance(texts[0].value, syntax.TextLiteral):
                 self._say(node.span, "expected EVENT('text', VALUE := x)", "the text is a literal")
                 return None
@@ -244,10 +247,11 @@ class Statements:
         if low < least or high > most:
             self._say(label.span, f"expected labels within {least}..{most}, what CASE chooses by", "")
             return None
-        if any(low <= other_high and other_low <= high for other_low, other_high in taken):
+        at = bisect_left(taken, (low, high))  # `taken` is in order
+        if any(low <= taken[n][1] and taken[n][0] <= high for n in (at - 1, at) if 0 <= n < len(taken)):
             self._say(label.span, "expected labels that do not overlap with those before", "")
             return None
-        taken.append((low, high))
+        taken.insert(at, (low, high))
         return low, high
 
     def _for(self, node: syntax.For) -> Stmt | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edge_runtime.rules import limits
 from edge_runtime.rules.syntax import Span
 from protocols.errors import InputError, Problem
 
@@ -30,16 +31,28 @@ class Fault(NamedTuple):
     line_text: str = ""
     file: str = ""
 
+    @classmethod
+    def clipped(cls, span: Span, what: str, hint: str, line_text: str, file: str) -> Fault:
+        """A mistake that is shown in bounded space, whatever the author wrote."""
+        most = limits.FAULT_CHARS_MAX
+        return cls(span, _clipped(what, most), _clipped(hint, most), line_text[: span.column + most], file)
+
     def __str__(self) -> str:
         """The mistake with its source line and a mark under the place."""
         line, column = self.span.line, self.span.column
         place = f"{self.file}:{line}:{column}" if self.file else f"line {line}, column {column}"
-        shown = self.line_text.replace("\t", " ")
-        width = max(1, min(self.span.end, len(shown) + 1) - column)
-        lines = [f"{place}: {self.what}", f"    {shown}", "    " + " " * (column - 1) + "^" * width]
+        left_out = max(0, column - limits.FAULT_CHARS_MAX)
+        shown = self.line_text.replace("\t", " ")[left_out:]
+        width = max(1, min(self.span.end - left_out, len(shown) + 1) - (column - left_out))
+        mark = " " * (column - left_out - 1) + "^" * width
+        lines = [f"{place}: {self.what}", f"    {shown}", f"    {mark}"]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def flatten(program: UnitCode, texts: Sequence[str], say: Callable[[Span, str, s
         say: Takes faults that show only here.
 
     Raises:
-        TooLongError: More than `limits.STATEMENTS_MAX` statements.
+        TooLongError: More than `limits.STATEMENTS_MAX` statements or `VARIABLES_MAX` variables.
     """
     return _Flattener(program, texts, say).flat
 
@@ -102,7 +102,7 @@ class _Flattener:
     ) -> None:
         self.flat = Flat(program.name.text, texts=list(texts))
         self._say = say
-        self._statements = 0
+        self._statements = self._variables = 0
         self._sites: dict[tuple[str, int], int] = {}
         self._calls: list[Span] = []
         self._alarm_texts: list[tuple[int, _Frame]] = []
@@ -117,6 +117,9 @@ class _Flattener:
 
     def _frame(self, unit: UnitCode, path: str, span: Span) -> _Frame:
         frame = _Frame(unit, path, span)
+        self._variables += len(unit.symbols)
+        if self._variables > limits.VARIABLES_MAX:
+            raise TooLongError
         for symbol in unit.symbols.values():
             inner = f"{path}.{symbol.name.text}" if path else symbol.name.text
             if symbol.block is not None:

@@ -3,8 +3,20 @@
 SOURCE_CHARS_MAX = 1 << 20
 """A source: some 30,000 lines, ten times the largest program that anybody should maintain."""
 
+LINE_CHARS_MAX = 20_000
+"""A line: a long list of labels. The longest line is what the reading of a text literal may cost."""
+
+TOKENS_MAX = 250_000
+"""Words and signs of a source: 30,000 lines of eight."""
+
+NAME_CHARS_MAX = 100
+"""A name: those of blocks within blocks are joined, and the whole is shown to people."""
+
 FAULTS_MAX = 25
 """Mistakes in form that are shown at once: what follows is mostly their echo."""
+
+FAULT_CHARS_MAX = 300
+"""What a fault says, and what it shows of a line: both may hold what the author wrote."""
 
 NESTING_MAX = 40
 """Levels of parentheses and statements: Python's own parser takes 100, and inlining adds some."""
@@ -20,6 +32,9 @@ CALL_DEPTH_MAX = 12
 
 STATEMENTS_MAX = 20_000
 """Statements of a program after all its blocks and functions are put in: about 1 MB of generated code."""
+
+VARIABLES_MAX = 50_000
+"""Variables of a program with those of all its blocks and functions: blocks in blocks multiply."""
 
 LOOP_TURNS_MAX = 100_000
 """Turns of one loop."""

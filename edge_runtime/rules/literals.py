@@ -12,6 +12,9 @@ from edge_runtime.rules.syntax import Span
 BITS = {"INT": 16, "DINT": 32, "LINT": 64}
 """Widths of the integer types."""
 
+INTEGER_CHARS_MAX = 100
+"""64 bits in base 2, and some zeros before them."""
+
 DURATION_CHARS_MAX = 100
 """All units with 18 digits each; Python refuses to read numbers of thousands."""
 
@@ -73,6 +76,8 @@ def _integer(spelling: str) -> int:
     if not mark:
         base, digits = "10", spelling
     plain = digits.replace("_", "")
+    if len(plain) > INTEGER_CHARS_MAX:
+        raise LiteralFaultError("expected an integer of at most 64 bits")
     try:
         value = int(plain, int(base))
     except ValueError:

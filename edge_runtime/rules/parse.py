@@ -15,7 +15,7 @@ edge_runtime.rules.errors.RuleError: line 1, column 41: expected a value or '(',
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -106,6 +106,7 @@ class _Reading:
         self._told: set[str] = set()
         self._tokens: list[Token] = []
         self._mended = self._fed = -1
+        self._mends = 0
 
     def result(self) -> Reading:
         source = None
@@ -118,23 +119,30 @@ class _Reading:
         if len(self._text) > limits.SOURCE_CHARS_MAX:
             self._fault(Span(1, 1, 2), f"expected at most {limits.SOURCE_CHARS_MAX} characters")
             return None
+        long = next((n for n, line in enumerate(self._lines, 1) if len(line) > limits.LINE_CHARS_MAX), 0)
+        if long:
+            self._fault(Span(long, 1, 2), f"expected at most {limits.LINE_CHARS_MAX} characters in a line")
+            return None
         plain, unclosed = blank_comments(self._text)
         if unclosed is not None:
             self._fault(unclosed, "this comment is not closed", "close it with '*)'")
             return None
         interactive: Any = _grammar().parse_interactive(plain)
-        self._tokens = list(interactive.lexer_thread.lex(interactive.parser_state))
-        if not self._bounded():
+        if not self._take_in(interactive.lexer_thread.lex(interactive.parser_state)):
             return None
         last = self._tokens[-1] if self._tokens else None
         end = Token.new_borrow_pos("$END", "", last) if last else Token("$END", "", 0, 1, 1)
         self._tokens.append(end)
         return self._fed_to(Parser(interactive))
 
-    def _bounded(self) -> bool:
-        """Whether nothing nests too deep or runs on too long without an end."""
+    def _take_in(self, tokens: Iterable[Token]) -> bool:
+        """Take the tokens; whether nothing nests too deep or runs on too long without an end."""
         depth = run = 0
-        for token in self._tokens:
+        for token in tokens:
+            self._tokens.append(token)
+            if token.type == "NAME" and len(token) > limits.NAME_CHARS_MAX and str(token) not in self._told:
+                self._told.add(str(token))
+                self._fault(span_of(token), f"expected a name of at most {limits.NAME_CHARS_MAX} characters")
             depth += (token.type in _OPENERS) - (token.type in _CLOSERS)
             run = 0 if token.type == "SEMICOLON" else run + 1
             if depth > limits.NESTING_MAX:
@@ -142,6 +150,8 @@ class _Reading:
             elif run > limits.STATEMENT_TOKENS_MAX:
                 what = f"expected a ';' after at most {limits.STATEMENT_TOKENS_MAX} words and signs"
                 self._fault(span_of(token), what, "split it into several statements")
+            elif len(self._tokens) > limits.TOKENS_MAX:
+                self._fault(span_of(token), f"expected at most {limits.TOKENS_MAX} words and signs")
             else:
                 continue
             return False
@@ -154,7 +164,8 @@ class _Reading:
                 tree = parser.feed(self._tokens[at])
                 self._fed, at = at, at + 1
             except UnexpectedToken:
-                if len(self._faults) >= limits.FAULTS_MAX:
+                self._mends += 1
+                if len(self._faults) >= limits.FAULTS_MAX or self._mends > 4 * limits.FAULTS_MAX:
                     return None
                 at = self._mend(parser, at)
         return tree
@@ -329,7 +340,7 @@ class _Reading:
 
     def _fault(self, span: Span, what: str, hint: str = "") -> None:
         line = self._lines[span.line - 1] if span.line <= len(self._lines) else ""
-        self._faults.append(Fault(span, what, hint, line.rstrip("\r"), self._file))
+        self._faults.append(Fault.clipped(span, what, hint, line.rstrip("\r"), self._file))
 
 
 _OPENERS = {"LPAR", "LSQB", "IF", "CASE", "FOR"}

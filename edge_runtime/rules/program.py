@@ -136,7 +136,7 @@ class _Faults:
     def say(self, span: Span, what: str, hint: str) -> None:
         line = self._lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(self._lines) else ""
         if line[span.column - 1 : span.end - 1].upper() not in self._echoes:
-            self.found.append(Fault(span, what, hint, line, self._file))
+            self.found.append(Fault.clipped(span, what, hint, line, self._file))
 
     def raise_any(self) -> None:
         if self.found:
@@ -206,7 +206,8 @@ def _compile(text: str, name: str | None, file: str, budget: Budget) -> Program:
     try:
         flat = flatten(unit, list(texts), faults.say)
     except TooLongError:
-        what = f"expected at most {limits.STATEMENTS_MAX} statements with all blocks and functions put in"
+        most = f"{limits.STATEMENTS_MAX} statements and {limits.VARIABLES_MAX} variables"
+        what = f"expected at most {most} with all blocks and functions put in"
         faults.say(unit.name.span, what, "call fewer or smaller blocks, or use loops and arrays")
         faults.raise_any()
         raise
