@@ -72,7 +72,7 @@ def test_a_loop_that_never_turns_costs_nothing() -> None:
     [
         f"y := x{' + x' * 1000};",
         f"y := {'- ' * 300}x;",
-        f"IF x > 1.0 THEN y := x; {'ELSIF x > 1.0 THEN y := x; ' * 1000} END_IF;",
+        "IF x > 1.0 THEN y := x; " + "ELSIF x > 1.0 THEN y := x;\n" * 1000 + "END_IF;",
         f"CASE 1 OF {'-' * 900}1 : ; END_CASE;",
     ],
     ids=["operators", "signs", "branches", "labels"],
