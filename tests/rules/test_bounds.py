@@ -67,15 +67,12 @@ def test_a_loop_that_never_turns_costs_nothing() -> None:
     assert compile_program(source).operations == 2
 
 
-BRANCH = "ELSIF x > 1.0 THEN y := x;\n"
-
-
 @pytest.mark.parametrize(
     "body",
     [
         f"y := x{' + x' * 1000};",
         f"y := {'- ' * 300}x;",
-        f"IF x > 1.0 THEN y := x; {BRANCH * 1000} END_IF;",
+        "IF x > 1.0 THEN y := x; " + "ELSIF x > 1.0 THEN y := x;\n" * 1000 + "END_IF;",
         f"CASE 1 OF {'-' * 900}1 : ; END_CASE;",
     ],
     ids=["operators", "signs", "branches", "labels"],
