@@ -106,16 +106,6 @@ def copied_qualities(flat: Flat, layout: Layout) -> tuple[int, ...]:
     )
 
 
-def one_row(code: str) -> str:
-    """The step function for calls of one row and all instances, where a cell's number is its instance's.
-
-    CPython spends a tenth of a short rule on working out the same number again.
-    """
-    head, loop, body = code.partition("        for k in range(k0, k1):\n            j = b + k\n")
-    assert loop, "every step function has this loop"
-    return f"{head}        for k in range(k0, k1):\n{body.replace('[j]', '[k]')}"
-
-
 class _Function:
     def __init__(self, flat: Flat, layout: Layout) -> None:
         self._flat = flat

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.rules.generate import one_row
 from edge_runtime.rules.inputs import BAD
+from edge_runtime.rules.narrowing import one_row
 from edge_runtime.rules.program import Column, Program
 from edge_runtime.rules.typed import Value
 from edge_runtime.rules.types import Type
@@ -68,7 +68,7 @@ def wrap_lint(value: int) -> int:
 
 @cache
 def load(code: str) -> Step:
-    """The step function on CPython; see also `one_row`."""
+    """The step function on CPython; see also `narrowing`."""
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
         "w64": wrap_lint,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.rules.narrowing import all_instances, one_instance
 from edge_runtime.rules.program import Column, Program
 from edge_runtime.rules.running import Step, pack
 
@@ -97,7 +98,8 @@ class ColumnRunner:
     ) -> None:
         self.program = program
         self.instances = instances
-        self._step = load_compiled(program.code)
+        narrow = one_instance if instances == 1 else all_instances
+        self._step = load_compiled(narrow(program.code))
         self.parameters = tuple(_column(column, instances) for column in program.parameters)
         for own, given in zip(self.parameters, parameters or (), strict=parameters is not None):
             own[:] = given
