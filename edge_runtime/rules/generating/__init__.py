@@ -1,0 +1,1 @@
+"""Flat body to one portable Python function, and what it costs."""

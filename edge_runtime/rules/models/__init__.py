@@ -1,0 +1,1 @@
+"""ONNX models of apps: looked into, loaded, evaluated within a time budget."""

@@ -1,0 +1,1 @@
+"""Threshold tables, for those who do not program: lowered to Structured Text."""
