@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from edge_runtime.rules.program import LIBRARY
 from edge_runtime.rules.reading import syntax
 from edge_runtime.rules.reading.parse import parse
 from tests.rules.values import INT_LITERAL, REAL_LITERAL, WIDTH, Plain, Value
-
-LIBRARY = Path(parse.__code__.co_filename).with_name("library")
 
 NUMBERS = ("INT", "DINT", "LINT", "REAL", "LREAL")
 COLUMN_TYPES = ("BOOL", *NUMBERS, "TIME")

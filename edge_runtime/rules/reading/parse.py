@@ -8,7 +8,7 @@ Rules:
 
 >>> parse("PROGRAM p VAR x : INT; END_VAR x := 1 + ; END_PROGRAM")
 Traceback (most recent call last):
-edge_runtime.rules.errors.RuleError: line 1, column 41: expected a value or '(', got ';'
+edge_runtime.rules.reading.errors.RuleError: line 1, column 41: expected a value or '(', got ';'
     PROGRAM p VAR x : INT; END_VAR x := 1 + ; END_PROGRAM
                                             ^
 """
