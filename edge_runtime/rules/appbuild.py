@@ -22,7 +22,7 @@ from edge_runtime.rules.appwire import Wiring
 from edge_runtime.rules.onnxfile import RefusedError, inspect
 from edge_runtime.rules.parameters import ParameterRange, convert, expected
 from edge_runtime.rules.program import LANGUAGE, Budget, Column, Program, compile_program
-from edge_runtime.rules.thresholds import lower_thresholds
+from edge_runtime.rules.thresholds import lower_thresholds, program_name
 from edge_runtime.rules.typed import Value
 from protocols.errors import InputError, Problem
 from protocols.package import Package, Parameter, ParameterValue, ProgramSpec
@@ -106,7 +106,7 @@ class _Builder:
         try:
             text = self._package.text(spec.file)
             if spec.is_table:
-                lowered = lower_thresholds(text, file, PurePosixPath(spec.file).stem)
+                lowered = lower_thresholds(text, file, program_name(PurePosixPath(spec.file).stem))
                 self._translations.update(lowered.translations)
                 text = lowered.source
             return compile_program(text, spec.name or None, file, budget)

@@ -42,8 +42,10 @@ def check_units(
     """
     made: dict[str, UnitCode] = {}
     declared = {node.name.key: node.kind for node in source.units}
+    elements = _Elements()
     for node in source.units:
-        units = {**known, **{key: unit for key, unit in made.items() if unit.kind != "PROGRAM"}}
+        visible = {key: unit for key, unit in known.items() if in_library or not key.startswith("_")}
+        units = {**visible, **{key: unit for key, unit in made.items() if unit.kind != "PROGRAM"}}
         unit = UnitCode(node.kind, node.name)
         if node.name.key in made or node.name.key in known:
             say(node.name.span, f"expected a new name, {node.name.text!r} exists already", "")
@@ -54,15 +56,34 @@ def check_units(
                 "",
             )
         scope = Scope(unit, units, texts, say, in_library=in_library, declared=declared)
-        _UnitChecker(scope, node).check()
+        _UnitChecker(scope, node, elements).check()
         made[node.name.key] = unit
     return made
+
+
+class _Elements:
+    """Counts the elements of all arrays of a source: each has an initial value in memory."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._said = False
+
+    def fit(self, more: int) -> bool:
+        """Whether so many more are not too many."""
+        self._count += more
+        return self._count <= limits.ELEMENTS_MAX
+
+    def say_once(self) -> bool:
+        """Whether that there are too many has not been said yet."""
+        said, self._said = self._said, True
+        return not said
 
 
 class _UnitChecker:
     """Checks one unit."""
 
-    def __init__(self, scope: Scope, node: syntax.Unit) -> None:
+    def __init__(self, scope: Scope, node: syntax.Unit, elements: _Elements) -> None:
+        self._elements_so_far = elements
         self._scope = scope
         self._node = node
         self._unit = scope.unit
@@ -195,6 +216,12 @@ class _UnitChecker:
             what = f"expected 1 to {limits.ARRAY_LENGTH_MAX} elements, got {low}..{high}"
             self._say(place(kind.low), what, "")
             symbol.faulty = True
+            return symbol
+        if not self._elements_so_far.fit(high - low + 1):
+            symbol.faulty = True
+            if self._elements_so_far.say_once():
+                what = f"expected at most {limits.ELEMENTS_MAX} elements in all arrays together"
+                self._say(place(kind.low), what, "shorten arrays and windows")
             return symbol
         symbol.low, symbol.length = low, high - low + 1
         symbol.initial = self._elements(node, symbol)

@@ -103,6 +103,7 @@ class _Flattener:
         self.flat = Flat(program.name.text, texts=list(texts))
         self._say = say
         self._statements = self._variables = 0
+        self._tables: dict[Symbol, Var] = {}
         self._sites: dict[tuple[str, int], int] = {}
         self._calls: list[Span] = []
         self._alarm_texts: list[tuple[int, _Frame]] = []
@@ -134,6 +135,8 @@ class _Flattener:
 
     def _var(self, symbol: Symbol, path: str, *, outermost: bool) -> Var:
         role = _ROLES[symbol.section] if outermost else Role.INNER
+        if symbol in self._tables:
+            return self._tables[symbol]
         if symbol.qualifier == "CONSTANT":
             role = Role.TABLE if symbol.section == "VAR" else Role.PARAMETER
         var = Var(
@@ -147,6 +150,8 @@ class _Flattener:
             symbol.unit,
         )
         self.flat.variables.append(var)
+        if role is Role.TABLE:
+            self._tables[symbol] = var  # the same for all instances
         return var
 
     def _at(self, ref: Ref, frame: _Frame) -> Var:

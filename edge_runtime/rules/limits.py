@@ -15,6 +15,9 @@ NAME_CHARS_MAX = 100
 FAULTS_MAX = 25
 """Mistakes in form that are shown at once: what follows is mostly their echo."""
 
+MEANING_FAULTS_MAX = 100
+"""Mistakes in names, types and units that are shown at once: nobody reads on."""
+
 FAULT_CHARS_MAX = 300
 """What a fault says, and what it shows of a line: both may hold what the author wrote."""
 
@@ -26,6 +29,9 @@ STATEMENT_TOKENS_MAX = 4_000
 
 ARRAY_LENGTH_MAX = 10_000
 """Elements of an array: 80 kB an instance."""
+
+ELEMENTS_MAX = 200_000
+"""Elements of all arrays that a source declares: more than the state may hold."""
 
 CALL_DEPTH_MAX = 12
 """Blocks within blocks and functions within functions."""

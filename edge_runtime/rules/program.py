@@ -40,7 +40,7 @@ GENERATOR = 1
 """Version of the generator: state written under one is not read under another."""
 
 TOO_DEEP = (
-    "expected operators, IF and ELSIF that do not nest so deep",
+    "expected operators, loops, IF and ELSIF that do not nest so deep",
     "assign parts of long expressions to variables of their own, and use CASE in the place of many ELSIF",
 )
 """What is wrong with a program that fits all other bounds, and what to do."""
@@ -137,6 +137,8 @@ class _Faults:
         line = self._lines[span.line - 1].rstrip("\r") if 0 < span.line <= len(self._lines) else ""
         if line[span.column - 1 : span.end - 1].upper() not in self._echoes:
             self.found.append(Fault.clipped(span, what, hint, line, self._file))
+        if len(self.found) > limits.MEANING_FAULTS_MAX + limits.FAULTS_MAX:
+            self.raise_any()
 
     def raise_any(self) -> None:
         if self.found:
@@ -211,6 +213,7 @@ def _compile(text: str, name: str | None, file: str, budget: Budget) -> Program:
         faults.say(unit.name.span, what, "call fewer or smaller blocks, or use loops and arrays")
         faults.raise_any()
         raise
+    _count_texts(flat, unit, faults)
     faults.raise_any()
     find_qualities(flat)
     optimise(flat)
@@ -221,6 +224,17 @@ def _compile(text: str, name: str | None, file: str, budget: Budget) -> Program:
     _fit_board(made, flat, budget, unit, faults)
     faults.raise_any()
     return made
+
+
+def _count_texts(flat: Flat, unit: UnitCode, faults: _Faults) -> None:
+    for found, most, noun in (
+        (len(flat.events), limits.EVENT_SITES_MAX, "places that tell an event or alarm"),
+        (len(flat.texts), limits.TEXTS_MAX, "different texts"),
+    ):
+        if found > most:
+            faults.say(
+                unit.name.span, f"expected at most {most} {noun}, got {found}", "make several programs of it"
+            )
 
 
 def _refuse_unloadable(program: Program, unit: UnitCode, faults: _Faults) -> None:

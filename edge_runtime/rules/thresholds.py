@@ -26,10 +26,12 @@ END_PROGRAM
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from edge_runtime.rules.thresholdtable import LIMITS, Threshold, names_of, read_table_text
+from edge_runtime.rules.program import library
+from edge_runtime.rules.thresholdtable import LIMITS, TAKEN, Threshold, names_of, read_table_text
 from protocols import units
 from protocols.errors import InputError, Problem
 
@@ -77,6 +79,18 @@ def lower_thresholds(text: str, file: str, program: str) -> Lowered:
         for limit in row.limits
     }
     return Lowered("\n".join(_program(rows, program)) + "\n", translations)
+
+
+def program_name(stem: str) -> str:
+    """A table's program, called after its file as far as that is a name.
+
+    >>> program_name("drum"), program_name("drum-level.2"), program_name("2nd"), program_name("ton")
+    ('drum', 'table_drum_level_2', 'table_2nd', 'table_ton')
+    """
+    plain = re.sub("[^A-Za-z0-9_]", "_", stem)
+    taken = stem.upper() in TAKEN or stem.upper() in library().units
+    fine = plain == stem and not stem[0].isdigit() and not taken
+    return stem if fine else f"table_{plain}"
 
 
 def _refuse_clashes(rows: Sequence[Threshold], file: str) -> None:

@@ -58,7 +58,8 @@ NUMBERS = frozenset({*LIMITS, "hysteresis", "on_delay_s", "off_delay_s"})
 """Columns that hold numbers."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TAKEN = {*KEYWORDS, *FORBIDDEN, *FUNCTION_NAMES, *Type}
+TAKEN = {*KEYWORDS, *FORBIDDEN, *FUNCTION_NAMES, *Type}
+"""Words of the rule language, in capitals, that are no names."""
 
 
 class Limit(NamedTuple):
@@ -267,7 +268,7 @@ class _Reader:
             self._note(column, f"{what}: letters, digits and _, not beginning with a digit")
         elif len(cell) > NAME_CHARS_MAX:
             self._note(column, f"{what}, of at most {NAME_CHARS_MAX} characters")
-        elif cell.upper() in _TAKEN:
+        elif cell.upper() in TAKEN:
             self._note(column, f"{what}; {cell!r} is a word of the rule language")
         return cell
 

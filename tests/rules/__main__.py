@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from multiprocessing import get_context
 
 import click
 
 from tests.rules.verdicts import Verdict, explained, judge
 
 CHUNK = 20
+
+
+def _judged(task: tuple[Sequence[int], Sequence[int]]) -> Verdict:
+    return judge(*task)
 
 
 @click.command()
@@ -30,10 +35,11 @@ def main(programs: int, seed: int, jobs: int, numba: bool, explain: int | None) 
         return
     begun = time.monotonic()
     total = Verdict()
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=5) as pool:
-        chunks = [range(at, min(at + CHUNK, seed + programs)) for at in range(seed, seed + programs, CHUNK)]
-        for running in as_completed([pool.submit(judge, chunk, chunk if numba else ()) for chunk in chunks]):
-            verdict = running.result()
+    chunks = [range(at, min(at + CHUNK, seed + programs)) for at in range(seed, seed + programs, CHUNK)]
+    # not ProcessPoolExecutor: its workers that end after some tasks can leave it waiting for ever
+    with get_context("spawn").Pool(jobs, maxtasksperchild=5) as pool:
+        tasks = [(chunk, chunk if numba else ()) for chunk in chunks]
+        for verdict in pool.imap_unordered(_judged, tasks):
             total += verdict
             for fault in verdict.faults:
                 click.echo(f"seed {fault.seed}, {fault.runtime}: {fault.what[:600]}", err=True)
