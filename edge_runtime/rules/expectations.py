@@ -23,20 +23,19 @@ _OPERATORS = {
 _STATEMENTS = {"NAME", "IF", "CASE", "FOR", "SEMICOLON"}
 
 
-def hint_at(token: Token, last: Token | None, accepted: set[str], tokens: Sequence[Token]) -> str:
+def hint_at(tokens: Sequence[Token], at: int, accepted: set[str]) -> str:
     """The likely slip; empty when there is none to be seen.
 
     Args:
-        token: What does not fit.
-        last: What stands before it.
-        accepted: Types of tokens that would fit.
         tokens: All of the source.
+        at: Which does not fit.
+        accepted: Types of tokens that would fit.
     """
+    token, last = tokens[at], tokens[at - 1] if at else None
     if token.type in slips.KEYWORDS and "NAME" in accepted and not _VALUES <= accepted:
         if token.type in SECTIONS:
             return "declarations stand above all statements"
         return f"{token.upper()} is a keyword and cannot be a name"
-    at = tokens.index(token)
     behind = tokens[at + 1] if at + 1 < len(tokens) else token
     if "PROGRAM" in accepted and "NAME" not in accepted:
         return "statements stand between PROGRAM and END_PROGRAM"

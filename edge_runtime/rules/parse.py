@@ -276,12 +276,12 @@ class _Reading:
             hint = "every statement and declaration ends with ';'" if put == "SEMICOLON" else ""
             self._fault(end_of(last), f"expected {what} after this", hint)
         elif put in OPENERS.values() and found is not None:
-            self._tell_unclosed(parser, token, found)
+            self._tell_unclosed(parser, at, found)
         elif token.type.startswith("END_") and found is None and not self._is_open(parser, token.type):
             opener = next(word for word, end in OPENERS.items() if end == token.type)
             self._fault(span, f"expected no {token.type} here", f"there is no {opener} that it closes")
         else:
-            self._tell_unexpected(parser, token, last, found)
+            self._tell_unexpected(parser, at, found)
 
     def _tell_alien(self, token: Token) -> None:
         if token.upper() in self._told and len(token) > 1:
@@ -291,7 +291,8 @@ class _Reading:
         meant = slips.meant_by(str(token))
         self._fault(span_of(token), meant.what, meant.hint)
 
-    def _tell_unclosed(self, parser: Parser, token: Token, found: Repair) -> None:
+    def _tell_unclosed(self, parser: Parser, at: int, found: Repair) -> None:
+        token = self._tokens[at]
         openers = [word for word in parser.opened() if word.type in OPENERS]
         ends = [put for put in found.puts if put.type != "SEMICOLON"]
         for opener, end in zip(openers, ends, strict=False):
@@ -299,13 +300,13 @@ class _Reading:
                 f"{token.upper()} in line {token.line}" if token.type != "$END" else "the end of the source"
             )
             hint = f"it is missing before {place}"
-            if opener.type == "IF" and self._has_else_if(opener, token):
+            if opener.type == "IF" and self._has_else_if(opener, at):
                 hint = "ELSE IF begins another IF with an END_IF of its own; write ELSIF"
             self._fault(span_of(opener), f"expected {end.type} for this {opener.type}", hint)
 
-    def _has_else_if(self, opener: Token, token: Token) -> bool:
-        begin, end = self._tokens.index(opener), self._tokens.index(token)
-        between = self._tokens[begin:end]
+    def _has_else_if(self, opener: Token, at: int) -> bool:
+        begin = next(n for n, token in enumerate(self._tokens) if token is opener)
+        between = self._tokens[max(0, begin - 1) : at]
         return any(
             one.type == "ELSE" and two.type == "IF" and one.line == two.line for one, two in pairwise(between)
         )
@@ -314,12 +315,11 @@ class _Reading:
     def _is_open(parser: Parser, end: str) -> bool:
         return any(OPENERS.get(word.type) == end for word in parser.opened())
 
-    def _tell_unexpected(
-        self, parser: Parser, token: Token, last: Token | None, found: Repair | None
-    ) -> None:
+    def _tell_unexpected(self, parser: Parser, at: int, found: Repair | None) -> None:
+        token, last = self._tokens[at], self._tokens[at - 1] if at else None
         accepted = parser.accepts()
         what = f"expected {expected(accepted)}"
-        hint = hint_at(token, last, accepted, self._tokens)
+        hint = hint_at(self._tokens, at, accepted)
         if found is not None and not found.puts:
             what = f"expected no {str(token)!r} here"
             hint = "there is no '(' that it closes" if token.type == "RPAR" else hint

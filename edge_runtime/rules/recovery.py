@@ -97,7 +97,28 @@ class Parser:
 
     def opened(self) -> Iterator[Token]:
         """Words and brackets that are not closed yet, the innermost first."""
-        return (value for value in reversed(self._state.value_stack) if isinstance(value, Token))
+        states, values = list(self._state.state_stack), list(self._state.value_stack)
+        while (size := self._complete(states)) is not None:
+            values[len(values) - size :] = [None]
+        return (value for value in reversed(values) if isinstance(value, Token))
+
+    def _complete(self, stack: list[Any]) -> int | None:
+        """Do to a stack of states what must be done whatever follows: `END_IF;` closes its IF.
+
+        Returns:
+            Of how many parts it made one; `None` when nothing must be done.
+        """
+        states = self._state.parse_conf.states
+        actions = {action for type_, action in states[stack[-1]].items() if type_.isupper()}
+        if len(actions) != 1:
+            return None
+        [(kind, rule)] = actions
+        if kind.name == "Shift" or not rule.expansion:
+            return None
+        size = len(rule.expansion)
+        del stack[-size:]
+        stack.append(states[stack[-1]][rule.origin.name][1])
+        return size
 
     def give_up(self, first: str = "") -> tuple[str, list[Token]]:
         """Go back to where one of `BAD_...` fits what is being read.
