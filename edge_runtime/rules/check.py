@@ -44,8 +44,7 @@ def check_units(
     declared = {node.name.key: node.kind for node in source.units}
     elements = _Elements()
     for node in source.units:
-        visible = {key: unit for key, unit in known.items() if in_library or not key.startswith("_")}
-        units = {**visible, **{key: unit for key, unit in made.items() if unit.kind != "PROGRAM"}}
+        units = {**known, **{key: unit for key, unit in made.items() if unit.kind != "PROGRAM"}}
         unit = UnitCode(node.kind, node.name)
         if node.name.key in made or node.name.key in known:
             say(node.name.span, f"expected a new name, {node.name.text!r} exists already", "")

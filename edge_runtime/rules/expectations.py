@@ -61,6 +61,8 @@ def hint_at(tokens: Sequence[Token], at: int, accepted: set[str]) -> str:
 
 
 def _hint_at_target(token: Token, last: Token) -> str:
+    if token.type in ("COLON", "COMMA"):
+        return "declarations stand between VAR, VAR_INPUT or VAR_OUTPUT and END_VAR"
     if token.type == "DOT":
         return f"inputs of a block are given in its call: {last}(IN := x);"
     if token.type in _OPERATORS or token.type == "SEMICOLON":

@@ -28,7 +28,7 @@ from edge_runtime.rules import limits, slips
 from edge_runtime.rules.comments import blank_comments
 from edge_runtime.rules.errors import Fault, RuleError
 from edge_runtime.rules.expectations import end_of, expected, hint_at
-from edge_runtime.rules.recovery import ALIEN, OPENERS, Parser, Repair, repair, skip, skip_to_word
+from edge_runtime.rules.recovery import ALIEN, OPENERS, SECTIONS, Parser, Repair, repair, skip, skip_to_word
 from edge_runtime.rules.syntax import Source, Span
 from edge_runtime.rules.treebuild import Builder, span_of
 
@@ -189,15 +189,37 @@ class _Reading:
             self._fault(span_of(last), f"expected {end}, got '{last} {token}'", "write it in one word")
             parser.give_up()  # the name END
             return self._put(parser, (Token.new_borrow_pos(end, end, token),), at + 1)
+        if at and self._ends_declarations(parser, at):
+            return at - 1
         found = repair(parser, self._tokens, at, self._replacements(token))
         if loud:
             self._tell(parser, at, found)
         if found is not None:
             return self._put(parser, found.puts, at + found.drops)
         bad = self._give_up(parser)
-        behind = skip(self._tokens, at, bad)
+        behind = at
+        if bad == "BAD_STATEMENT" and token.type in ("COLON", "COMMA"):  # a declaration among statements
+            behind = skip_to_word(self._tokens, at, "", "END_VAR")
+        if behind == at:
+            behind = skip(self._tokens, at, bad)
         self._skip(at, behind)
         return self._put(parser, (Token.new_borrow_pos(bad, "", token),), behind)
+
+    def _ends_declarations(self, parser: Parser, at: int) -> bool:
+        """Whether a statement stands among declarations: then END_VAR is put in before it."""
+        name, token = self._tokens[at - 1], self._tokens[at]
+        if name.type != "NAME" or token.type not in ("LPAR", "LSQB", "__ANON_0"):
+            return False
+        section = next((word for word in parser.opened() if word.type in OPENERS), None)
+        if section is None or section.type not in SECTIONS or parser.give_up()[0] != "BAD_DECLARATION":
+            return False
+        end = Token.new_borrow_pos("END_VAR", "END_VAR", name)
+        if parser.would_take((end, name, token)) < 3:
+            return False
+        hint = f"it is missing before {str(name)!r} in line {name.line}"
+        self._fault(span_of(section), f"expected END_VAR for this {section.type}", hint)
+        parser.feed(end)
+        return True
 
     def _give_up(self, parser: Parser, first: str = "") -> str:
         bad, given_up = parser.give_up(first)

@@ -183,9 +183,9 @@ def repair(parser: Parser, tokens: Sequence[Token], at: int, replacements: Seque
     candidates = [Repair((other,), 1) for other in replacements]
     if token.type in ALIEN and not replacements:
         candidates.append(Repair((), 1))
-    candidates += [Repair(puts, 0) for puts in _insertions(parser, token)]
     if token.type in ("RPAR", "RSQB") or (at and token.type == tokens[at - 1].type):
         candidates.append(Repair((), 1))
+    candidates += [Repair(puts, 0) for puts in _insertions(parser, token)]
     for candidate in candidates:
         row = [*candidate.puts, *ahead[candidate.drops :]]
         if parser.would_take(row) == len(row) and wanted:

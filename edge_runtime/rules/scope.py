@@ -52,6 +52,8 @@ class Scope:
             if self.declared.get(name.key) == "PROGRAM":
                 hint = "programs share nothing: bind its output to an input of this one"
             self.say(name.span, f"expected a declared variable, got {name.text!r}", hint)
+            if not hint:  # no slip: its declaration is missing, which is one fault wherever it is used
+                self.unit.symbols[name.key] = Symbol(name, Type.LREAL, faulty=True)
             return None
         return None if symbol.faulty else symbol
 
@@ -112,7 +114,7 @@ def _an_output(block: UnitCode) -> str:
 def similar(word: str, known: Iterable[str]) -> str:
     """A hint at what was probably meant."""
     by_key = {name.upper(): name for name in known}
-    cutoff = 0.6 if len(word) <= 3 else 0.7
+    cutoff = 0.6 if len(word) == 3 else 0.7
     close = get_close_matches(word.upper(), by_key, n=1, cutoff=cutoff)
     return f"did you mean {by_key[close[0]]!r}?" if close else ""
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from multiprocessing import get_context
 
 import click
 
-from tests.rules.verdicts import Verdict, explained, judge
+from tests.rules.verdicts import Verdict, explained, judge_task
 
 CHUNK = 20
-
-
-def _judged(task: tuple[Sequence[int], Sequence[int]]) -> Verdict:
-    return judge(*task)
 
 
 @click.command()
@@ -39,7 +34,7 @@ def main(programs: int, seed: int, jobs: int, numba: bool, explain: int | None) 
     # not ProcessPoolExecutor: its workers that end after some tasks can leave it waiting for ever
     with get_context("spawn").Pool(jobs, maxtasksperchild=5) as pool:
         tasks = [(chunk, chunk if numba else ()) for chunk in chunks]
-        for verdict in pool.imap_unordered(_judged, tasks):
+        for verdict in pool.imap_unordered(judge_task, tasks):
             total += verdict
             for fault in verdict.faults:
                 click.echo(f"seed {fault.seed}, {fault.runtime}: {fault.what[:600]}", err=True)

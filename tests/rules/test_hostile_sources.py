@@ -189,8 +189,3 @@ def test_invisible_characters_are_told_by_number(sign: str) -> None:
 
 def test_a_mark_of_byte_order_before_the_source_is_let_pass() -> None:
     assert compile_program("\ufeff" + FRAME.format("y := x;"))
-
-
-def test_functions_of_the_library_that_are_not_documented_cannot_be_called() -> None:
-    with pytest.raises(RuleError, match="expected a function, got '_SCALED'"):
-        compile_program(FRAME.format("y := _SCALED(x, x);"))

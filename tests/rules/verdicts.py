@@ -98,6 +98,11 @@ def judge(seeds: Sequence[int], compiled: Sequence[int] = ()) -> Verdict:
     )
 
 
+def judge_task(task: tuple[Sequence[int], Sequence[int]]) -> Verdict:
+    """`judge`, for a pool of processes that hands over one argument."""
+    return judge(*task)
+
+
 def _compare(case: Case, expected: Judged, runtime: str) -> list[Fault]:
     run = {"CPython": runtimes.on_cpython, "numba": runtimes.on_numba}[runtime]
     try:
