@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.frame import Row, Setting
 from benchmarks.rule_plant import START_US, Cells
 from edge_runtime.rules.program import Program, compile_program
-from edge_runtime.rules.running import Runner
+from edge_runtime.rules.running.runner import Runner
 
 SIDE = Path(__file__).with_name("board_side.py")
 TOOLS = Path(sys.executable).parent

@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.frame import Row, Setting, best_seconds
 from benchmarks.rule_plant import START_US, Cells, signal
 from benchmarks.rule_programs import PUMP, TIMED, WATCH
-from edge_runtime.rules.inputs import InputStage
 from edge_runtime.rules.program import Program, compile_program
-from edge_runtime.rules.running import Runner
-from edge_runtime.rules.vectorised import ColumnRunner
+from edge_runtime.rules.running.inputs import InputStage
+from edge_runtime.rules.running.runner import Runner
+from edge_runtime.rules.running.vectorised import ColumnRunner
 
 ROWS = 1_000_000
 PLAIN_ROWS = 20_000

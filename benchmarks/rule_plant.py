@@ -18,8 +18,8 @@ from edge_runtime.apps.derived import Derived, value_type
 from edge_runtime.apps.engine import AppEngine, RunningApp, make_board
 from edge_runtime.apps.installed import InstalledApp, Instance
 from edge_runtime.config import ScanClass
-from edge_runtime.rules.app import LiveApp
-from edge_runtime.rules.appbuild import build
+from edge_runtime.rules.apps.app import LiveApp
+from edge_runtime.rules.apps.build import build
 from edge_runtime.rules.program import compile_program
 from edge_runtime.scan import Schedule
 from protocols.field.base import FieldType

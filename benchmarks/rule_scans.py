@@ -15,7 +15,7 @@ from benchmarks.rule_plant import Samples, engine, installed, samples, time_us
 from benchmarks.rule_programs import PUMP, TIMED, WATCH, List, pump_by_hand, watch_by_hand
 from edge_runtime.apps.engine import AppEngine
 from edge_runtime.rules.program import Program, compile_program
-from edge_runtime.rules.running import Runner
+from edge_runtime.rules.running.runner import Runner
 
 SCANS = 240
 """Of one run: a swing of every input."""

@@ -146,7 +146,7 @@ def check_apps(config: GatewayConfig) -> list[Problem]:
         return []
     from edge_runtime.apps.collisions import collisions  # the apps' compiler is large
     from edge_runtime.apps.loading import load_apps
-    from edge_runtime.rules.models import load_models
+    from edge_runtime.rules.models.model import load_models
 
     apps = load_apps(config)
     for app in apps:

@@ -11,8 +11,8 @@ from edge_runtime.cliview import count, home_option, json_option, print_json, pr
 from protocols.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from edge_runtime.rules.appbuild import BuiltApp
-    from edge_runtime.rules.apptest import Outcome
+    from edge_runtime.rules.apps.apptest import Outcome
+    from edge_runtime.rules.apps.build import BuiltApp
 
 CLASSES = ("operations", "equipment", "business", "safety")
 
@@ -57,7 +57,7 @@ def check(package: Path, as_json: bool) -> None:
       catchment-edge app check gas-detection-1.2.0.capp --json
     """
     from edge_runtime.apps.view import app_fields, app_lines
-    from edge_runtime.rules.models import load_models
+    from edge_runtime.rules.models.model import load_models
 
     try:
         built = _built(package)
@@ -267,7 +267,7 @@ def status(home: Path, as_json: bool) -> None:
 
 
 def _built(package: Path) -> BuiltApp:
-    from edge_runtime.rules.appbuild import build
+    from edge_runtime.rules.apps.build import build
     from protocols.package import open_package
 
     return build(open_package(package))
@@ -293,7 +293,7 @@ def _run_tests(
 ) -> bool:
     """Run tests and show how they went: all of them, or (`quiet`) only those that failed."""
     from edge_runtime.apps.view import outcome_fields, outcome_lines
-    from edge_runtime.rules.apptest import run_tests
+    from edge_runtime.rules.apps.apptest import run_tests
 
     outcomes: list[Outcome] = []
     for outcome in run_tests(built, tests):
@@ -313,7 +313,7 @@ def _run_tests(
 
 
 def _record(package: Path, built: BuiltApp, tests: tuple[str, ...]) -> None:
-    from edge_runtime.rules.apptest import record
+    from edge_runtime.rules.apps.apptest import record
     from protocols.durable import write_durably
 
     if not package.is_dir():

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import zstandard
 
-from edge_runtime.rules.errors import RuleError
+from edge_runtime.rules.reading.errors import RuleError
 from protocols import columns, container, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
 from protocols.errors import PeerError

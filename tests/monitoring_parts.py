@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.rules.app import CompiledApp, LiveApp, Scan
-from edge_runtime.rules.appbuild import build
-from edge_runtime.rules.models import Model, ModelScorer, ReplayedModel
+from edge_runtime.rules.apps.app import CompiledApp, LiveApp, Scan
+from edge_runtime.rules.apps.build import build
+from edge_runtime.rules.models.model import Model, ModelScorer, ReplayedModel
 from headquarters.lake.query import Engine
 from headquarters.replay.job import Job
 from headquarters.replay.report import Report

@@ -9,10 +9,10 @@ from edge_runtime.apps.installed import Grant, InstalledApp, Instance, is_thinne
 from edge_runtime.apps.outputs import raw_value
 from edge_runtime.apps.pointfit import type_fault
 from edge_runtime.config import GatewayConfig, ScanClass
-from edge_runtime.rules.appbuild import BuiltApp
-from edge_runtime.rules.appsettings import InstanceSettings, SettingsReader
+from edge_runtime.rules.apps.build import BuiltApp
+from edge_runtime.rules.apps.settings import InstanceSettings, SettingsReader
+from edge_runtime.rules.checking.types import Type
 from edge_runtime.rules.program import Column
-from edge_runtime.rules.types import Type
 from protocols.errors import Problem
 from protocols.field import registry
 from protocols.points import Point

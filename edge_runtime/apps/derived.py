@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge_runtime import pointids
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.config import GatewayConfig
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.checking.types import Type
 from protocols.records import PointDefinition
 from protocols.samples import BAD, GOOD, UNCERTAIN, SampleBlock, ValueType
 

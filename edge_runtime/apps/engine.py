@@ -25,8 +25,8 @@ from edge_runtime.apps.derived import Derived, Recorder
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.clock import Step
 from edge_runtime.intake import Delivery
-from edge_runtime.rules.app import AppEvent, LiveApp, Scorer
-from edge_runtime.rules.livemodels import LiveModel
+from edge_runtime.rules.apps.app import AppEvent, LiveApp, Scorer
+from edge_runtime.rules.models.livemodels import LiveModel
 from edge_runtime.scan import Schedule
 from protocols.records import AppSight, Gap, GapCause
 from protocols.samples import SampleBlock, ValueType

@@ -20,8 +20,8 @@ from edge_runtime.apps.home import FOLDER, settings_files
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.apps.loading import bind, conflicts, load_app
 from edge_runtime.config import GatewayConfig
-from edge_runtime.rules.appbuild import build
-from edge_runtime.rules.models import load_models
+from edge_runtime.rules.apps.build import build
+from edge_runtime.rules.models.model import load_models
 from protocols import limits
 from protocols.durable import remove_durably, write_bytes_durably, write_durably
 from protocols.errors import InputError, Problem

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.config import ScanClass
-from edge_runtime.rules.appbuild import BuiltApp
-from edge_runtime.rules.typed import Value
+from edge_runtime.rules.apps.build import BuiltApp
+from edge_runtime.rules.checking.typed import Value
 from protocols.errors import Problem
 from protocols.points import Point, Report
 

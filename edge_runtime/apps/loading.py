@@ -10,7 +10,7 @@ from edge_runtime.apps.binding import Binder
 from edge_runtime.apps.home import settings_files
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.config import GatewayConfig
-from edge_runtime.rules.appbuild import BuiltApp, build
+from edge_runtime.rules.apps.build import BuiltApp, build
 from protocols.errors import InputError, PeerError, Problem
 from protocols.package import archive
 from protocols.package.manifest import SUFFIX

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_runtime.apps.engine import RunningApp
 from edge_runtime.apps.installed import InstalledApp
-from edge_runtime.rules.appkey import run_key
+from edge_runtime.rules.apps.key import run_key
 from protocols.records import AppState, StateKind
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.checking.types import Type
 from protocols.points import Point
 from protocols.samples import ValueType
 

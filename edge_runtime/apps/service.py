@@ -27,10 +27,10 @@ from edge_runtime.clock import GatewayClock
 from edge_runtime.config import GatewayConfig
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.intake import Intake
-from edge_runtime.rules.app import LiveApp, Scorer
-from edge_runtime.rules.flat import EventSite
-from edge_runtime.rules.livemodels import LiveModel
-from edge_runtime.rules.models import Model
+from edge_runtime.rules.apps.app import LiveApp, Scorer
+from edge_runtime.rules.lowering.flat import EventSite
+from edge_runtime.rules.models.livemodels import LiveModel
+from edge_runtime.rules.models.model import Model
 from edge_runtime.scan import Schedule
 from protocols.daemon import EventLog
 from protocols.errors import StoreError

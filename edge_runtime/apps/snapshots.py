@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgpack
 
 from edge_runtime.apps.installed import InstalledApp
-from edge_runtime.rules.app import LiveApp
+from edge_runtime.rules.apps.app import LiveApp
 from edge_runtime.rules.program import GENERATOR
 from protocols.durable import write_bytes_durably
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_runtime.apps.installed import InstalledApp
-from edge_runtime.rules.appbuild import BuiltApp
-from edge_runtime.rules.apptest import Outcome
+from edge_runtime.rules.apps.apptest import Outcome
+from edge_runtime.rules.apps.build import BuiltApp
 from edge_runtime.rules.program import Column
 from protocols.package import local
 

@@ -5,11 +5,11 @@ tree), `check` (names, types, units), `flatten` (one body without calls), `quali
 `optimise`, `generate` (portable Python), `running` (columns and state on CPython).
 """
 
-from edge_runtime.rules.errors import Fault, RuleError
-from edge_runtime.rules.flat import EventSite
+from edge_runtime.rules.checking.types import Type
+from edge_runtime.rules.lowering.flat import EventSite
 from edge_runtime.rules.program import BOARD, SMALL_BOARD, Budget, Column, Program, compile_program
-from edge_runtime.rules.running import Event, Runner
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.reading.errors import Fault, RuleError
+from edge_runtime.rules.running.runner import Event, Runner
 
 __all__ = [
     "BOARD",

@@ -20,18 +20,19 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_runtime.rules import boards, cost, limits
-from edge_runtime.rules.check import check_units, programs_of
-from edge_runtime.rules.errors import Fault, RuleError
-from edge_runtime.rules.flat import EventSite, Flat, Var
-from edge_runtime.rules.flatten import TooLongError, flatten
-from edge_runtime.rules.generate import Layout, copied_qualities, generate
-from edge_runtime.rules.optimise import optimise
-from edge_runtime.rules.parse import Reading, parse, read
-from edge_runtime.rules.quality import find_qualities
-from edge_runtime.rules.syntax import Source, Span
-from edge_runtime.rules.typed import UnitCode, Value
-from edge_runtime.rules.types import Type
+from edge_runtime.rules import limits
+from edge_runtime.rules.checking.check import check_units, programs_of
+from edge_runtime.rules.checking.typed import UnitCode, Value
+from edge_runtime.rules.checking.types import Type
+from edge_runtime.rules.generating import boards, cost
+from edge_runtime.rules.generating.generate import Layout, copied_qualities, generate
+from edge_runtime.rules.lowering.flat import EventSite, Flat, Var
+from edge_runtime.rules.lowering.flatten import TooLongError, flatten
+from edge_runtime.rules.lowering.optimise import optimise
+from edge_runtime.rules.lowering.quality import find_qualities
+from edge_runtime.rules.reading.errors import Fault, RuleError
+from edge_runtime.rules.reading.parse import Reading, parse, read
+from edge_runtime.rules.reading.syntax import Source, Span
 
 LANGUAGE = 1
 """Version of the language; a package names the one it is written in."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_runtime.rules.columnapp import ColumnApp, Scans
-from edge_runtime.rules.models import ReplayedModel
+from edge_runtime.rules.apps.columnapp import ColumnApp, Scans
+from edge_runtime.rules.models.model import ReplayedModel
 from headquarters.replay.alarms import Alarms
 from headquarters.replay.align import Cells, Series, align
 from headquarters.replay.compare import AppEvent

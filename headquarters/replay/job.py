@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_runtime.rules.app import CompiledApp, Scorer
-from edge_runtime.rules.appkey import run_key
+from edge_runtime.rules.apps.app import CompiledApp, Scorer
+from edge_runtime.rules.apps.key import run_key
 
 
 @dataclass(frozen=True, slots=True)

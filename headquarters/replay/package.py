@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_runtime.rules.appbuild import build
-from edge_runtime.rules.appsettings import SettingsReader
-from edge_runtime.rules.models import Model, ReplayedModel
+from edge_runtime.rules.apps.build import build
+from edge_runtime.rules.apps.settings import SettingsReader
+from edge_runtime.rules.models.model import Model, ReplayedModel
 from headquarters.replay.job import Job
 from protocols.errors import InputError
 from protocols.package import open_package

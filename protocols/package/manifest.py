@@ -1,7 +1,7 @@
 """What an app says of itself: the content of `app.toml`, checked.
 
 `manifestread` reads it. Whether programs, tables and models agree with it is known only
-when they are compiled: `edge_runtime.rules.appbuild`.
+when they are compiled: `edge_runtime.rules.apps.build`.
 """
 
 from __future__ import annotations

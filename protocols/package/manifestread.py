@@ -1,7 +1,7 @@
 """Reads `app.toml` into a `Manifest`, or says all that is wrong with it.
 
 Each table is read by itself, then they are compared with each other and with the files of
-the package. Nothing here knows the rule language; see `edge_runtime.rules.appbuild`.
+the package. Nothing here knows the rule language; see `edge_runtime.rules.apps.build`.
 """
 
 from __future__ import annotations

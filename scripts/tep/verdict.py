@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.models.model import Model, ModelScorer
 from headquarters import config
 from headquarters.lake.query import Engine
 from protocols.package import open_package

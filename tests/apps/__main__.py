@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 
-from edge_runtime.rules.appbuild import build
-from edge_runtime.rules.recording import read_recording
+from edge_runtime.rules.apps.build import build
+from edge_runtime.rules.apps.recording import read_recording
 from protocols.package import open_package
 from tests.apps import carbon_recordings, gas_recordings, heat_rate_recordings, vibration_recordings
 from tests.apps.parts import APPS

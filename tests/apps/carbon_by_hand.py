@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edge_runtime.rules.recording import Recording
+from edge_runtime.rules.apps.recording import Recording
 from tests.apps.plainly import Alarms, Event, Expected, Held, High, numbers, scans
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 
-from edge_runtime.rules.app import LiveApp
-from edge_runtime.rules.columnapp import ColumnApp
-from edge_runtime.rules.recording import read_recording
+from edge_runtime.rules.apps.app import LiveApp
+from edge_runtime.rules.apps.columnapp import ColumnApp
+from edge_runtime.rules.apps.recording import read_recording
 from tests.apps.__main__ import RECORDINGS
 from tests.apps.parts import built
 

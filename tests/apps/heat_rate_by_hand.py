@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from CoolProp.CoolProp import PropsSI
 
-from edge_runtime.rules.recording import Recording
+from edge_runtime.rules.apps.recording import Recording
 from tests.apps.plainly import Alarms, Expected, High, numbers, scans
 
 KELVIN = 273.15

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.rules.app import LiveApp, Scan
-from edge_runtime.rules.appbuild import BuiltApp, build
+from edge_runtime.rules.apps.app import LiveApp, Scan
+from edge_runtime.rules.apps.build import BuiltApp, build
 from protocols.package import open_package
 from scripts.plant.model import GOOD, Plant
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edge_runtime.rules.recording import Recording
+from edge_runtime.rules.apps.recording import Recording
 
 Cell = bool | int | float | None
 """`None` is not compared."""

@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from edge_runtime.rules.recording import EVENT_COLUMNS, TIME, Recording
+from edge_runtime.rules.apps.recording import EVENT_COLUMNS, TIME, Recording
 from tests.apps import parts
 from tests.apps.plainly import Cell, Expected
 

@@ -8,7 +8,7 @@ import pytest
 from CoolProp.CoolProp import PropsSI
 
 from edge_runtime.rules import compile_program
-from edge_runtime.rules.running import Runner
+from edge_runtime.rules.running.runner import Runner
 from tests.apps.heat_rate_by_hand import ALARMS, VACUUM, enthalpy, results, saturation_kpa
 from tests.apps.heat_rate_recordings import DESIGN, FOULING, TAGS, VACUUM_LOSS
 from tests.apps.parts import BEGIN_MS, Columns, Order, Run, built, watch

@@ -7,8 +7,8 @@ import io
 
 import pytest
 
-from edge_runtime.rules.apptest import run_test
-from edge_runtime.rules.recording import read_recording
+from edge_runtime.rules.apps.apptest import run_test
+from edge_runtime.rules.apps.recording import read_recording
 from tests.apps import recordings
 from tests.apps.__main__ import RECORDINGS
 from tests.apps.parts import APPS, built

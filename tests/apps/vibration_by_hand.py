@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runtime.rules.recording import Recording
+from edge_runtime.rules.apps.recording import Recording
 from tests.apps.plainly import Alarms, Cell, Expected, Held, High, numbers, scans
 
 HOUR_MS = 3_600_000

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from edge_runtime.rules import compile_program
-from edge_runtime.rules.functions import CONVERSIONS, STANDARD
+from edge_runtime.rules.checking.functions import CONVERSIONS, STANDARD
+from edge_runtime.rules.checking.typed import Symbol, UnitCode
+from edge_runtime.rules.checking.types import Type
 from edge_runtime.rules.program import library
-from edge_runtime.rules.thresholds import lower_thresholds, real
-from edge_runtime.rules.thresholdtable import COLUMNS
-from edge_runtime.rules.typed import Symbol, UnitCode
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.thresholds.lower import lower_thresholds, real
+from edge_runtime.rules.thresholds.table import COLUMNS
 from protocols.errors import InputError
 from tests.docs.tracked import ROOT, text_of
 from tests.rules.tables import check

@@ -7,7 +7,7 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.rules.onnxfile import RefusedError, inspect
+from edge_runtime.rules.models.onnxfile import RefusedError, inspect
 from tests.onnx_parts import network, pca
 
 FILES = (pca(4, 2), network(3, 5, 2))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.rules import compile_program
-from edge_runtime.rules.thresholds import lower_thresholds
-from edge_runtime.rules.thresholdtable import COLUMNS, NUMBERS
+from edge_runtime.rules.thresholds.lower import lower_thresholds
+from edge_runtime.rules.thresholds.table import COLUMNS, NUMBERS
 from protocols.errors import InputError
 from protocols.tablefile import write_csv
 

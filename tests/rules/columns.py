@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.rules.checking.types import bounds
 from edge_runtime.rules.program import Column, Program
-from edge_runtime.rules.types import bounds
 from tests.rules.values import binary32
 
 Cells = npt.NDArray[Any]

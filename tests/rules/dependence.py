@@ -11,7 +11,7 @@ from collections import defaultdict
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
-from edge_runtime.rules import syntax
+from edge_runtime.rules.reading import syntax
 from tests.rules.scopes import Path, Scope, nodes
 
 

@@ -3,7 +3,7 @@
 It says what docs/rules-reference.md means, for the compiler to be judged by. Of the compiler it
 uses the parser only.
 
->>> from edge_runtime.rules.parse import parse
+>>> from edge_runtime.rules.reading.parse import parse
 >>> source = parse('''PROGRAM p
 ... VAR_INPUT x : INT; END_VAR
 ... VAR_OUTPUT y : INT; END_VAR
@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from edge_runtime.rules import syntax
+from edge_runtime.rules.reading import syntax
 from tests.rules import functions, values
 from tests.rules.dependence import ASKING, TELLING, Dependence, Node, asked_name, input_names
 from tests.rules.scopes import Array, Scope, enter

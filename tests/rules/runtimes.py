@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_runtime.rules.inputs import InputStage
-from edge_runtime.rules.parse import parse
 from edge_runtime.rules.program import Column, Program, compile_program
-from edge_runtime.rules.running import Runner
-from edge_runtime.rules.vectorised import EVENT_FIELDS, ColumnRunner
+from edge_runtime.rules.reading.parse import parse
+from edge_runtime.rules.running.inputs import InputStage
+from edge_runtime.rules.running.runner import Runner
+from edge_runtime.rules.running.vectorised import EVENT_FIELDS, ColumnRunner
 from tests.rules import columns, programs
 from tests.rules.columns import Cells, Inputs
 from tests.rules.oracle import Emitted, Oracle

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeAlias
 
-from edge_runtime.rules import syntax
+from edge_runtime.rules.reading import syntax
 from tests.rules.values import INITIAL, Value, widen
 
 Path: TypeAlias = tuple[str | int, ...]

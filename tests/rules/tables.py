@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_runtime.rules.inputs import InputStage
+from edge_runtime.rules.checking.types import Type
 from edge_runtime.rules.program import Program, compile_program, library
-from edge_runtime.rules.running import Event, Runner
-from edge_runtime.rules.types import Type
+from edge_runtime.rules.running.inputs import InputStage
+from edge_runtime.rules.running.runner import Event, Runner
 
 SIGNS = ("", "?", "!")
 _TIME = re.compile(r"(\d+)(ms|s|m|h|)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.rules import BOARD, SMALL_BOARD, RuleError, Runner, compile_program
-from edge_runtime.rules.boards import bytecode_bytes
+from edge_runtime.rules.generating.boards import bytecode_bytes
 from edge_runtime.rules.limits import BYTECODE_BYTES_MAX
 from tests.rules import runtimes
 from tests.rules.programs import program as random_program

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from edge_runtime.rules.errors import RuleError
 from edge_runtime.rules.program import compile_program
+from edge_runtime.rules.reading.errors import RuleError
 from scripts.fuzz_rules import confined, damaged
 from tests.rules.programs import program
 

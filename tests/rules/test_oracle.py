@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from edge_runtime.rules.parse import parse
+from edge_runtime.rules.reading.parse import parse
 from tests.rules.oracle import Oracle
 from tests.rules.vocabulary import library
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from edge_runtime.rules import Budget, compile_program
-from edge_runtime.rules.inputs import InputStage
-from edge_runtime.rules.running import Runner
+from edge_runtime.rules.running.inputs import InputStage
+from edge_runtime.rules.running.runner import Runner
 from tests.rules.tables import SIGNS, check, check_block
 
 Floats = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.rules import compile_program
-from edge_runtime.rules.thresholds import lower_thresholds
-from edge_runtime.rules.thresholdtable import read_table_text
+from edge_runtime.rules.thresholds.lower import lower_thresholds
+from edge_runtime.rules.thresholds.table import read_table_text
 from protocols.errors import InputError
 from tests.rules.tables import check
 

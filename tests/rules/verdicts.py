@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edge_runtime.rules.errors import RuleError
+from edge_runtime.rules.reading.errors import RuleError
 from tests.rules import runtimes
 from tests.rules.programs import program
 from tests.rules.runtimes import Case, Judged

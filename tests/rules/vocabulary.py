@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from edge_runtime.rules import syntax
-from edge_runtime.rules.parse import parse
+from edge_runtime.rules.reading import syntax
+from edge_runtime.rules.reading.parse import parse
 from tests.rules.values import INT_LITERAL, REAL_LITERAL, WIDTH, Plain, Value
 
 LIBRARY = Path(parse.__code__.co_filename).with_name("library")

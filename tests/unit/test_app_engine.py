@@ -15,8 +15,8 @@ from edge_runtime.apps.engine import ROUNDS_MAX, AppEngine, RunningApp, make_boa
 from edge_runtime.apps.installed import InstalledApp, Instance
 from edge_runtime.clock import Step
 from edge_runtime.config import ScanClass
-from edge_runtime.rules.app import LiveApp, Scan
-from edge_runtime.rules.appbuild import build
+from edge_runtime.rules.apps.app import LiveApp, Scan
+from edge_runtime.rules.apps.build import build
 from edge_runtime.scan import Schedule
 from protocols.field.base import FieldType
 from protocols.package.package import of_files

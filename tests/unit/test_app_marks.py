@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from edge_runtime.rules.appkey import run_key
+from edge_runtime.rules.apps.key import run_key
 from protocols import limits
 from protocols.records import (
     AppSight,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runtime.rules.app import CompiledApp, LiveApp, WiredProgram
+from edge_runtime.rules.apps.app import CompiledApp, LiveApp, WiredProgram
 from edge_runtime.rules.program import compile_program
 
 FIRST = """

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_runtime.rules import Type, compile_program, vectorised
-from edge_runtime.rules.app import CompiledApp, LiveApp, Origin, Source, WiredProgram
-from edge_runtime.rules.columnapp import ColumnApp, Scans
-from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.apps.app import CompiledApp, LiveApp, Origin, Source, WiredProgram
+from edge_runtime.rules.apps.columnapp import ColumnApp, Scans
+from edge_runtime.rules.models.model import Model, ModelScorer
 from edge_runtime.rules.program import Column
 from protocols.package.modelspec import Mode, ModelInput, ModelOutput, ModelSpec
 from tests.onnx_parts import weighted_sum

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edge_runtime.rules.app import LiveApp
-from edge_runtime.rules.appbuild import BuiltApp, build
+from edge_runtime.rules.apps.app import LiveApp
+from edge_runtime.rules.apps.build import BuiltApp, build
 from protocols.package import open_package
 from scripts.demo.installing import APPS, INSTANCES
 from scripts.judge.rules import RULES

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from edge_runtime.rules.livemodels import OVERRUNS_MAX, LiveModel, ThreadWorker
-from edge_runtime.rules.models import Cells, Model
+from edge_runtime.rules.models.livemodels import OVERRUNS_MAX, LiveModel, ThreadWorker
+from edge_runtime.rules.models.model import Cells, Model
 from protocols.package.modelspec import ModelInput, ModelOutput, ModelSpec
 from tests.onnx_parts import weighted_sum
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from edge_runtime.rules.models import Model, ModelScorer
+from edge_runtime.rules.models.model import Model, ModelScorer
 from protocols.errors import InputError
 from protocols.package.modelspec import Mode, ModelInput, ModelOutput, ModelSpec, faults
 from tests.onnx_parts import model, network, pca, weighted_sum

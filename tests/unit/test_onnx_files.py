@@ -9,9 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.rules import onnxsession
-from edge_runtime.rules.models import Model
-from edge_runtime.rules.onnxfile import RefusedError, inspect
+from edge_runtime.rules.models.model import Model, onnxsession
+from edge_runtime.rules.models.onnxfile import RefusedError, inspect
 from protocols.errors import InputError
 from protocols.package.modelspec import ModelInput, ModelOutput, ModelSpec
 from tests.onnx_parts import model, pca, weighted_sum
