@@ -184,7 +184,7 @@ class _Reading:
 
     def _mend(self, parser: Parser, at: int) -> int:
         """Tell a fault and bring the parser to where it can go on. Returns with which token."""
-        token, last = self._tokens[at], self._tokens[at - 1] if at else None
+        token = self._tokens[at]
         if at == self._mended:  # no way to go on was found with this token: go on without it
             self._skip(at, at + 1)
             self._mended = at + 1
@@ -194,11 +194,8 @@ class _Reading:
         left_out = self._left_out(parser, at, loud=loud)
         if left_out is not None:
             return left_out
-        if last is not None and last.upper() == "END" and token.type in OPENERS:
-            end = OPENERS[token.type]
-            self._fault(span_of(last), f"expected {end}, got '{last} {token}'", "write it in one word")
-            parser.give_up()  # the name END
-            return self._put(parser, (Token.new_borrow_pos(end, end, token),), at + 1)
+        if at and self._is_end_in_two_words(parser, at):
+            return at + 1
         if at and self._ends_declarations(parser, at):
             return at - 1
         found = repair(parser, self._tokens, at, self._replacements(token))
@@ -214,6 +211,20 @@ class _Reading:
             behind = skip(self._tokens, at, bad)
         self._skip(at, behind)
         return self._put(parser, (Token.new_borrow_pos(bad, "", token),), behind)
+
+    def _is_end_in_two_words(self, parser: Parser, at: int) -> bool:
+        """Whether `END IF` stands for `END_IF`: then that is put in."""
+        last, token = self._tokens[at - 1], self._tokens[at]
+        end = OPENERS.get(token.type, "")
+        if last.upper() != "END" or not self._is_open(parser, end):
+            return False
+        self._give_up(parser)  # the name END
+        put = Token.new_borrow_pos(end, end, token)
+        if not parser.would_take((put,)):
+            return False
+        self._fault(span_of(last), f"expected {end}, got '{last} {token}'", "write it in one word")
+        parser.feed(put)
+        return True
 
     def _ends_declarations(self, parser: Parser, at: int) -> bool:
         """Whether a statement stands among declarations: then END_VAR is put in before it."""
