@@ -7,11 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from edge_runtime import rules
 from edge_runtime.rules.reading import syntax
 from edge_runtime.rules.reading.parse import parse
 from tests.rules.values import INT_LITERAL, REAL_LITERAL, WIDTH, Plain, Value
 
-LIBRARY = Path(parse.__code__.co_filename).with_name("library")
+LIBRARY = Path(str(rules.__file__)).with_name("library")
 
 NUMBERS = ("INT", "DINT", "LINT", "REAL", "LREAL")
 COLUMN_TYPES = ("BOOL", *NUMBERS, "TIME")
