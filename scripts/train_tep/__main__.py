@@ -72,7 +72,8 @@ def _onset(path: Path) -> int:
 
 def _model(pca: Pca) -> Iterator[str]:
     for variable in variables():
-        yield from (f"[inputs.{variable.name}]", f'title = {{en = "{variable.meaning}"}}', "")
+        title = f'{{en = "{variable.meaning}", zh = "{variable.meaning_zh}"}}'
+        yield from (f"[inputs.{variable.name}]", f"title = {title}", "")
     yield from ("[[model]]", 'name = "pca"', 'file = "models/pca.onnx"', "time_budget_ms = 50")
     rows: Sequence[tuple[Variable, float, float]] = list(
         zip(variables(), pca.mean.tolist(), pca.deviation.tolist(), strict=True)

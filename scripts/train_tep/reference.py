@@ -27,11 +27,13 @@ class Variable(NamedTuple):
         name: The app's input.
         unit: UCUM code.
         meaning: In words.
+        meaning_zh: The same in Chinese.
     """
 
     name: str
     unit: str
     meaning: str
+    meaning_zh: str
 
 
 def read_training(data: Path) -> Floats:

@@ -8,7 +8,13 @@ import sys
 from edge_runtime.rules.apps.build import build
 from edge_runtime.rules.apps.recording import read_recording
 from protocols.package import open_package
-from tests.apps import carbon_recordings, gas_recordings, heat_rate_recordings, vibration_recordings
+from tests.apps import (
+    carbon_recordings,
+    gas_recordings,
+    heat_rate_recordings,
+    monitoring_recordings,
+    vibration_recordings,
+)
 from tests.apps.parts import APPS
 from tests.apps.recordings import Recorded, inputs, outputs
 
@@ -17,6 +23,7 @@ RECORDINGS: dict[str, dict[str, Recorded]] = {
     "vibration": vibration_recordings.RECORDINGS,
     "carbon": carbon_recordings.RECORDINGS,
     "heat-rate": heat_rate_recordings.RECORDINGS,
+    "process-monitoring": monitoring_recordings.RECORDINGS,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from edge_runtime.rules.apps.apptest import run_test
 from edge_runtime.rules.apps.recording import read_recording
+from edge_runtime.rules.models.model import load_models
 from tests.apps import recordings
 from tests.apps.__main__ import RECORDINGS
 from tests.apps.parts import APPS, built
@@ -68,7 +69,8 @@ def test_the_readme_tells_of_every_input_output_parameter_and_alarm(app: str) ->
 
 @pytest.mark.parametrize(("app", "name"), TESTS)
 def test_a_recorded_test_passes(app: str, name: str) -> None:
-    outcome = run_test(built(app), read_recording(built(app), name))
+    one = built(app)
+    outcome = run_test(one, read_recording(one, name), load_models(one.package))
     assert outcome.differences == ()
     assert outcome.compared > 0
 
