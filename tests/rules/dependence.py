@@ -16,14 +16,14 @@ from tests.rules.scopes import Path, Scope, nodes
 
 
 class Node(NamedTuple):
-    """A variable (`what` is its name), a marking syntax node (its identity), or an emitting one.
+    """A variable (`what` is its name), or a syntax node that marks or emits.
 
-    What emits depends on the conditions around the very calls of blocks that it was reached by:
-    their identities and its own are `what`.
+    What marks or emits in a block does so in each call by itself: `what` are the identities of the
+    calls by which it was reached, and its own.
     """
 
     path: Path
-    what: str | int | tuple[int, ...]
+    what: str | tuple[int, ...]
 
 
 Nodes: TypeAlias = frozenset[Node]
@@ -94,7 +94,7 @@ class Dependence:
     ) -> None:
         on = value | conditions
         if isinstance(target, syntax.Element):
-            on |= self._expression(target.index, scope) | {Node(scope.path, id(target))}
+            on |= self._expression(target.index, scope) | {self._mark(scope, target)}
         self._add(Node(scope.path, target.name.key), on)
 
     def _call(self, call: syntax.BlockCall, scope: Scope, conditions: Nodes) -> None:
@@ -121,17 +121,21 @@ class Dependence:
                 return self._variable(expression.name, scope)
             case syntax.Element():
                 read = self._variable(expression.name, scope) | self._expression(expression.index, scope)
-                return read | {Node(scope.path, id(expression))}
+                return read | {self._mark(scope, expression)}
             case syntax.Member():
                 return self._member(expression.block, expression.member, scope)
             case syntax.Unary():
                 return self._expression(expression.operand, scope)
             case syntax.Binary():
                 both = self._expression(expression.left, scope) | self._expression(expression.right, scope)
-                return both | {Node(scope.path, id(expression))}
+                return both | {self._mark(scope, expression)}
             case syntax.Call():
                 return self._function(expression, scope)
         return NONE
+
+    def _mark(self, scope: Scope, place: object) -> Node:
+        """What a place in the source marks; of a block, each call by itself."""
+        return Node(scope.path, (*self._calls, id(place)))
 
     def _variable(self, name: syntax.Name, scope: Scope) -> Nodes:
         return (
@@ -149,7 +153,7 @@ class Dependence:
         arguments = [self._expression(argument.value, scope) for argument in call.arguments]
         unit = self._units.get(call.function.key)
         if unit is None:
-            return frozenset({Node(scope.path, id(call))}).union(*arguments)
+            return frozenset({self._mark(scope, call)}).union(*arguments)
         inside = Scope(unit, (*scope.path, id(call)))
         for name, value in zip(input_names(unit, call), arguments, strict=True):
             self._add(Node(inside.path, name), value)

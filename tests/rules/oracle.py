@@ -138,7 +138,7 @@ class Oracle:
         return max(max(self._qualities.get(n, GOOD), self._marks.get(n, GOOD)) for n in reached)
 
     def _mark(self, scope: Scope, place: object, quality: int) -> None:
-        node = Node(scope.path, id(place))
+        node = Node(scope.path, (*self._calls, id(place)))
         self._marks[node] = max(self._marks.get(node, GOOD), quality)
 
     # -- statements ------------------------------------------------------------------------------
