@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 
 from edge_runtime.rules.checking.typed import Const, Value
-from edge_runtime.rules.checking.types import Type, bounds, to_real, wrap
+from edge_runtime.rules.checking.types import BITS, Type, bounds, to_real, wrap
 
 _COMPARE: dict[str, Callable[[Value, Value], bool]] = {
     "<": operator.lt,
@@ -86,6 +86,29 @@ def _apply(table: Mapping[str, Callable[..., Value]], name: str, values: Sequenc
         return None
 
 
+def _shift_left(value: int, count: int, type: Type) -> int:
+    return value if count <= 0 else wrap(value << count, type) if count < BITS[type] else 0
+
+
+def _shift_right(value: int, count: int, type: Type) -> int:
+    bits = BITS[type]
+    return value if count <= 0 else wrap((value % (1 << bits)) >> count, type) if count < bits else 0
+
+
+def _rotate_left(value: int, count: int, type: Type) -> int:
+    bits = BITS[type]
+    pattern, count = value % (1 << bits), count % bits
+    return wrap(pattern << count | pattern >> bits - count, type)
+
+
+_SHIFTS: dict[str, Callable[[int, int, Type], int]] = {
+    "SHL": _shift_left,
+    "SHR": _shift_right,
+    "ROL": _rotate_left,
+    "ROR": lambda value, count, type: _rotate_left(value, -count, type),
+}
+
+
 def fold(name: str, type: Type, args: Sequence[Const]) -> Const | None:
     """An operator or function on typed constants; `None` when the compiler leaves it to run time."""
     values = [arg.value for arg in args]
@@ -112,6 +135,8 @@ def fold(name: str, type: Type, args: Sequence[Const]) -> Const | None:
         return Const(type, rounded) if math.isfinite(rounded) else None
     if type is Type.STRING or any(isinstance(value, float) for value in values):
         return None
+    if name in _SHIFTS:
+        return Const(type, _SHIFTS[name](int(values[0]), int(values[1]), type))
     whole = _apply(_INTEGER, name, values)
     return None if whole is None else Const(type, wrap(int(whole), type))
 
