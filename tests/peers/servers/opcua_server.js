@@ -73,7 +73,9 @@ async function main(port, pkiFolder, points = 100, periodMs = 100) {
   await certificates.initialize();
   const server = new OPCUAServer({
     host: "127.0.0.1", hostname: "127.0.0.1", port, resourcePath: "/plant",
-    allowAnonymous: true, disableDiscovery: true, maxConnectionsPerEndpoint: 20,
+    allowAnonymous: true, disableDiscovery: true, maxConnectionsPerEndpoint: 100,
+    // Sessions of connections that tests cut live on until they time out.
+    serverCapabilities: { maxSessions: 100 },
     serverCertificateManager: certificates,
     userManager: { isValidUser: (user, password) => user === "operator" && password === "steam" },
     securityModes: [MessageSecurityMode.None, MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt],
