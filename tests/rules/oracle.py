@@ -147,7 +147,8 @@ class Oracle:
         for statement in body:
             match statement:
                 case syntax.Assign():
-                    self._assign(statement.target, self._evaluate(statement.value, scope), scope)
+                    at = self._index(statement.target, scope)
+                    self._store(statement.target, at, self._evaluate(statement.value, scope), scope)
                 case syntax.BlockCall():
                     self._call_block(statement, scope)
                 case syntax.If():
@@ -157,16 +158,22 @@ class Oracle:
                 case syntax.For():
                     self._loop(statement, scope)
 
-    def _assign(self, target: syntax.Variable | syntax.Element, value: Value, scope: Scope) -> None:
+    def _index(self, target: syntax.Variable | syntax.Element, scope: Scope) -> int:
+        """Which element is assigned; it is settled, and marked, before the value is worked out."""
+        if isinstance(target, syntax.Variable):
+            return 0
+        at, moved = scope.array(target.name.key).place(self._evaluate(target.index, scope).whole)
+        if moved:
+            self._mark(scope, target, BAD)
+        return at
+
+    def _store(self, target: syntax.Variable | syntax.Element, at: int, value: Value, scope: Scope) -> None:
         key = target.name.key
         if isinstance(target, syntax.Variable):
             scope.variables[key] = widen(value, scope.single(key).type)
-            return
-        array = scope.array(key)
-        at, moved = array.place(self._evaluate(target.index, scope).whole)
-        array.elements[at] = widen(value, array.type)
-        if moved:
-            self._mark(scope, target, BAD)
+        else:
+            array = scope.array(key)
+            array.elements[at] = widen(value, array.type)
 
     def _branch(self, statement: syntax.If, scope: Scope) -> tuple[syntax.Statement, ...]:
         for branch in statement.branches:
@@ -206,7 +213,7 @@ class Oracle:
         self._body(block.unit.body, block)
         self._calls = around
         for take in call.takes:
-            self._assign(take.target, block.single(take.output.key), scope)
+            self._store(take.target, self._index(take.target, scope), block.single(take.output.key), scope)
 
     def _tell(self, call: syntax.BlockCall, scope: Scope) -> None:
         value, text, priority = Value("LREAL", 0.0), "", 0
