@@ -105,7 +105,7 @@ _SHIFTS: dict[str, Callable[[int, int, Type], int]] = {
     "SHL": _shift_left,
     "SHR": _shift_right,
     "ROL": _rotate_left,
-    "ROR": lambda value, count, type: _rotate_left(value, -count, type),
+    "ROR": lambda value, count, of: _rotate_left(value, -count, of),
 }
 
 
