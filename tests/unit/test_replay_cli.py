@@ -64,7 +64,7 @@ def test_another_limit_differs_from_what_was_recorded(recorded: Recorded, writte
     ("text", "expected"),
     [
         ("[instance.te]\n", "a point: xmeas_1"),
-        (settings(t2_limit=-1.0), "a number of at least 0"),
+        (settings(t2_limit=-1.0), "a number from 0 to 1000000"),
         (settings(nonsense=1.0), "a parameter of the app"),
         ("", "at least one table [instance.NAME]"),
     ],
