@@ -13,7 +13,6 @@ from scripts.plant.model import Plant
 from tests.apps.__main__ import RECORDINGS
 from tests.apps.parts import APPS
 
-
 ON_THE_PLANT = [app for app in RECORDINGS if app != "process-monitoring"]
 """That one watches another process, the Tennessee Eastman one."""
 
