@@ -81,7 +81,7 @@ def test_the_account_goes_on_after_a_cold_start() -> None:
     before, after = Run("carbon"), Run("carbon")
     for minute in range(31):
         before.scan(BEGIN_MS + minute * MINUTE_MS, LOADED)
-    after.live.restore(before.live.snapshot(), retained_only=True)
+    after.live.retain(0, before.live.retained()[0])
     for minute in range(31, 62):
         scan = after.scan(BEGIN_MS + minute * MINUTE_MS, LOADED)
     # The minute in which it was started is a hole.

@@ -17,6 +17,7 @@ from protocols.batch import Kind
 from protocols.field import registry
 from protocols.package import archive
 from protocols.records import EventRecord, EventType, parse_events
+from tests.app_parts import manifest
 from tests.faults.test_gateway import Gateway
 from tests.unit.fake_driver import FakeDriver
 
@@ -35,25 +36,11 @@ high := guard.ACTIVE;
 IF total = 3 THEN EVENT('third scan', VALUE := x); END_IF;
 END_PROGRAM
 """
-MANIFEST = b"""
-[app]
-id = "watch"
-version = "1.0.0"
-class = "operations"
-publisher = "catchment"
-period_s = 0.1
-title = {en = "Watch", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
-summary = {en = "Watches.", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
-[permissions]
-read = ["x"]
-events = true
+LIMIT = """
 [parameters.limit]
 default = -1.0
 low = -10.0
 high = 10.0
-title = {en = "Limit", zh = "\xe9\x99\x90\xe5\x80\xbc"}
-[[program]]
-file = "programs/watch.st"
 """
 
 
@@ -65,7 +52,9 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     for point in made.config.points:
         ids.claim(point.id, point.name, point.value_type)
     pointids.save(made.config.home, ids)
-    package = archive.pack({"app.toml": MANIFEST, "programs/watch.st": PROGRAM})
+    package = archive.pack(
+        {"app.toml": manifest("watch", events=True, more=LIMIT), "programs/watch.st": PROGRAM}
+    )
     for name, read in (("one", "P1"), ("two", "P2")):
         install(made.config, package, "watch.capp", Wanted(instance=name, inputs={"x": read}))
     return made
@@ -174,8 +163,8 @@ def test_a_new_version_with_one_more_instance_keeps_what_is_retained(gateway: Ga
     gateway.run(1.0)
     own = gateway_id(gateway, "watch.one.scans")
     before = len(series(gateway)[own])
-    manifest = MANIFEST.replace(b"1.0.0", b"1.1.0")
-    package = archive.pack({"app.toml": manifest, "programs/watch.st": PROGRAM})
+    newer = manifest("watch", events=True, version="1.1.0", more=LIMIT)
+    package = archive.pack({"app.toml": newer, "programs/watch.st": PROGRAM})
     install(gateway.config, package, "watch.capp", Wanted(instance="three", inputs={"x": "P1"}))
     gateway.run(1.0)
     values = [int(value) for _, (value, _) in sorted(series(gateway)[own].items())]

@@ -26,6 +26,7 @@ from protocols.package import archive
 from protocols.points import Report
 from protocols.records import AppSight, AppState, StateKind
 from protocols.samples import SampleBlock
+from tests.app_parts import manifest
 from tests.faults.test_gateway import MS, Gateway, NoClock
 from tests.lake_parts import Headquarters, only
 from tests.unit.fake_driver import FakeDriver
@@ -46,21 +47,7 @@ lost(CLK := IS_BAD(y));
 IF lost.Q THEN EVENT('y is lost', VALUE := x); END_IF;
 END_PROGRAM
 """
-MANIFEST = b"""
-[app]
-id = "watch"
-version = "1.0.0"
-class = "operations"
-publisher = "catchment"
-period_s = 0.1
-title = {en = "Watch", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
-summary = {en = "Watches.", zh = "\xe7\x9b\x91\xe8\xa7\x86"}
-[permissions]
-read = ["x", "y", "slow", "whole"]
-events = true
-[[program]]
-file = "programs/watch.st"
-"""
+MANIFEST = manifest("watch", read=("x", "y", "slow", "whole"), events=True)
 STUCK_S = 1.6
 """Longer than a scan waits for what it reads."""
 

@@ -19,6 +19,7 @@ from protocols.field.registry import create
 from protocols.package import archive
 from protocols.points import Point
 from protocols.records import EventType
+from tests.app_parts import manifest
 from tests.contract.worlds import QUICK
 from tests.faults.test_gateway import Gateway
 from tests.faults.test_gateway_apps import events, gateway_id, series
@@ -34,22 +35,7 @@ trip := delay.Q;
 level := LREAL_TO_DINT(x);
 END_PROGRAM
 """
-MANIFEST = """
-[app]
-id = "guard"
-version = "1.0.0"
-class = "safety"
-publisher = "catchment"
-period_s = 0.1
-title = {en = "Guard", zh = "\u76d1\u89c6"}
-summary = {en = "Guards.", zh = "\u76d1\u89c6"}
-[permissions]
-read = ["x"]
-write = ["trip", "level"]
-events = true
-[[program]]
-file = "programs/guard.st"
-"""
+MANIFEST = manifest("guard", write=("trip", "level"), events=True)
 GRANTS = """
 [grant.one.trip]
 point = "XV"
@@ -111,7 +97,7 @@ def make_gateway(home: Path, plant: Plant) -> Gateway:
     for point in made.config.points:
         ids.claim(point.id, point.name, point.value_type)
     pointids.save(made.config.home, ids)
-    package = archive.pack({"app.toml": MANIFEST.encode(), "programs/guard.st": PROGRAM})
+    package = archive.pack({"app.toml": MANIFEST, "programs/guard.st": PROGRAM})
     install(made.config, package, "guard.capp", Wanted(instance="one", inputs={"x": "X"}))
     with (made.config.home / "apps" / "guard.toml").open("a") as settings:
         settings.write(GRANTS)

@@ -9,7 +9,6 @@ from edge_runtime.rules.generating.boards import bytecode_bytes
 from edge_runtime.rules.limits import BYTECODE_BYTES_MAX
 from tests.rules import runtimes
 from tests.rules.programs import program as random_program
-from tests.rules.runtimes import INTERPRETER
 from tests.rules.verdicts import OVERFLOW
 
 MEDIAN_OF_THREE = """
@@ -106,7 +105,6 @@ def test_a_program_that_no_board_holds_is_refused_for_boards_only() -> None:
         compile_program(alarms(60), budget=BOARD)
 
 
-@pytest.mark.skipif(not INTERPRETER.exists(), reason="MicroPython is not installed")
 def test_what_is_granted_a_board_it_holds() -> None:
     """Programs around the bound: what overflows there is beyond it, and it is not far too low."""
     cases = [runtimes.case_of(alarms(count), 1) for count in (40, 50, 60)]

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rules import runtimes
-from tests.rules.runtimes import INTERPRETER
 from tests.rules.verdicts import judge
 
 CHUNKS = (
@@ -53,7 +52,6 @@ COMPILED = (0, 20, 40, 78, 681, 1956, 5127, 1000456)
 EXTREMES = Path(__file__).with_name("extremes.st")
 
 
-@pytest.mark.skipif(not INTERPRETER.exists(), reason="MicroPython is not installed")
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"from {seeds[0]}")
 def test_recorded_programs_agree_on_all_runtimes(seeds: Sequence[int]) -> None:
     verdict = judge(seeds, COMPILED)
@@ -61,7 +59,6 @@ def test_recorded_programs_agree_on_all_runtimes(seeds: Sequence[int]) -> None:
     assert verdict.events > 20
 
 
-@pytest.mark.skipif(not INTERPRETER.exists(), reason="MicroPython is not installed")
 def test_the_ends_of_all_types_agree_on_all_runtimes() -> None:
     case = runtimes.case_of(EXTREMES.read_text(encoding="utf-8"), 1)
     expected = runtimes.by_oracle(case)

@@ -23,23 +23,12 @@ from protocols.package.package import of_files
 from protocols.points import Point
 from protocols.records import GapCause
 from protocols.samples import SampleBlock, ValueType
+from tests.app_parts import manifest
 
 S = 1_000_000
 T0 = 1_700_000_000 * S
 TASK = "plc/fast"
 
-MANIFEST = """
-[app]
-id = "{id}"
-version = "1.0.0"
-class = "operations"
-publisher = "own"
-title = {{en = "Counts"}}
-[permissions]
-read = ["x"]
-[[program]]
-file = "programs/count.st"
-"""
 PROGRAM = b"""
 PROGRAM count
 VAR_INPUT x : LREAL; END_VAR
@@ -72,7 +61,7 @@ class World:
         self.engine = AppEngine(self.running, lambda: self.now_us, lambda: self.steps)
 
     def _start(self, number: int, id: str) -> RunningApp:
-        files = {"app.toml": MANIFEST.format(id=id).encode(), "programs/count.st": PROGRAM}
+        files = {"app.toml": manifest(id), f"programs/{id}.st": PROGRAM}
         point = Point(1, "X", "plc", "400001", FieldType.F64, "fast")
         instance = Instance("one", (point,), (), (f"{id}.one.scans",))
         built = build(of_files(files, id))

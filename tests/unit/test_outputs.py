@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from protocols.errors import InputError
 from protocols.field.base import FieldType
 from protocols.package import archive
 from protocols.points import Point
+from tests.app_parts import manifest
 
 PROGRAM = b"""
 PROGRAM p
@@ -27,21 +29,6 @@ VAR_INPUT x : LREAL; END_VAR
 VAR_OUTPUT trip : BOOL; level : LREAL; END_VAR
 trip := x > 1.0; level := x;
 END_PROGRAM
-"""
-MANIFEST = """
-[app]
-id = "guard"
-version = "1.0.0"
-class = "safety"
-publisher = "catchment"
-period_s = 1.0
-title = {en = "G", zh = "G"}
-summary = {en = "G", zh = "G"}
-[permissions]
-read = ["x"]
-write = ["trip", "level"]
-[[program]]
-file = "programs/p.st"
 """
 POINTS = (
     Point(1, "X", "plc", "input:0", FieldType.F32, "fast"),
@@ -54,12 +41,14 @@ TRIP = "[grant.one.trip]\npoint = 'XV'\n"
 LEVEL = "[grant.one.level]\npoint = 'LC'\nlow = 0\nhigh = 50\n"
 
 
-def configure(home: Path, grants: str, manifest: str = MANIFEST) -> GatewayConfig:
+def configure(home: Path, grants: str, write: Sequence[str] = ("trip", "level")) -> GatewayConfig:
     """A gateway with one app that is installed with these grants."""
     devices = {"plc": DeviceConfig("plc", "modbus-tcp", {"host": "127.0.0.1"})}
     home.mkdir(exist_ok=True)
     config = GatewayConfig(home, "gw1", "site", {"fast": ScanClass("fast", 1000)}, devices, POINTS)
-    package = archive.pack({"app.toml": manifest.encode(), "programs/p.st": PROGRAM})
+    package = archive.pack(
+        {"app.toml": manifest("guard", write=write, period_s=1.0), "programs/guard.st": PROGRAM}
+    )
     install(config, package, "guard.capp", Wanted(instance="one", inputs={"x": "X"}))
     with (home / "apps" / "guard.toml").open("a") as settings:
         settings.write(grants)
@@ -164,8 +153,7 @@ def test_a_grant_that_cannot_hold_is_refused_before_the_gateway_runs(
 
 
 def test_a_grant_of_what_the_manifest_does_not_ask_for_is_refused(tmp_path: Path) -> None:
-    manifest = MANIFEST.replace('write = ["trip", "level"]\n', "")
-    assert "permissions.write" in refusals(configure(tmp_path, TRIP, manifest))
+    assert "permissions.write" in refusals(configure(tmp_path, TRIP, write=()))
 
 
 def test_two_points_that_are_one_at_the_device_are_warned_of(tmp_path: Path) -> None:

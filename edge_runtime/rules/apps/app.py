@@ -8,10 +8,10 @@ before it. One scan on the gateway and a million rows at headquarters go the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +147,92 @@ class Scan(NamedTuple):
     events: list[AppEvent]
 
 
-class LiveApp:
+class ProgramRunner(Protocol):
+    """What runs one program: scan by scan, or over columns."""
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+
+    @property
+    def parameters(self) -> Sequence[Any]:
+        """For each of its parameters, a value for every instance."""
+
+    def snapshot(self) -> bytes:
+        """Its state; the same of all runners."""
+
+    def restore(self, packed: bytes) -> None:
+        """Take a state over.
+
+        Raises:
+            ValueError: It is of another program.
+        """
+
+
+R = TypeVar("R", bound=ProgramRunner)
+
+
+class AppState(Generic[R]):
+    """What an app keeps from scan to scan, whatever runs its programs.
+
+    Args:
+        app: What runs.
+        instances: How many.
+        parameters: By name, a value for each instance; left out: the declared one.
+        scorers: The app's models, loaded.
+        make: Makes what runs a program for so many instances.
+    """
+
+    def __init__(
+        self,
+        app: CompiledApp,
+        instances: int,
+        parameters: Mapping[str, Sequence[Any]] | None,
+        scorers: Sequence[Scorer],
+        make: Callable[[Program, int], R],
+    ) -> None:
+        self.app = app
+        self.instances = instances
+        self.scorers = tuple(scorers)
+        self.stage = InputStage(list(app.inputs.values()), instances)
+        self.runners = [make(wired.program, instances) for wired in app.programs]
+        for runner in self.runners:
+            for column, cells in zip(runner.program.parameters, runner.parameters, strict=True):
+                given = (parameters or {}).get(column.name)
+                if given is not None:
+                    cells[:] = given
+
+    def snapshot(self) -> list[bytes]:
+        """All state: held inputs, then each model's and each program's."""
+        models = [scorer.snapshot() for scorer in self.scorers]
+        return [self.stage.snapshot(), *models, *(runner.snapshot() for runner in self.runners)]
+
+    def restore(self, parts: Sequence[bytes]) -> None:
+        """Take a snapshot over.
+
+        Args:
+            parts: From `snapshot` of the same app with as many instances.
+
+        Raises:
+            ValueError: It is of another app.
+        """
+        if len(parts) != 1 + len(self.scorers) + len(self.runners):
+            raise ValueError("the snapshot is of another app")
+        self.stage.restore(parts[0])
+        for scorer, packed in zip(self.scorers, parts[1:], strict=False):
+            scorer.restore(packed)
+        for runner, packed in zip(self.runners, parts[1 + len(self.scorers) :], strict=True):
+            runner.restore(packed)
+
+
+def score(scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
+    """What programs see of a model, given what they see of the inputs."""
+    values = np.column_stack([seen[name][0].astype(np.float64) for name in scorer.inputs])
+    qualities = np.column_stack([seen[name][1] for name in scorer.inputs])
+    return scorer.evaluate(values, qualities)
+
+
+class LiveApp(AppState[Runner]):
     """An app scan by scan, on CPython.
 
     Args:
@@ -164,20 +249,11 @@ class LiveApp:
         parameters: Mapping[str, Sequence[Any]] | None = None,
         scorers: Sequence[Scorer] = (),
     ) -> None:
-        self.app = app
-        self.instances = instances
-        self._scorers = tuple(scorers)
-        self._names = list(app.inputs)
-        self._stage = InputStage(list(app.inputs.values()), instances)
-        self._runners = [Runner(wired.program, instances) for wired in app.programs]
-        for wired, runner in zip(app.programs, self._runners, strict=True):
-            for column, cells in zip(wired.program.parameters, runner.parameters, strict=True):
-                given = (parameters or {}).get(column.name)
-                if given is not None:
-                    cells[:] = given
+        super().__init__(app, instances, parameters, scorers, Runner)
+        for wired, runner in zip(app.programs, self.runners, strict=True):
             for at, source in enumerate(wired.sources):
                 if source.origin is Origin.OUTPUT:
-                    runner.link(at, self._runners[source.step], source.output)
+                    runner.link(at, self.runners[source.step], source.output)
 
     def scan(self, time_ms: int, values: Mapping[str, Cells], qualities: Mapping[str, Cells]) -> Scan:
         """Run one scan.
@@ -188,12 +264,12 @@ class LiveApp:
             qualities: The same, 0 to 2.
         """
         seen = {
-            name: self._stage.take_scan(index, values[name], qualities[name])
-            for index, name in enumerate(self._names)
+            name: self.stage.take_scan(index, values[name], qualities[name])
+            for index, name in enumerate(self.app.inputs)
         }
-        scored = [self._score(scorer, seen) for scorer in self._scorers]
+        scored = [score(scorer, seen) for scorer in self.scorers]
         found = Scan({}, {}, [])
-        for index, (wired, runner) in enumerate(zip(self.app.programs, self._runners, strict=True)):
+        for index, (wired, runner) in enumerate(zip(self.app.programs, self.runners, strict=True)):
             runner.times[0] = time_ms
             for at, source in enumerate(wired.sources):
                 self._wire(runner, at, source, seen, scored)
@@ -201,7 +277,7 @@ class LiveApp:
                 found.events.extend(AppEvent(index, event) for event in runner.events(count))
             for at, column in enumerate(wired.program.outputs):
                 found.outputs[column.name], found.qualities[column.name] = runner.output(at)
-        for scorer in self._scorers:
+        for scorer in self.scorers:
             cells, marks = scorer.scored
             for at, name in enumerate(scorer.outputs):
                 found.outputs[name] = cells[:, at]
@@ -222,36 +298,7 @@ class LiveApp:
         elif source.origin is Origin.POINT:
             runner.fill(at, *seen[source.name])
 
-    def _score(self, scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]) -> tuple[Cells, Cells]:
-        values = np.column_stack([seen[name][0].astype(np.float64) for name in scorer.inputs])
-        qualities = np.column_stack([seen[name][1] for name in scorer.inputs])
-        return scorer.evaluate(values, qualities)
-
-    # -- state -------------------------------------------------------------------------------------
-
-    def snapshot(self) -> list[bytes]:
-        """All state: held inputs, then each model's and each program's."""
-        models = [scorer.snapshot() for scorer in self._scorers]
-        return [snapshot_held(self._stage), *models, *(runner.snapshot() for runner in self._runners)]
-
-    def restore(self, parts: Sequence[bytes], *, retained_only: bool = False) -> None:
-        """Take a snapshot over.
-
-        Args:
-            parts: From `snapshot` of the same app with as many instances.
-            retained_only: A cold start: only RETAIN variables.
-
-        Raises:
-            ValueError: It is of another app.
-        """
-        if len(parts) != 1 + len(self._scorers) + len(self._runners):
-            raise ValueError("the snapshot is of another app")
-        if not retained_only:
-            restore_held(self._stage, parts[0])
-            for scorer, packed in zip(self._scorers, parts[1:], strict=False):
-                scorer.restore(packed)
-        for runner, packed in zip(self._runners, parts[1 + len(self._scorers) :], strict=True):
-            runner.restore(packed, retained_only=retained_only)
+    # -- state over versions ---------------------------------------------------------------------
 
     def retained(self) -> list[dict[str, dict[str, bytes]]]:
         """What a cold start keeps: for each instance, by program, see `Runner.retained`."""
@@ -268,32 +315,13 @@ class LiveApp:
 
     def stand(self, instance: int, standing: Collection[str]) -> None:
         """Let the alarm blocks of one instance have told what is known to stand, by path."""
-        for runner in self._runners:
+        for runner in self.runners:
             runner.stand(instance, standing)
 
     def _named(self) -> Iterator[tuple[str, Runner]]:
         """Programs by name; of several with the same name, which one it is stands behind it."""
         seen = Counter[str]()
-        for runner in self._runners:
+        for runner in self.runners:
             name = runner.program.name
             yield f"{name}#{seen[name]}", runner
             seen[name] += 1
-
-
-def snapshot_held(stage: InputStage) -> bytes:
-    """The last good values of an input stage, little-endian."""
-    return b"".join(cells.astype(cells.dtype.newbyteorder("<")).tobytes() for cells in stage.last)
-
-
-def restore_held(stage: InputStage, packed: bytes) -> None:
-    """Take last good values over.
-
-    Raises:
-        ValueError: They are of another app.
-    """
-    if len(packed) != sum(cells.nbytes for cells in stage.last):
-        raise ValueError("the snapshot is of another app")
-    at = 0
-    for cells in stage.last:
-        cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
-        at += cells.nbytes

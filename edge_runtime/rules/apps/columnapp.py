@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.rules.apps.app import CompiledApp, Origin, Scorer, Source, restore_held, snapshot_held
+from edge_runtime.rules.apps.app import AppState, CompiledApp, Origin, Scorer, Source, score
 from edge_runtime.rules.program import Column
-from edge_runtime.rules.running.inputs import BAD, InputStage
+from edge_runtime.rules.running.inputs import BAD
 from edge_runtime.rules.running.vectorised import EVENT_FIELDS, ColumnRunner, Outcome
 
 Cells = npt.NDArray[Any]
@@ -43,7 +43,7 @@ class Scans(NamedTuple):
     events: npt.NDArray[np.void]
 
 
-class ColumnApp:
+class ColumnApp(AppState[ColumnRunner]):
     """An app over many scans.
 
     Args:
@@ -60,17 +60,7 @@ class ColumnApp:
         parameters: Mapping[str, Sequence[Any]] | None = None,
         scorers: Sequence[Scorer] = (),
     ) -> None:
-        self.app = app
-        self.instances = instances
-        self._scorers = tuple(scorers)
-        self._names = list(app.inputs)
-        self._stage = InputStage(list(app.inputs.values()), instances)
-        self._runners = [ColumnRunner(wired.program, instances) for wired in app.programs]
-        for runner in self._runners:
-            for column, cells in zip(runner.program.parameters, runner.parameters, strict=True):
-                given = (parameters or {}).get(column.name)
-                if given is not None:
-                    cells[:] = given
+        super().__init__(app, instances, parameters, scorers, ColumnRunner)
 
     def run(self, times_ms: Cells, values: Mapping[str, Cells], qualities: Mapping[str, Cells]) -> Scans:
         """Run some scans.
@@ -81,12 +71,12 @@ class ColumnApp:
             qualities: The same, 0 to 2.
         """
         seen = {
-            name: self._stage.take(index, values[name], qualities[name])
-            for index, name in enumerate(self._names)
+            name: self.stage.take(index, values[name], qualities[name])
+            for index, name in enumerate(self.app.inputs)
         }
-        scored = [self._score(scorer, seen) for scorer in self._scorers]
+        scored = [(score(scorer, seen), scorer.scored) for scorer in self.scorers]
         done: list[Outcome] = []
-        for wired, runner in zip(self.app.programs, self._runners, strict=True):
+        for wired, runner in zip(self.app.programs, self.runners, strict=True):
             wires = [_wire(source, seen, [see for see, _ in scored], done) for source in wired.sources]
             cells = [
                 wire[0].astype(column.type.code)
@@ -94,34 +84,6 @@ class ColumnApp:
             ]
             done.append(runner.run(times_ms, cells, [wire[1] for wire in wires]))
         return self._scans(done, scored)
-
-    def snapshot(self) -> list[bytes]:
-        """All state, as `LiveApp.snapshot`."""
-        models = [scorer.snapshot() for scorer in self._scorers]
-        return [snapshot_held(self._stage), *models, *(runner.snapshot() for runner in self._runners)]
-
-    def restore(self, parts: Sequence[bytes], *, retained_only: bool = False) -> None:
-        """As `LiveApp.restore`.
-
-        Raises:
-            ValueError: It is of another app.
-        """
-        if len(parts) != 1 + len(self._scorers) + len(self._runners):
-            raise ValueError("the snapshot is of another app")
-        if not retained_only:
-            restore_held(self._stage, parts[0])
-            for scorer, packed in zip(self._scorers, parts[1:], strict=False):
-                scorer.restore(packed)
-        for runner, packed in zip(self._runners, parts[1 + len(self._scorers) :], strict=True):
-            runner.restore(packed, retained_only=retained_only)
-
-    def _score(
-        self, scorer: Scorer, seen: Mapping[str, tuple[Cells, Cells]]
-    ) -> tuple[tuple[Cells, Cells], tuple[Cells, Cells]]:
-        """What programs see of a model, and what it said."""
-        values = np.column_stack([seen[name][0].astype(np.float64) for name in scorer.inputs])
-        marks = np.column_stack([seen[name][1] for name in scorer.inputs])
-        return scorer.evaluate(values, marks), scorer.scored
 
     def _scans(
         self, done: Sequence[Outcome], scored: Sequence[tuple[tuple[Cells, Cells], tuple[Cells, Cells]]]
@@ -133,7 +95,7 @@ class ColumnApp:
                 cells = outcome.outputs[at]
                 found.outputs[column.name] = cells.reshape(shape)
                 found.qualities[column.name] = _finite(column, cells, outcome.qualities[at]).reshape(shape)
-        for scorer, (_, (values, marks)) in zip(self._scorers, scored, strict=True):
+        for scorer, (_, (values, marks)) in zip(self.scorers, scored, strict=True):
             for at, name in enumerate(scorer.outputs):
                 found.scored[name] = values[:, at].reshape(shape), marks[:, at].reshape(shape)
         return found

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from edge_runtime.rules.generating.generate_expressions import Writer, literal
+from edge_runtime.rules.generating.constants import literal
+from edge_runtime.rules.generating.generate_expressions import Writer
 from edge_runtime.rules.generating.placing import place, set_in
 from edge_runtime.rules.lowering.exposed import find_exposed
 from edge_runtime.rules.lowering.flat import (

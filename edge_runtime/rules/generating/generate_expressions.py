@@ -8,10 +8,9 @@ type; what may fail is guarded and marks. Where 64 bits may overflow the helpers
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
-from edge_runtime.rules.checking.typed import Value
 from edge_runtime.rules.checking.types import BITS, Type, bounds
+from edge_runtime.rules.generating.constants import literal
 from edge_runtime.rules.lowering.flat import FAsk, FConst, FElement, FExpr, FNow, FOp, FRead, Mark, Var
 from edge_runtime.rules.lowering.intervals import Interval, Intervals, combine
 
@@ -19,49 +18,6 @@ _COMPARE = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "=": "==", "<>": "!="}
 _BITWISE = {"AND": "&", "OR": "|", "XOR": "^"}
 _ADDITIVE = ("+", "-", "*", "NEG")
 _WIDE = {"+": "add64", "-": "sub64", "NEG": "sub64", "*": "mul64"}
-
-LITERAL_DIGITS_MAX = 15
-LITERAL_EXPONENT_MAX = 20
-"""Decimal literals of so many digits and so small an exponent are read exactly by every reader
-that multiplies or divides once by an exact power of ten; MicroPython's misreads others."""
-
-
-def literal(value: Value, type: Type) -> str:
-    """A constant in a spelling that every runtime reads alike.
-
-    >>> literal(0.1, Type.LREAL), literal(-3, Type.INT), literal(1e-300, Type.LREAL)[:24]
-    ('0.1', '-3', '(6032057205060441.0 / 90')
-    """
-    if not type.is_real:
-        return str(int(value))
-    number = float(value)
-    if number == 0.0:
-        return "-0.0" if str(number).startswith("-") else "0.0"
-    sign = "-" if number < 0 else ""
-    text = repr(abs(number))
-    digits, _, exponent = text.partition("e")
-    plain = digits.replace(".", "").strip("0")
-    decimals = len(digits.partition(".")[2])
-    if len(plain) <= LITERAL_DIGITS_MAX and abs(int(exponent or 0)) + decimals <= LITERAL_EXPONENT_MAX:
-        return sign + text
-    return sign + _by_powers_of_two(abs(number))
-
-
-def _by_powers_of_two(number: float) -> str:
-    """An odd integer below 2^53, multiplied or divided by powers of two: every step exact."""
-    exact = Fraction(number)
-    top, bottom = exact.numerator, exact.denominator
-    shift = 0
-    while top % 2 == 0:
-        top //= 2
-        shift += 1
-    text = f"{top}.0"
-    operator, left = ("*", shift) if shift else ("/", bottom.bit_length() - 1)
-    while left:
-        part = min(left, 53)
-        text += f" {operator} {1 << part}.0"
-        left -= part
-    return f"({text})" if " " in text else text
 
 
 class Writer:

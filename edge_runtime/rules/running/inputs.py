@@ -82,6 +82,23 @@ class InputStage:
             return values, qualities
         return self.take(index, values[None, :], qualities[None, :])
 
+    def snapshot(self) -> bytes:
+        """The last good values, little-endian."""
+        return b"".join(cells.astype(cells.dtype.newbyteorder("<")).tobytes() for cells in self.last)
+
+    def restore(self, packed: bytes) -> None:
+        """Take last good values over.
+
+        Raises:
+            ValueError: They are of other inputs.
+        """
+        if len(packed) != sum(cells.nbytes for cells in self.last):
+            raise ValueError("the snapshot is of another app")
+        at = 0
+        for cells in self.last:
+            cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
+            at += cells.nbytes
+
 
 def _typed(values: Cells, type: Type) -> tuple[Cells, npt.NDArray[np.bool_]]:
     """Values in a type, and which of them are finite and within it."""

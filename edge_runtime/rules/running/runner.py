@@ -166,12 +166,11 @@ class Runner:
             pack(column, values) for column, values in zip(self.program.states, self.states, strict=True)
         )
 
-    def restore(self, packed: bytes, *, retained_only: bool = False) -> None:
+    def restore(self, packed: bytes) -> None:
         """Take a snapshot's state over.
 
         Args:
             packed: From `snapshot` of the same program and number of instances.
-            retained_only: A cold start: only RETAIN variables.
 
         Raises:
             ValueError: It is of another size.
@@ -188,9 +187,8 @@ class Runner:
             at += size
         if at != len(packed):
             raise ValueError("the snapshot is of another program")
-        for column, values, own in zip(self.program.states, found, self.states, strict=True):
-            if column.retain or not retained_only:
-                own[:] = values
+        for values, own in zip(found, self.states, strict=True):
+            own[:] = values
 
     def retained(self) -> list[dict[str, bytes]]:
         """What a cold start keeps, for each instance: RETAIN variables by name and type, as `snapshot`."""

@@ -138,7 +138,7 @@ class ColumnRunner:
             for column, cells in zip(self.program.states, self.states, strict=True)
         )
 
-    def restore(self, packed: bytes, *, retained_only: bool = False) -> None:
+    def restore(self, packed: bytes) -> None:
         """As `Runner.restore`.
 
         Raises:
@@ -147,9 +147,8 @@ class ColumnRunner:
         if len(packed) != sum(cells.nbytes for cells in self.states):
             raise ValueError("the snapshot is of another program")
         at = 0
-        for column, cells in zip(self.program.states, self.states, strict=True):
-            if column.retain or not retained_only:
-                cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
+        for cells in self.states:
+            cells[:] = np.frombuffer(packed, cells.dtype.newbyteorder("<"), len(cells), at)
             at += cells.nbytes
 
 
