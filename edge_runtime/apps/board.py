@@ -22,17 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime import limits
+from edge_runtime.rules.running.inputs import AGE_PERIODS, BAD
 from protocols.samples import SampleBlock, ValueType
-
-AGE_PERIODS = 3
-"""A sample missing now and then is bridged; more is a fault that an app must see."""
 
 LAG_MAX = AGE_PERIODS + 1
 """A task that is later shows nothing any more: how much later makes no difference."""
 
 NEVER = -1 << 62
-BAD = 2
-
 Cells = npt.NDArray[Any]
 Int8s = npt.NDArray[np.int8]
 

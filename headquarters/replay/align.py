@@ -22,10 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-AGE_PERIODS = 3
-"""How old a slower point's sample may be: two lost samples are bridged, as on the gateway."""
-
-BAD = 2
+from edge_runtime.rules.running.inputs import AGE_PERIODS, BAD
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from headquarters.replay.align import BAD, Series, severity
+from edge_runtime.rules.running.inputs import BAD
+from headquarters.replay.align import Series, severity
 
 DIFFERENCES_SHOWN_MAX = 20
 """Differences of one output that are listed; all are counted."""

@@ -12,8 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
+from edge_runtime.rules.running.inputs import AGE_PERIODS
 from headquarters.lake.query import Engine
-from headquarters.replay.align import AGE_PERIODS, Cells, Series, instants
+from headquarters.replay.align import Cells, Series, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
 from headquarters.replay.course import Course, Passed
 from headquarters.replay.job import Job

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_runtime.apps.board import AGE_PERIODS, Feed, InputBoard, Reads
+from edge_runtime.apps.board import Feed, InputBoard, Reads
+from edge_runtime.rules.running.inputs import AGE_PERIODS
 from protocols.samples import BAD, GOOD, UNCERTAIN, SampleBlock, ValueType
 
 TASK = "plc/normal"

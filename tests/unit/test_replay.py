@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.rules.running.inputs import AGE_PERIODS
 from headquarters.replay.alarms import Alarms
-from headquarters.replay.align import AGE_PERIODS, Series, align, instants
+from headquarters.replay.align import Series, align, instants
 from headquarters.replay.compare import AppEvent, OutputComparison, compare_events
 from headquarters.replay.course import Course
 from headquarters.replay.report import Trust

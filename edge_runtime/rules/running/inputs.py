@@ -24,6 +24,10 @@ from edge_runtime.rules.program import Column
 
 BAD = 2
 
+AGE_PERIODS = 3
+"""For so many of its periods the latest sample of a point counts that is read more slowly than the app
+scans: one missing now and then is bridged; more is a fault that an app must see."""
+
 Int8s = npt.NDArray[np.int8]
 Cells = npt.NDArray[Any]
 
