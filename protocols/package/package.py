@@ -2,8 +2,8 @@
 
 Rules:
 1. A package is its files and nothing else; `manifest` is what `app.toml` in it says.
-2. What people wrote is answered with `InputError` and every problem; an archive that is
-   damaged or hostile with a `PeerError`.
+2. What people wrote or named is answered with `InputError` and every problem; of bytes that
+   came from elsewhere `archive` says with a `PeerError` that they are damaged or hostile.
 3. In a folder, names that begin with a dot and packed archives beside app.toml are passed
    over; anything else that a package may not hold is refused, so that nothing is forgotten.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocols import limits
-from protocols.errors import InputError, LimitError, Problem
+from protocols.errors import InputError, LimitError, PeerError, Problem
 from protocols.package import archive
 from protocols.package.manifest import SUFFIX, Manifest
 from protocols.package.manifestread import read_manifest
@@ -91,8 +91,8 @@ def open_package(path: Path) -> Package:
     """A package from a folder or an archive on a disk.
 
     Raises:
-        InputError: With every problem of app.toml, or of the names in a folder.
-        PeerError: An archive is damaged.
+        InputError: With every problem of app.toml, or of the names in a folder; or an archive
+            is damaged.
     """
     if path.is_dir():
         try:
@@ -100,7 +100,12 @@ def open_package(path: Path) -> Package:
         except OSError as error:
             expected = f"files and folders that this user can read ({error.strerror})"
             raise InputError([Problem(str(error.filename or path), "file", "", expected)]) from error
-    return of_files(archive.unpack(read_bytes(path)), str(path))
+    try:
+        files = archive.unpack(read_bytes(path))
+    except PeerError as error:
+        found = f"{path.stat().st_size} bytes"
+        raise InputError([Problem(str(path), "file", found, f"a whole package ({error})")]) from error
+    return of_files(files, str(path))
 
 
 def read_bytes(path: Path) -> bytes:

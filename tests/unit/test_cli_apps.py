@@ -300,9 +300,7 @@ def test_a_damaged_package_is_refused(app: Path, capsys: pytest.CaptureFixture[s
     data = bytearray(packed.read_bytes())
     data[len(data) // 2] ^= 1
     packed.write_bytes(data)
-    capsys.readouterr()
-    assert invoke(["app", "check", str(packed)]) != 0
-    assert capsys.readouterr().err.startswith("error: ")
+    assert refused(capsys, "check", str(packed)).startswith(f"error: {packed}: file: ")
 
 
 def test_status_tells_of_the_apps_of_a_running_gateway(

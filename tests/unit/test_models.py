@@ -192,5 +192,5 @@ def test_a_right_declaration_has_no_faults() -> None:
 
 def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"pip install 'catchment\[onnx\]'"):
+    with pytest.raises(InputError, match=r"requirements/onnx\.txt"):
         loaded(spec_of(ModelInput("a")), [1.0])

@@ -161,7 +161,12 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        problem = Problem("models", "", "no onnxruntime", "it installed: pip install 'catchment[onnx]'")
+        problem = Problem(
+            "models",
+            "",
+            "no onnxruntime",
+            "it installed: pip install --require-hashes -r requirements/onnx.txt",
+        )
         raise InputError([problem]) from error
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
