@@ -125,6 +125,10 @@ class Recorder:
             for kind, ids in self._ids.items()
         )
 
+    def bad(self, time_us: int) -> tuple[SampleBlock, ...]:
+        """The samples of a scan that gave nothing."""
+        return tuple(SampleBlock.bad(kind, ids, time_us, BAD) for kind, ids in self._ids.items())
+
 
 def _joined(cells: Mapping[str, Cells], names: Sequence[str]) -> Cells:
     return cells[names[0]] if len(names) == 1 else np.concatenate([cells[name] for name in names])

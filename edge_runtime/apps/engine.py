@@ -7,7 +7,8 @@ Rules:
 2. Nobody waits for an app: collecting hands over and goes on. An app that cannot keep up
    gives up its oldest scans, which are declared as a gap of its outputs.
 3. Instants that the clock was set over never were: no scan is run for them, and they are declared.
-4. What a program or model does wrong costs its app, not the others: it is stopped and says so.
+4. What a program or model does wrong costs its app, not the others: it is stopped and says so;
+   its outputs are bad from then on.
 
 Pure but for the clock that is handed in; one thread calls `advance`.
 """
@@ -15,6 +16,7 @@ Pure but for the clock that is handed in; one thread calls `advance`.
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -47,11 +49,13 @@ class Told(NamedTuple):
         app: Its id.
         kind: `late`, `on-time`, `behind` or `failed`.
         detail: In words.
+        trace: Where it went wrong, when it failed.
     """
 
     app: str
     kind: str
     detail: str
+    trace: str = ""
 
 
 class Emitted(NamedTuple):
@@ -222,8 +226,10 @@ class AppEngine:
 
     def _is_ready(self, running: RunningApp, now_us: int) -> bool:
         next_us = running.schedule.next_us
-        if running.failed or now_us < next_us:
+        if now_us < next_us:
             return False
+        if running.failed:
+            return True
         grace_us = max(GRACE_US, GRACE_PERIODS * running.schedule.period_us)
         return now_us >= next_us + grace_us or not self._missing(running, next_us)
 
@@ -237,6 +243,15 @@ class AppEngine:
         turn = running.schedule.take(running.schedule.next_us)
         assert turn is not None, "called when it is due"
         time_us = turn.instant_us
+        blocks = () if running.failed else self._run(at, time_us, outcome)
+        if running.failed:
+            blocks = running.recorder.bad(time_us)
+        gaps, running.gaps = tuple(running.gaps), []
+        outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
+
+    def _run(self, at: int, time_us: int, outcome: Outcome) -> tuple[SampleBlock, ...]:
+        """Have an app see what there is and compute; returns the samples of its outputs."""
+        running = self.apps[at]
         with self._lock:
             missing = self._missing(running, time_us)
             running.board.show(time_us)
@@ -255,8 +270,8 @@ class AppEngine:
             found = running.live.scan(time_us // 1000, values, qualities)
         except Exception as error:  # a bug of ours or of a library costs this app only
             running.failed = f"{type(error).__name__}: {error}"
-            outcome.told.append(Told(running.app.id, "failed", running.failed))
-            return
+            outcome.told.append(Told(running.app.id, "failed", running.failed, traceback.format_exc()))
+            return ()
         running.busy_us_max = max(running.busy_us_max, self._now_us() - began_us)
         running.scans += 1
         running.began_us = running.began_us or time_us
@@ -265,10 +280,8 @@ class AppEngine:
         if sight != (running.sight or running.clear):
             outcome.sights.append(AppSight(time_us, running.app.id, *sight))
         running.sight = sight
-        blocks = running.recorder.blocks(time_us, found.outputs, found.qualities)
-        gaps, running.gaps = tuple(running.gaps), []
-        outcome.deliveries.append(Delivery(running.task, time_us, time_us, blocks, 0, gaps, running.ids))
         outcome.emitted.extend(Emitted(running.app, time_us, event) for event in found.events)
+        return running.recorder.blocks(time_us, found.outputs, found.qualities)
 
     def _step_over(self, running: RunningApp) -> None:
         """Leave out the instants that never were, because the clock was set forward."""

@@ -349,7 +349,7 @@ class AppService:
         app = next(running.app for running in self.engine.apps if running.app.id == told.app)
         match told.kind:
             case "failed":
-                self._log.error("app-failed", app=told.app, why=told.detail)
+                self._log.error("app-failed", app=told.app, why=told.detail, trace=told.trace)
             case "behind":
                 self._log.warning("app-behind", app=told.app, why=told.detail)
             case "model-failed":

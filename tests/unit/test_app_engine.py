@@ -22,7 +22,7 @@ from protocols.field.base import FieldType
 from protocols.package.package import of_files
 from protocols.points import Point
 from protocols.records import GapCause
-from protocols.samples import SampleBlock, ValueType
+from protocols.samples import BAD, GOOD, SampleBlock, ValueType
 from tests.app_parts import manifest
 
 S = 1_000_000
@@ -39,7 +39,7 @@ END_PROGRAM
 
 
 class Slow(LiveApp):
-    """An app whose scans take time."""
+    """An app whose scans take time, or fail."""
 
     def __init__(self, app: InstalledApp, spend: Callable[[], None]) -> None:
         super().__init__(app.built.app, 1)
@@ -56,6 +56,7 @@ class World:
     def __init__(self, *ids: str) -> None:
         self.now_us = T0
         self.steps: tuple[Step, ...] = ()
+        self.fails = ""
         self.cost_us = dict.fromkeys(ids, 0)
         self.running = [self._start(number, id) for number, id in enumerate(ids)]
         self.engine = AppEngine(self.running, lambda: self.now_us, lambda: self.steps)
@@ -72,6 +73,8 @@ class World:
         return RunningApp(app, live, Schedule(S, 0, T0), board, derived)
 
     def _spend(self, id: str) -> None:
+        if id == self.fails:
+            raise ArithmeticError("a bug")
         self.now_us += self.cost_us[id]
 
     def read(self, seconds: float) -> None:
@@ -96,6 +99,21 @@ def test_an_app_slower_than_its_period_hands_over_and_lets_the_others_run() -> N
     ran = world.scanned()
     assert len(ran["app/slow"]) == len(ran["app/other"]) == ROUNDS_MAX
     assert world.engine.is_ready, "the rest comes at the next call"
+
+
+def test_an_app_that_fails_is_bad_from_then_on_and_delays_no_other() -> None:
+    world = World("broken", "other")
+    world.fails = "broken"
+    told = []
+    for second in (1, 2, 3):
+        world.read(second)
+        outcome = world.engine.advance()
+        told += [(each.app, each.kind, "a bug" in each.trace) for each in outcome.told]
+        made = {each.task: each for each in outcome.deliveries}
+        [broken], [other] = made["app/broken"].blocks, made["app/other"].blocks
+        assert (broken.time.tolist(), broken.quality.tolist()) == ([T0 + second * S], [BAD])
+        assert (other.value.tolist(), other.quality.tolist()) == ([second], [GOOD])
+    assert told == [("broken", "failed", True)]
 
 
 def test_scans_that_cannot_be_caught_up_with_are_declared() -> None:
