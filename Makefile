@@ -17,7 +17,7 @@ SEEDS ?= 2000
 # PEERS=0 leaves out the tests against other vendors' servers.
 PEERS ?= 1
 # Tests that compute, beside those that mostly wait for processes and clocks and go before them.
-BESIDE := $(addprefix tests/,simulation apps contract docs property rules unit)
+BESIDE := $(addprefix tests/,simulation apps docs property rules unit)
 BESIDE_LOG := .pytest_cache/beside.log
 PYTEST := $(BIN)/python -m pytest $(if $(filter 0,$(PEERS)),--ignore=tests/peers)
 
@@ -44,7 +44,7 @@ demo: $(READY)  ## Run a plant, two gateways, a hub and headquarters here (ARGS=
 test: $(READY)  ## Run the tests (ARGS are pytest's; PEERS=0 without other vendors' servers)
 ifeq ($(ARGS),)
 	mkdir -p $(dir $(BESIDE_LOG))
-	nice -n 15 $(PYTEST) --numprocesses auto --dist worksteal $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
+	nice -n 5 $(PYTEST) --numprocesses auto --dist worksteal $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
 		trap 'kill $$beside' INT TERM; failed=0; $(PYTEST) $(addprefix --ignore=,$(BESIDE)) || failed=1; \
 		wait $$beside || failed=1; cat $(BESIDE_LOG); exit $$failed
 else
