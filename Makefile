@@ -78,7 +78,7 @@ simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" 
 nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, 3,000 rule programs, the apps over columns, each parser fuzzed for 10 minutes
 	$(BIN)/python -m tests.simulation --seeds 10000
 	$(BIN)/python -m tests.faults --kills 2000
-	$(BIN)/python -m tests.rules --programs 3000 --jobs $$(nproc)
+	$(BIN)/python -m tests.rules --programs 4600 --jobs $$(nproc)
 	$(BIN)/python -m tests.apps.columns
 	$(BIN)/python -m scripts.fuzz --each 600 --jobs $$(nproc)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,6 +35,7 @@ class Verdict(NamedTuple):
         lines: Of their sources.
         scans: Of all their instances, on each runtime.
         events: That the interpreter told.
+        compiled: Programs that were run under numba.
         too_large: Programs that MicroPython's byte code cannot hold, whatever they would give.
         faults: Disagreements.
     """
@@ -42,6 +44,7 @@ class Verdict(NamedTuple):
     lines: int = 0
     scans: int = 0
     events: int = 0
+    compiled: int = 0
     too_large: int = 0
     faults: tuple[Fault, ...] = ()
 
@@ -51,6 +54,7 @@ class Verdict(NamedTuple):
             self.lines + other.lines,
             self.scans + other.scans,
             self.events + other.events,
+            self.compiled + other.compiled,
             self.too_large + other.too_large,
             self.faults + other.faults,
         )
@@ -59,13 +63,15 @@ class Verdict(NamedTuple):
 OVERFLOW = "bytecode overflow"
 
 
-def judge(seeds: Sequence[int], compiled: Sequence[int] = ()) -> Verdict:
+def judge(seeds: Sequence[int], compiled: Sequence[int] = (), longest: int = sys.maxsize) -> Verdict:
     """Compare CPython and MicroPython with the interpreter, and numba where asked.
 
     Args:
         seeds: Programs.
         compiled: Those of them that are run under numba too.
+        longest: But for programs whose generated code has more characters.
     """
+    count = 0
     faults: list[Fault] = []
     judged: list[tuple[Case, Judged]] = []
     for seed in seeds:
@@ -78,7 +84,8 @@ def judge(seeds: Sequence[int], compiled: Sequence[int] = ()) -> Verdict:
             faults.append(Fault(seed, "compiler or interpreter", traceback.format_exc()))
     for case, expected in judged:
         faults += _compare(case, expected, "CPython")
-        if case.seed in compiled:
+        if case.seed in compiled and len(case.program.code) <= longest:
+            count += 1
             faults += _compare(case, expected, "numba")
     too_large = 0
     traces = runtimes.on_micropython([case for case, _ in judged]) if judged else []
@@ -93,12 +100,13 @@ def judge(seeds: Sequence[int], compiled: Sequence[int] = ()) -> Verdict:
         sum(case.text.count("\n") for case, _ in judged),
         sum(case.inputs.rows * case.instances for case, _ in judged),
         sum(len(events) for _, expected in judged for events in expected.events),
+        count,
         too_large,
         tuple(faults),
     )
 
 
-def judge_task(task: tuple[Sequence[int], Sequence[int]]) -> Verdict:
+def judge_task(task: tuple[Sequence[int], Sequence[int], int]) -> Verdict:
     """`judge`, for a pool of processes that hands over one argument."""
     return judge(*task)
 
