@@ -45,7 +45,7 @@ def main(programs: int, seed: int, jobs: int, numba: bool, longest: int, explain
             for fault in verdict.faults:
                 click.echo(f"seed {fault.seed}, {fault.runtime}: {fault.what[:600]}", err=True)
             click.echo(
-                f"{total.programs} of {programs}, {total.compiled} under numba too, {len(total.faults)} faults",
+                f"{total.programs} of {programs}, {total.compiled} under numba, {len(total.faults)} faults",
                 err=True,
             )
     figures = {

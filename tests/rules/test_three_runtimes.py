@@ -26,9 +26,11 @@ CHUNKS = (
         142,
         153,
         185,
+        275,
         303,
         681,
         728,
+        1049,
         1189,
         1239,
         1295,
@@ -37,6 +39,7 @@ CHUNKS = (
         1956,
         2159,
         2440,
+        2957,
         3308,
         5127,
         6020,
@@ -46,7 +49,7 @@ CHUNKS = (
 )
 """Programs judged in each run of the tests; the last have been judged differently once."""
 
-COMPILED = (0, 20, 40, 78, 681, 1956, 5127, 1000456)
+COMPILED = (0, 20, 40, 78, 275, 681, 1049, 1956, 2957, 5127, 1000456)
 """Those that numba compiles too, at one or two seconds each."""
 
 EXTREMES = Path(__file__).with_name("extremes.st")
@@ -60,7 +63,7 @@ def test_recorded_programs_agree_on_all_runtimes(seeds: Sequence[int]) -> None:
 
 
 def test_the_ends_of_all_types_agree_on_all_runtimes() -> None:
-    case = runtimes.case_of(EXTREMES.read_text(encoding="utf-8"), 1)
+    case = runtimes.case_of(EXTREMES.read_text(encoding="utf-8"), 4)
     expected = runtimes.by_oracle(case)
     [on_micropython] = runtimes.on_micropython([case])
     for trace in (runtimes.on_cpython(case), runtimes.on_numba(case), on_micropython):

@@ -324,6 +324,17 @@ class _Function:
             self._body(stmt.otherwise)
 
     def _loop(self, stmt: FLoop) -> None:
+        if not self._write.may_be_far(stmt.first, stmt.last):
+            self._turns(stmt)
+            return
+        # numba counts the turns of a range in 64 bits, and takes one that is far too empty for a full one
+        first, last = self._write.atom(stmt.first), self._write.atom(stmt.last)
+        self._line(f"if {first} {'<=' if stmt.step > 0 else '>='} {last}:")
+        self._indent += 1
+        self._turns(stmt)
+        self._indent -= 1
+
+    def _turns(self, stmt: FLoop) -> None:
         first = self._write.value(stmt.first)
         end = self._write.after(stmt.last, 1 if stmt.step > 0 else -1)
         step = "" if stmt.step == 1 else f", {stmt.step}"

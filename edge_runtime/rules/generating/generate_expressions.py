@@ -136,6 +136,11 @@ class Writer:
             return str(int(expr.value) + by)
         return f"{self.value(expr)} {'+' if by > 0 else '-'} 1"
 
+    def may_be_far(self, first: FExpr, last: FExpr) -> bool:
+        """Whether the distance between two integers may need more than 64 bits."""
+        (low, high), (least, most) = self._intervals.of(first), self._intervals.of(last)
+        return max(most - low, high - least) >= (1 << 63) - 1
+
     def _mark(self, mark: Mark | None, quality: str, deeper: int) -> None:
         if mark is not None and mark.index >= 0:
             self._line(f"m{mark.index} = {quality}", deeper)
@@ -198,7 +203,9 @@ class Writer:
     def _chain(self, op: FOp) -> str:
         """A chain of them, wrapped once at its end as long as all of it fits in 64 bits."""
         values = [self._link(arg, op) for arg in op.args]
-        return f"(-{values[0]})" if op.name == "NEG" else f"({values[0]} {op.name} {values[1]})"
+        if op.name == "NEG":
+            return _negative(values[0])
+        return f"({values[0]} {op.name} {values[1]})"
 
     def _link(self, arg: FExpr, op: FOp) -> str:
         if isinstance(arg, FOp) and arg.name in _ADDITIVE and arg.type is op.type:
@@ -365,7 +372,7 @@ class Writer:
         x = self.atom(op.args[0])
         if op.type.is_real:
             return f"({x} if {x} > 0.0 else 0.0 - {x})"
-        text = f"(-{x} if {x} < 0 else {x})"
+        text = f"({_negative(x)} if {x} < 0 else {x})"
         if self._intervals.of(op.args[0])[0] > bounds(op.type)[0]:
             return text
         name = self.fresh()
@@ -380,7 +387,7 @@ class Writer:
         if BITS[type] == 64:
             self._line(f"{name} = sub64(0, {x})", 1)
             return
-        self._line(f"{name} = -{x}", 1)
+        self._line(f"{name} = {_negative(x)[1:-1]}", 1)
         self._guard(name, type, 1)
 
     def _min(self, op: FOp, into: str | None) -> str:
@@ -478,3 +485,8 @@ class Writer:
         if turn:
             self._line(f"{name} = {name} | (({x} >> ({width} - {n})) & ((1 << {n}) - 1))", 1)
         return name
+
+
+def _negative(x: str) -> str:
+    """The negative of an integer: numba gives `-x` of a cell the cell's own width, `0 - x` 64 bits."""
+    return f"(0 - {x})"
