@@ -68,6 +68,17 @@ APP_STATE_RAW_BYTES_MAX = 64 << 20
 EVENT_PRIORITY_MAX = 4
 """Alarm priorities: ISA-18.2 and EEMUA 191 ask for three or four."""
 
+# -- calls ---------------------------------------------------------------------------------
+
+CALL_BYTES_MAX = 64 << 10
+"""What is asked: a certificate request or a path, with room for a list of things already held."""
+
+ANSWER_BYTES_MAX = 1 << 20
+"""What is answered: a piece of a file, or a directory of a thousand nodes, compressed."""
+
+CALLS_WAITING_MAX = 4096
+"""Callers that wait for an answer at one server: more than the gateways of a region."""
+
 # -- what an operator writes --------------------------------------------------------------
 
 CONFIG_BYTES_MAX = 1 << 20

@@ -17,19 +17,16 @@ from collections.abc import Callable
 from types import TracebackType
 
 import zmq
-from zmq.utils import z85
 
 from protocols import limits
 from protocols.batch import Verifier
-from protocols.identity import AllowList, Identity, LinkKey
+from protocols.curve import ZapDoor, secure, serve_behind
+from protocols.identity import AllowList, Identity
 from protocols.session import Outbox, Receiver, Sender, SenderEvent
 from protocols.session.events import Disconnected, Ready
 from protocols.session.messages import Marks
 from protocols.session.receiver import KeyBook
 from protocols.session.sender import ANSWER_TIMEOUT_S
-
-HEARTBEAT_MS = 2000
-"""ZMTP heartbeats (ZeroMQ RFC 37) find a dead peer below the session's own time-out."""
 
 RECONNECT_MIN_S = 0.1
 RECONNECT_MAX_S = 10.0
@@ -37,8 +34,6 @@ RECONNECT_MAX_S = 10.0
 
 MESSAGES_PER_STEP = 256
 """Messages taken in one step, so that a busy peer cannot keep a link from sending."""
-
-ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 
 
 class SenderLink:
@@ -123,7 +118,7 @@ class SenderLink:
 
     def _connect(self, now: float) -> None:
         socket = self._context.socket(zmq.DEALER)
-        _secure(socket, self._link_key)
+        secure(socket, self._link_key)
         socket.curve_serverkey = self._server_key
         socket.linger = 0
         socket.sndhwm = 2 * limits.CREDIT_BATCHES_MAX
@@ -212,17 +207,9 @@ class ReceiverLink:
         self._allow = allow
         self._clock = clock
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._zap = self._context.socket(zmq.REP)
-        self._zap.bind(ZAP_ENDPOINT)
+        self._door = ZapDoor(self._context, lambda link: self._allow.by_link(link) is not None)
         self._router = self._context.socket(zmq.ROUTER)
-        _secure(self._router, identity.link)
-        self._router.curve_server = True
-        self._router.setsockopt(zmq.ZAP_DOMAIN, b"catchment")
-        self._router.setsockopt(zmq.BACKLOG, limits.BACKLOG)
-        self._router.setsockopt(zmq.MAXMSGSIZE, limits.PAYLOAD_BYTES_MAX)
-        self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._router.rcvhwm = limits.RECEIVE_HWM
-        self._router.linger = 0
+        serve_behind(self._router, identity.link, limits.PAYLOAD_BYTES_MAX)
         try:
             self._router.bind(bind)
         except zmq.ZMQError:
@@ -230,14 +217,17 @@ class ReceiverLink:
             raise
         self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
         self._poller = zmq.Poller()
-        self._poller.register(self._zap, zmq.POLLIN)
+        self._poller.register(self._door.socket, zmq.POLLIN)
         self._poller.register(self._router, zmq.POLLIN)
         keys = KeyBook(self._verifier, self._owner)
         self.receiver = Receiver(
             identity.id, identity.signing, marks, keys, any_start=any_start, runs=runs, custodian=custodian
         )
-        self.refused_keys = 0
+
+    @property
+    def refused_keys(self) -> int:
         """Connections refused because their key is on no list."""
+        return self._door.refused
 
     def set_allow(self, allow: AllowList) -> None:
         """Use another allow-list from now on; sessions of peers no longer on it get no answer."""
@@ -246,8 +236,8 @@ class ReceiverLink:
     def step(self, timeout_s: float) -> None:
         """Take what came into the receiver and send what it answers; waits at most `timeout_s`."""
         ready = dict(self._poller.poll(int(timeout_s * 1000)))
-        if self._zap in ready:
-            self._authenticate()
+        if self._door.socket in ready:
+            self._door.answer()
         if self._router in ready:
             self._receive()
         self.receiver.tick(self._clock())
@@ -264,7 +254,7 @@ class ReceiverLink:
     def close(self) -> None:
         """Close the sockets."""
         self._router.close(0)
-        self._zap.close(0)
+        self._door.socket.close(0)
         self._context.term()
 
     def __enter__(self) -> ReceiverLink:
@@ -283,7 +273,7 @@ class ReceiverLink:
             except zmq.Again:
                 return
             part = receive(0, False)  # as a frame object: it knows whose key the connection proved,
-            link = str(part.get("User-Id"))  # what `_authenticate` answered for this connection,
+            link = str(part.get("User-Id"))  # what the door answered for this connection,
             frames = [part.bytes]
             while part.more:  # and whether more follows, at half the cost of asking the socket
                 part = receive(0, False)
@@ -292,27 +282,9 @@ class ReceiverLink:
             if identity is not None:
                 self.receiver.receive(peer, identity.id, identity.role, frames, self._clock())
 
-    def _authenticate(self) -> None:
-        """Answer libzmq's question whether a key may connect (ZeroMQ RFC 27, ZAP)."""
-        request = self._zap.recv_multipart()
-        version, sequence = request[0], request[1]
-        link = z85.encode(request[6]) if len(request) > 6 and len(request[6]) == 32 else b""
-        allowed = self._allow.by_link(link) is not None
-        self.refused_keys += not allowed
-        status, text = (b"200", b"OK") if allowed else (b"400", b"this key is not on the allow-list")
-        self._zap.send_multipart([version, sequence, status, text, link, b""])
-
     def _verifier(self, key_id: bytes) -> Verifier | None:
         return self._allow.verifier(key_id)
 
     def _owner(self, key_id: bytes) -> str | None:
         identity = self._allow.by_key_id(key_id)
         return None if identity is None else identity.id
-
-
-def _secure(socket: zmq.Socket[bytes], key: LinkKey) -> None:
-    socket.curve_publickey = key.public
-    socket.curve_secretkey = key.secret
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
-    socket.setsockopt(zmq.IPV6, 1)
