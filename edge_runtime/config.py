@@ -99,12 +99,14 @@ class UpstreamConfig:
         address: Where it listens: `tcp://HOST:PORT`.
         link: Its CURVE public key, 40 Z85 characters.
         signing: Its Ed25519 public key, 32 bytes.
+        service: Where it answers calls; `None`: it is not asked.
     """
 
     id: str
     address: str
     link: bytes
     signing: bytes
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

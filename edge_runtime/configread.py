@@ -291,7 +291,16 @@ class _Reader:
                 self._file.problem((*path, "link"), link, expected)
             if not self._file.problems:
                 signing = bytes.fromhex(str(values["signing"]))
-                found.append(UpstreamConfig(str(values["id"]), str(address), str(link).encode(), signing))
+                service = values["service"]
+                found.append(
+                    UpstreamConfig(
+                        str(values["id"]),
+                        str(address),
+                        str(link).encode(),
+                        signing,
+                        None if service is None else str(service),
+                    )
+                )
         return tuple(found)
 
     def _check_node(self, path: KeyPath, values: Mapping[str, SettingValue]) -> None:

@@ -27,14 +27,16 @@ from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
 from edge_runtime.config import GatewayConfig, ScanClass
+from edge_runtime.configread import load
 from edge_runtime.devicewrites import DeviceWrites
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
+from protocols.calls import ServiceAddress
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
-from protocols.errors import StoreDamagedError, StoreError, StoreFullError
+from protocols.errors import InputError, StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
 from protocols.field.base import Driver, DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
@@ -95,14 +97,35 @@ def run(config: GatewayConfig) -> int:
 
 
 def live(config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop) -> int:
-    """Run one session after the other until one ends in order. Returns the exit code."""
+    """Run one session after the other until one ends in order. Returns the exit code.
+
+    A session that was asked to begin anew is followed by one on the configuration and keys
+    that are in the home directory then. When those are wrong, the old ones go on.
+    """
     damaged: Path | None = None
     while True:
         session = Session(config, identity, log, stop, damaged)
+        damaged = None
         try:
-            return session.run()
+            code = session.run()
         except StoreDamagedError as error:
             damaged = session.give_up_file(str(error))
+            continue
+        if not session.anew or code != EXIT_OK:
+            return code
+        try:
+            config, identity = load(config.home), Identity.load(config.home)
+        except InputError as error:
+            log.error("home-wrong", error=str(error), remedy="what was in force before stays so")
+
+
+def service_addresses(config: GatewayConfig) -> list[ServiceAddress]:
+    """Where the gateway's calls go: `Upward` takes them."""
+    return [
+        ServiceAddress(upstream.id, upstream.service, upstream.link)
+        for upstream in config.upstreams
+        if upstream.service is not None
+    ]
 
 
 def give_back_memory() -> None:
@@ -173,6 +196,7 @@ class Session:
         self._stop = stop
         self._damaged = damaged
         self._failed = threading.Event()
+        self._anew = threading.Event()
         self._began = time.monotonic()
         self._path = config.data / BUFFER
         self._stores: list[Store] = []
@@ -180,6 +204,16 @@ class Session:
         self._shared = Shared()
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
+
+    @property
+    def anew(self) -> bool:
+        """Whether another session should follow, on what is in the home directory then."""
+        return self._anew.is_set()
+
+    def begin_anew(self, why: str) -> None:
+        """End this session in order, so that another begins on new files of the home; from any thread."""
+        self._log.info("session-anew", why=why)
+        self._anew.set()
 
     def run(self) -> int:
         """Collect, store and send until the end.
@@ -453,7 +487,7 @@ class Session:
             seconds=round(time.monotonic() - self._began, 3),
         )
         self._write_status()
-        while not self._stop.asked and not self._failed.is_set():
+        while not (self._stop.asked or self._failed.is_set() or self._anew.is_set()):
             await asyncio.sleep(POLL_S)
             failure = self._collector.failure()
             if failure is not None:
@@ -486,7 +520,7 @@ class Session:
         if self._config.export is not None:
             return
         end = time.monotonic() + DRAIN_S
-        while time.monotonic() < end and not self._failed.is_set():
+        while time.monotonic() < end and not (self._failed.is_set() or self.anew):
             if self._uplink is None or not self._uplink.status.connected or self._writer_buffer.settled:
                 return
             time.sleep(POLL_S)

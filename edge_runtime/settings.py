@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UplinkConfig
 from protocols import limits
+from protocols.addresses import is_address
 from protocols.exporter import REPEAT_AFTER_S
-from protocols.field.settings import Kind, Setting
+from protocols.field.settings import Form, Kind, Setting
 from protocols.records import Mark
 
 _BUFFER, _UPLINK, _LOG = BufferConfig(), UplinkConfig(), LogConfig()
@@ -75,6 +76,12 @@ BUFFER = (
 UPSTREAM = (
     Setting("id", Kind.TEXT, "The node name in the upstream's identity.toml.", required=True),
     Setting("address", Kind.TEXT, "Where it listens, as tcp://HOST:PORT.", required=True),
+    Setting(
+        "service",
+        Kind.TEXT,
+        "Where it answers calls for what comes down, as tcp://HOST:PORT; left out: it is not asked.",
+        form=Form(is_address, "tcp://HOST:PORT, such as tcp://hub.example:7501, with a port from 1 to 65535"),
+    ),
     Setting("link", Kind.TEXT, "The link key in its identity.toml (40 characters).", required=True),
     Setting("signing", Kind.TEXT, "The signing key in its identity.toml (64 digits).", required=True),
 )

@@ -16,7 +16,7 @@ from typing import Any
 from protocols.addresses import is_bind
 from protocols.batch import is_name
 from protocols.errors import InputError
-from protocols.field.settings import Kind, Setting
+from protocols.field.settings import Form, Kind, Setting
 from protocols.tomlfile import TomlFile
 
 CONFIG = "headquarters.toml"
@@ -24,6 +24,18 @@ CONFIG = "headquarters.toml"
 HEADQUARTERS = (
     Setting("id", Kind.TEXT, "The node name of headquarters, as in identity.toml.", required=True),
     Setting("bind", Kind.TEXT, "Where hubs and gateways connect.", default="tcp://0.0.0.0:7600"),
+    Setting(
+        "service",
+        Kind.TEXT,
+        "Where known nodes call for what comes down, such as tcp://0.0.0.0:7601; left out: closed.",
+        form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7601'"),
+    ),
+    Setting(
+        "enrolment",
+        Kind.TEXT,
+        "Where new nodes ask to be let in, such as tcp://0.0.0.0:7602; left out: closed.",
+        form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7602'"),
+    ),
     Setting(
         "hole_wait_s",
         Kind.NUMBER,
@@ -90,6 +102,8 @@ class HeadquartersConfig:
         home: The node's home directory; keys and data are under it.
         id: Our node name.
         bind: Where hubs and gateways connect.
+        service: Where known nodes call; `None`: closed.
+        enrolment: Where new nodes ask to be let in; `None`: closed.
         hole_wait_s: How long a hole may stay open.
         lake: The lake's folder.
         commit_interval_s: Time between commits.
@@ -105,6 +119,8 @@ class HeadquartersConfig:
     home: Path
     id: str
     bind: str
+    service: str | None
+    enrolment: str | None
     hole_wait_s: float
     lake: Path
     commit_interval_s: float
@@ -157,6 +173,8 @@ def load(home: Path) -> HeadquartersConfig:
         home=home,
         id=own["id"],
         bind=own["bind"],
+        service=own["service"],
+        enrolment=own["enrolment"],
         hole_wait_s=own["hole_wait_s"],
         lake=home / lake["path"],
         commit_interval_s=lake["commit_interval_s"],

@@ -15,9 +15,10 @@ from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
 from headquarters.trust import TrustFile
+from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
-from protocols.identity import IDENTITY, Identity
+from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
 
 STEP_S = 0.02
@@ -80,6 +81,24 @@ class Headquarters:
         self._intake = Intake(self._link.receiver, self._keeper, identity.signing, config, confirmed, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
+        self._calls = self._answer_calls(identity)
+
+    def _answer_calls(self, identity: Identity) -> CallThreads:
+        """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
+        place = str(self._config.home / CONFIG)
+        calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log)
+        service: dict[str, Handler] = {}
+        enrolment: dict[str, Handler] = {}
+        try:
+            calls.open_service(self._config.service, service)
+            calls.open_enrolment(self._config.enrolment, enrolment)
+        except InputError:
+            self._link.close()
+            raise
+        return calls
+
+    def _admit(self, link: bytes) -> PublicIdentity | None:
+        return self._trust.trust.by_link(link)
 
     def _listen(self, identity: Identity) -> ReceiverLink:
         config, marks = self._config, self._keeper.marks
@@ -99,6 +118,7 @@ class Headquarters:
         )
         self._upkeep.start()
         self._latest.start()
+        self._calls.start()
         try:
             self._serve()
             self._intake.finish(time.monotonic())
@@ -106,6 +126,7 @@ class Headquarters:
             write_status(self._config.status, self._describe())
         finally:
             self._stop.ask()
+            self._calls.close()
             self._latest.close()
             self._link.close()
             self._upkeep.join(10.0)
@@ -156,6 +177,7 @@ class Headquarters:
             **intake.commits.describe("commit"),
             "duplicates": receiver.duplicates,
             "refused_keys": self._link.refused_keys,
+            "calls": self._calls.describe(),
             "sessions": {node: round(now - heard, 1) for node, heard in receiver.sessions().items()},
             "holes": [
                 {

@@ -18,7 +18,7 @@ from protocols import limits
 from protocols.addresses import is_address, is_bind, is_link
 from protocols.batch import is_name
 from protocols.errors import InputError
-from protocols.field.settings import Kind, Setting
+from protocols.field.settings import Form, Kind, Setting
 from protocols.identity import PublicIdentity
 from protocols.records import Mark
 from protocols.tomlfile import Table, TomlFile
@@ -29,6 +29,18 @@ TRIM = {"headquarters": Mark.HEADQUARTERS, "backed-up": Mark.BACKED_UP}
 HUB = (
     Setting("id", Kind.TEXT, "The hub's node name, as in identity.toml.", required=True),
     Setting("bind", Kind.TEXT, "Where gateways connect.", default="tcp://0.0.0.0:7500"),
+    Setting(
+        "service",
+        Kind.TEXT,
+        "Where known nodes call for what comes down, such as tcp://0.0.0.0:7501; left out: closed.",
+        form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7501'"),
+    ),
+    Setting(
+        "enrolment",
+        Kind.TEXT,
+        "Where new nodes ask to be let in, such as tcp://0.0.0.0:7502; left out: closed.",
+        form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7502'"),
+    ),
     Setting(
         "statement_s",
         Kind.NUMBER,
@@ -69,6 +81,12 @@ STORE = (
 UPSTREAM = (
     Setting("id", Kind.TEXT, "Its node name.", required=True),
     Setting("address", Kind.TEXT, "Where it listens.", required=True),
+    Setting(
+        "service",
+        Kind.TEXT,
+        "Where it answers calls for what comes down; left out: it is not asked.",
+        form=Form(is_address, "an address to connect to, such as 'tcp://hq.example:7601'"),
+    ),
     Setting("link", Kind.TEXT, "Its CURVE public key, from its identity.toml.", required=True),
     Setting("signing", Kind.TEXT, "Its Ed25519 public key, from its identity.toml.", required=True),
     Setting(
@@ -115,6 +133,7 @@ class UpstreamConfig:
         link: Its CURVE public key, 40 Z85 characters.
         signing: Its Ed25519 public key, 32 bytes.
         keep: Whether batches are kept until it has them, beside headquarters' custody.
+        service: Where it answers calls; `None`: it is not asked.
     """
 
     id: str
@@ -122,6 +141,7 @@ class UpstreamConfig:
     link: bytes
     signing: bytes
     keep: bool
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,8 @@ class HubConfig:
         home: The node's home directory; keys and data are under it.
         id: The hub's node name.
         bind: Where gateways connect.
+        service: Where known nodes call; `None`: closed.
+        enrolment: Where new nodes ask to be let in; `None`: closed.
         quota_bytes: Disk space for batches.
         reserve_bytes: Free disk space that is always left.
         trim: The mark at which batches may go.
@@ -164,6 +186,8 @@ class HubConfig:
     home: Path
     id: str
     bind: str
+    service: str | None
+    enrolment: str | None
     quota_bytes: int
     reserve_bytes: int
     trim: Mark
@@ -215,12 +239,21 @@ def load(home: Path) -> HubConfig:
         home=home,
         id=hub["id"],
         bind=hub["bind"],
+        service=hub["service"],
+        enrolment=hub["enrolment"],
         quota_bytes=store["quota_mb"] << 20,
         reserve_bytes=store["reserve_mb"] << 20,
         trim=TRIM[store["trim"]],
         statement_s=hub["statement_s"],
         upstreams=tuple(
-            UpstreamConfig(u["id"], u["address"], u["link"].encode(), bytes.fromhex(u["signing"]), u["keep"])
+            UpstreamConfig(
+                u["id"],
+                u["address"],
+                u["link"].encode(),
+                bytes.fromhex(u["signing"]),
+                u["keep"],
+                u["service"],
+            )
             for u in upstreams
         ),
         headquarters=None

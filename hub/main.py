@@ -30,9 +30,10 @@ from hub.statement import OwnChain
 from hub.status import Rates, backlog, describe
 from hub.store import Store
 from protocols.batch import Verifier
+from protocols.calls import CallThreads, Handler, ServiceAddress
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
-from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey
+from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, PublicIdentity, VerifyKey
 from protocols.link import ReceiverLink
 from protocols.session.receiver import KeyBook
 
@@ -178,16 +179,19 @@ class Hub:
             ]
 
         self._landings = [self._land(landing, identity) for landing in config.landings]
+        self._calls = self._answer_calls(identity)
 
     def run(self) -> None:
         """Serve until asked to stop, then state the ledger and close."""
         self._log.info("hub-started", hub=self._config.id, address=self._link.address, pid=os.getpid())
         for relay in self._relays:
             relay.start()
+        self._calls.start()
         try:
             self._serve()
             self._finish()
         finally:
+            self._calls.close()
             self._stop_relays()
             self._link.close()
             self._connection.close()
@@ -215,6 +219,24 @@ class Hub:
             expected = f"an address that is free on this machine ({error})"
             place = str(self._config.home / CONFIG)
             raise InputError([Problem(place, "[hub] bind", self._config.bind, expected)]) from error
+
+    def _answer_calls(self, identity: Identity) -> CallThreads:
+        """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
+        place = str(self._config.home / CONFIG)
+        calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log)
+        service: dict[str, Handler] = {}
+        enrolment: dict[str, Handler] = {}
+        try:
+            calls.open_service(self._config.service, service)
+            calls.open_enrolment(self._config.enrolment, enrolment)
+        except InputError:
+            self._link.close()
+            self._connection.close()
+            raise
+        return calls
+
+    def _admit(self, link: bytes) -> PublicIdentity | None:
+        return self._allow.list.by_link(link)
 
     def _land(self, landing: LandingConfig, identity: Identity) -> LandingWatch:
         watched = Landing(
@@ -341,6 +363,7 @@ class Hub:
             "duplicates": self._ingest.receiver.duplicates,
             "allowed": len(self._allow.list.identities),
             "refused_keys": self._link.refused_keys,
+            "calls": self._calls.describe(),
             "landings": [watch.describe() for watch in self._landings],
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }
@@ -359,6 +382,15 @@ class Hub:
     def _owner(self, key_id: bytes) -> str | None:
         identity = self._allow.list.by_key_id(key_id)
         return None if identity is None else identity.id
+
+
+def service_addresses(config: HubConfig) -> list[ServiceAddress]:
+    """Where the hub's own calls go: `Upward` takes them."""
+    return [
+        ServiceAddress(upstream.id, upstream.service, upstream.link)
+        for upstream in config.upstreams
+        if upstream.service is not None
+    ]
 
 
 class LandingWatch:

@@ -14,13 +14,19 @@ Rules:
 from protocols.calls.client import CallClient, CallTimeoutError
 from protocols.calls.messages import CallRefusedError
 from protocols.calls.server import Caller, CallServer, Handler, Later
+from protocols.calls.threads import CallThreads
+from protocols.calls.upward import Calls, ServiceAddress, Upward
 
 __all__ = [
     "CallClient",
     "CallRefusedError",
     "CallServer",
+    "CallThreads",
     "CallTimeoutError",
     "Caller",
+    "Calls",
     "Handler",
     "Later",
+    "ServiceAddress",
+    "Upward",
 ]

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,3 +250,40 @@ def test_the_status_says_how_it_goes_while_it_runs(tmp_path: Path) -> None:
     assert status["ledger"]["unaccounted"] == 0  # type: ignore[index]
     assert status["tasks"][0]["served"] > 0  # type: ignore[index]
     assert status["memory_bytes"] > 10_000_000  # type: ignore[operator]
+
+
+def test_a_session_that_is_asked_to_begin_anew_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(tmp_path / "gw", flush_s=0.5)
+    sessions: list[main.Session] = []
+
+    class Watched(main.Session):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            sessions.append(self)
+
+    monkeypatch.setattr(main, "Session", Watched)
+    monkeypatch.setattr(main, "load", lambda home: gateway.config)
+    assert gateway.run(2.0, lambda: sessions[0].begin_anew("new keys")) == 0
+    assert len(sessions) == 2
+    assert gateway.events().count("gateway-stopped") == 2
+    instants, accounted = gateway.instants(), gateway.accounted()
+    assert set(range(instants[0], instants[-1] + 1)) <= set(accounted), "the time in between is declared"
+    assert GapCause.PROCESS_DOWN in {gap.cause for gap in gateway.gaps()}
+
+
+def test_a_session_does_not_begin_on_a_home_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway(tmp_path / "gw", flush_s=0.5)
+    sessions: list[main.Session] = []
+
+    class Watched(main.Session):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            sessions.append(self)
+
+    monkeypatch.setattr(main, "Session", Watched)
+    assert gateway.run(1.0, lambda: sessions[0].begin_anew("no gateway.toml there")) == 0
+    assert gateway.events().count("home-wrong") == 1 and len(sessions) == 2

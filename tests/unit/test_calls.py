@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -19,11 +20,16 @@ from protocols.calls import (
     Caller,
     CallRefusedError,
     CallServer,
+    CallThreads,
     CallTimeoutError,
     Later,
+    ServiceAddress,
+    Upward,
     messages,
 )
-from protocols.errors import LimitError, MalformedError
+from protocols.calls.upward import RETURN_S
+from protocols.daemon import EventLog
+from protocols.errors import InputError, LimitError, MalformedError
 from protocols.identity import AllowList, Identity
 
 HUB = Identity.generate("hub", "hub")
@@ -214,3 +220,73 @@ def test_parsing_raises_only_the_peers_errors(frames: list[bytes]) -> None:
     for parse in (messages.parse_call, messages.parse_answer):
         with suppress(MalformedError, LimitError):
             parse(frames)
+
+
+def sockets_of_a_node(log: io.StringIO) -> CallThreads:
+    allowed = AllowList([GATEWAY.public])
+    return CallThreads("hub.toml", "[hub]", HUB.link, allowed.by_link, EventLog(stream=log))
+
+
+def address_of(calls: CallThreads, name: str) -> str:
+    described = calls.describe()[name]
+    assert isinstance(described, dict)
+    return str(described["address"])
+
+
+def test_a_node_answers_known_keys_at_one_socket_and_any_key_at_the_other() -> None:
+    log = io.StringIO()
+    calls = sockets_of_a_node(log)
+    calls.open_service("tcp://127.0.0.1:*", {"who": who, "fail": fail})
+    calls.open_enrolment("tcp://127.0.0.1:*", {"who": who})
+    calls.start()
+    service, enrolment = address_of(calls, "service"), address_of(calls, "enrolment")
+    with (
+        CallClient(service, HUB.link.public, GATEWAY.link, timeout_s=5) as known,
+        CallClient(enrolment, HUB.link.public, STRANGER.link, timeout_s=5) as stranger,
+        CallClient(service, HUB.link.public, STRANGER.link, timeout_s=0.3) as refused,
+    ):
+        assert known.call("who") == ("gw", GATEWAY.link.public)
+        assert stranger.call("who") == ("", STRANGER.link.public)
+        with pytest.raises(CallTimeoutError):
+            refused.call("who")
+        with pytest.raises(CallRefusedError, match="internal"):
+            known.call("fail")
+    calls.close()
+    assert "a bug" in log.getvalue()
+
+
+def test_a_node_without_addresses_opens_nothing() -> None:
+    calls = sockets_of_a_node(io.StringIO())
+    calls.open_service(None, {"who": who})
+    calls.open_enrolment(None, {"who": who})
+    calls.start()
+    assert calls.describe() == {}
+    calls.close()
+
+
+def test_an_address_in_use_is_the_operators_matter() -> None:
+    first, second = sockets_of_a_node(io.StringIO()), sockets_of_a_node(io.StringIO())
+    first.open_service("tcp://127.0.0.1:*", {})
+    with pytest.raises(InputError, match=r"hub.toml: \[hub\] service: got 'tcp://.*127.0.0.1"):
+        second.open_service(address_of(first, "service"), {})
+    first.close()
+
+
+def test_calls_go_to_the_next_upstream_when_one_is_silent_and_return_to_the_first() -> None:
+    now = [0.0]
+    with Served(GATEWAY).running() as first, Served(GATEWAY).running() as second:
+        upstreams = [
+            ServiceAddress(name, served.server.address, HUB.link.public)
+            for name, served in (("first", first), ("second", second))
+        ]
+        with Upward(upstreams, GATEWAY.link, timeout_s=5.0, clock=lambda: now[0]) as upward:
+            assert upward.call("echo", 1) == 1
+            first.allow = AllowList([])
+            with pytest.raises(CallTimeoutError):
+                upward.call("echo", 2, timeout_s=0.2)
+            assert upward.upstream.id == "second"
+            assert upward.call("echo", 2) == 2
+            first.allow = AllowList([GATEWAY.public])
+            now[0] += RETURN_S + 1
+            assert upward.call("echo", 3) == 3
+            assert upward.upstream.id == "first"

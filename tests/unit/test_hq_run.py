@@ -21,6 +21,7 @@ from headquarters.latest import Directory, LatestValues, answer
 from headquarters.main import run
 from headquarters.status import Latency
 from protocols.batch import Batch, Chain, Kind, header_hash
+from protocols.calls import CallClient, CallRefusedError
 from protocols.daemon import Stop, read_status
 from protocols.errors import DeviceError, StoreError
 from protocols.identity import Identity, VerifyKey
@@ -135,6 +136,25 @@ def receipted(next_: int, mark: Mark = Mark.HEADQUARTERS) -> Callable[[list[Send
         isinstance(event, Receipted) and event.receipt.next >= next_ and event.receipt.mark is mark
         for event in events
     )
+
+
+def test_headquarters_opens_the_call_sockets_that_its_configuration_names(
+    home: Path, gateway: HandGateway
+) -> None:
+    text = (home / "headquarters.toml").read_text()
+    sockets = 'service = "tcp://127.0.0.1:0"\nenrolment = "tcp://127.0.0.1:0"\nbind = '
+    (home / "headquarters.toml").write_text(text.replace("bind = ", sockets, 1))
+    running = Running(home)
+    calls = running.status()["calls"]
+    assert isinstance(calls, dict)
+    link = Identity.load(home).link.public
+    for socket in ("service", "enrolment"):
+        with (
+            CallClient(calls[socket]["address"], link, gateway.identity.link) as client,
+            pytest.raises(CallRefusedError, match="unknown-verb"),
+        ):
+            client.call("nonsense")
+    running.finish()
 
 
 def test_batches_become_durable_and_are_receipted(

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from hub import cli, config, main
 from protocols.batch import Chain, Stream
+from protocols.calls import CallClient, CallRefusedError
 from protocols.daemon import Stop, alone, read_status
 from protocols.errors import InputError
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, VerifyKey, allow
@@ -243,6 +244,23 @@ def status_of(home: Path) -> dict[str, Any]:
     status = read_status(home / "data/status.json")
     assert status is not None
     return status
+
+
+def test_a_hub_opens_the_call_sockets_that_its_configuration_names(home: Path) -> None:
+    text = (home / config.CONFIG).read_text()
+    sockets = 'id = "hub-1"\nservice = "tcp://127.0.0.1:0"\nenrolment = "tcp://127.0.0.1:0"'
+    (home / config.CONFIG).write_text(text.replace('id = "hub-1"', sockets, 1))
+    gateway = Identity.generate("gw", "gateway")
+    allow(home / ALLOW, gateway.public)
+    link = Identity.load(home).link.public
+    with running(home):
+        wait_for(lambda: read_status(home / "data/status.json") is not None)
+        for socket in ("service", "enrolment"):
+            with (
+                CallClient(status_of(home)["calls"][socket]["address"], link, gateway.link) as client,
+                pytest.raises(CallRefusedError, match="unknown-verb"),
+            ):
+                client.call("nonsense")
 
 
 def test_a_second_hub_on_the_same_home_is_refused(home: Path) -> None:

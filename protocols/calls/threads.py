@@ -1,0 +1,125 @@
+"""The call sockets of one node, each answered by a thread of its own.
+
+Handlers run in the thread of the socket they were given to: one that must wait answers `Later`.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+
+import zmq
+
+from protocols.calls.server import CallServer, Handler
+from protocols.daemon import EventLog
+from protocols.errors import InputError, Problem
+from protocols.identity import LinkKey, PublicIdentity
+
+STEP_S = 0.2
+"""Longest wait of a socket's thread for a call: how late it notices that it should end."""
+
+ENROLMENTS_PER_S = 50.0
+"""Calls a second that the enrolment socket takes from all strangers together: a region restarting asks
+a tenth of that, and each costs a signature check."""
+
+
+class CallThreads:
+    """Opens and answers call sockets.
+
+    Args:
+        file: The configuration, for messages about an address that is taken.
+        section: Its table with the addresses, such as `[hub]`.
+        key: Our CURVE key.
+        admit: Who has a CURVE key; see `CallServer`.
+        log: Told of errors in handlers that only a bug can cause.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        section: str,
+        key: LinkKey,
+        admit: Callable[[bytes], PublicIdentity | None],
+        log: EventLog,
+    ) -> None:
+        self._file = file
+        self._section = section
+        self._key = key
+        self._admit = admit
+        self._log = log
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._servers: dict[str, CallServer] = {}
+
+    def open_service(self, bind: str | None, handlers: Mapping[str, Handler]) -> None:
+        """Open the socket of known keys; without an address there is none.
+
+        Raises:
+            InputError: The address cannot be listened on.
+        """
+        if bind is not None:
+            self._open("service", bind, CallServer, handlers)
+
+    def open_enrolment(self, bind: str | None, handlers: Mapping[str, Handler]) -> None:
+        """Open the socket of any key, whose calls are few; without an address there is none.
+
+        Raises:
+            InputError: The address cannot be listened on.
+        """
+        if bind is not None:
+            self._open("enrolment", bind, _open_to_all, handlers)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Answer no more; closes the sockets."""
+        self._ended.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        for server in self._servers.values():
+            server.close()
+        self._servers = {}
+
+    def describe(self) -> dict[str, object]:
+        """Where the sockets are, and connections refused because of their key, by socket."""
+        return {
+            name: {"address": server.address, "refused_keys": server.refused_keys}
+            for name, server in self._servers.items()
+        }
+
+    def _open(
+        self, name: str, bind: str, opener: Callable[..., CallServer], handlers: Mapping[str, Handler]
+    ) -> None:
+        try:
+            server = opener(bind, self._key, self._admit, handlers, failed=self._failed)
+        except zmq.ZMQError as error:
+            self.close()
+            expected = f"an address that is free on this machine ({error})"
+            raise InputError([Problem(self._file, f"{self._section} {name}", bind, expected)]) from error
+        self._servers[name] = server
+        thread = threading.Thread(target=self._serve, args=(server,), name=f"calls-{name}", daemon=True)
+        self._threads.append(thread)
+
+    def _serve(self, server: CallServer) -> None:
+        while not self._ended.is_set():
+            server.step(STEP_S)
+
+    def _failed(self, error: BaseException) -> None:
+        self._log.error("call-bug", error="".join(traceback.format_exception(error)))
+
+
+def _open_to_all(
+    bind: str,
+    key: LinkKey,
+    admit: Callable[[bytes], PublicIdentity | None],
+    handlers: Mapping[str, Handler],
+    failed: Callable[[BaseException], None],
+) -> CallServer:
+    return CallServer(
+        bind, key, admit, handlers, open_to_all=True, calls_per_s=ENROLMENTS_PER_S, failed=failed
+    )
