@@ -365,7 +365,12 @@ class _Function:
     # -- quality -------------------------------------------------------------------------------------
 
     def _quality_of(self, var: Var) -> str:
-        return self._worst(self._flat.asked[var])
+        text = self._worst(self._flat.asked[var])
+        if not text.startswith("m"):
+            return text
+        name = self._write.fresh()  # the mark may be set again before this is used
+        self._line(f"{name} = {text}")
+        return name
 
     def _worst(self, quality: Quality) -> str:
         """The worst of some inputs and marks, in a name of its own when there are several."""
