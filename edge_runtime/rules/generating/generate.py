@@ -2,7 +2,7 @@
 
 The same source runs on CPython (columns are lists), MicroPython (arrays) and under numba
 (numpy); see also `narrowing`. What it may use: local names, `range`, `int`, `float`, and the
-helpers `w64` and `sqrt`; no attributes, no imports, nothing of the author's spelling.
+helpers `wrap64` and `sqrt`; no attributes, no imports, nothing of the author's spelling.
 
     def step(r0, r1, k0, k1, ni, T, F, I, Q, P, S, O, OQ, E, ne): ... return ne
 
