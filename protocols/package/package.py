@@ -128,6 +128,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _read_folder(root: Path) -> dict[str, bytes]:
+    if not (root / APP).is_file():  # any folder, perhaps of a million files
+        raise InputError([Problem(str(root / APP), "file", "", APP_MISSING)])
     problems: list[Problem] = []
     files: dict[str, bytes] = {}
     room = limits.PACKAGE_BYTES_MAX
