@@ -116,6 +116,9 @@ def read_bytes(path: Path) -> bytes:
         LimitError: It is too large.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            expected = f"an app's folder, or a package (NAME-VERSION{SUFFIX})"
+            raise InputError([Problem(str(path), "file", "a device or pipe", expected)])
         with path.open("rb") as stream:
             data = stream.read(limits.PACKAGE_BYTES_MAX + 1)
     except OSError as error:

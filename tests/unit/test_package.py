@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,6 +161,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(InputError) as wrong:
         read(text)
     assert len(wrong.value.problems) == 3
+
+
+def test_a_pipe_is_no_package_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.capp")
+    with pytest.raises(InputError, match="a device or pipe"):
+        open_package(tmp_path / "pipe.capp")
 
 
 def test_a_folder_that_is_no_app_is_told_so_and_not_read_through(tmp_path: Path) -> None:
