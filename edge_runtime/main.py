@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.alarms.service import AlarmService
 from edge_runtime.apps.home import settings_files
@@ -26,15 +26,17 @@ from edge_runtime.buffer import Buffer, Limits, Progress, Shared, Store
 from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
+from edge_runtime.commands.fieldwork import WHO
+from edge_runtime.commands.service import CommandService, Surroundings
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.configread import load
-from edge_runtime.devicewrites import DeviceWrites
+from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
-from protocols.calls import ServiceAddress
+from protocols.calls import ServiceAddress, Upward
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
 from protocols.errors import InputError, StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
@@ -67,6 +69,9 @@ DRAIN_S = 10.0
 INTAKE_SECONDS = 30
 """What the intake holds, in seconds of full collection; a disk that halts for longer costs samples."""
 
+LOG_LINES_KEPT = 500
+"""Log lines in memory, about 100 kB, for whoever asks from afar and where there are no files."""
+
 POLL_S = 0.1
 """How soon the loop notices that it should stop."""
 
@@ -88,6 +93,7 @@ def run(config: GatewayConfig) -> int:
         file=None if directory is None else directory / "gateway.log",
         file_bytes_max=config.log.file_bytes_max,
         files_max=config.log.files_max,
+        keep=LOG_LINES_KEPT,
     )
     stop = Stop()
     stop.on_signals()
@@ -142,11 +148,19 @@ class Worker(threading.Thread):
         name: For people who look at threads.
         step: Does a piece of work and waits in between.
         failed: Told when the step raised.
+        close: Called at the end, in the thread.
     """
 
-    def __init__(self, name: str, step: Callable[[], None], failed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], None],
+        failed: Callable[[], None],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._step = step
+        self._close = close
         self._failed = failed
         self._ended = threading.Event()
         self.error: BaseException | None = None
@@ -163,6 +177,8 @@ class Worker(threading.Thread):
         except BaseException as error:  # handed to the main thread, which decides
             self.error = error
             self._failed()
+        finally:
+            self._close()
 
     def end(self) -> None:
         """End after the step under way, and wait for that."""
@@ -197,6 +213,8 @@ class Session:
         self._damaged = damaged
         self._failed = threading.Event()
         self._anew = threading.Event()
+        self._asking_over = threading.Event()
+        """Nothing waits for an upstream's answer any longer."""
         self._began = time.monotonic()
         self._path = config.data / BUFFER
         self._stores: list[Store] = []
@@ -204,6 +222,7 @@ class Session:
         self._shared = Shared()
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
+        self._commands: CommandService | None = None
 
     @property
     def anew(self) -> bool:
@@ -229,10 +248,13 @@ class Session:
             self._build(opened)
             asyncio.run(self._live())
         finally:
+            self._asking_over.set()
             for worker in self._workers:
                 worker.end()
             if self._alarms is not None:
                 self._alarms.close()
+            if self._commands is not None:
+                self._commands.close()
             for store in self._stores:
                 store.close()
         for worker in self._workers:
@@ -339,6 +361,7 @@ class Session:
             self._started_us,
             list if self._apps is None else self._apps.status,
         )
+        self._build_commands(apps)
         self._build_workers(rules)
         give_back_memory()
 
@@ -374,6 +397,20 @@ class Session:
             self._log,
             self._device_writes,
         )
+
+    def _build_commands(self, apps: Prepared | None) -> None:
+        assert self._alarms is not None
+        owners = {grant.point.id: app.id for app in (apps.apps if apps else ()) for grant in app.grants}
+        around = Surroundings(
+            self._drivers,
+            self._device_writes,
+            owners,
+            self._alarms.manager,
+            lambda: self._told,
+            self.begin_anew,
+        )
+        self._commands = CommandService(self._config, around, self._clock, self._log)
+        self._alarms.add(self._commands.door)
 
     def _make_drivers(self) -> dict[str, Driver]:
         config = self._config
@@ -417,17 +454,34 @@ class Session:
             self._sending = Worker("uplink", self._uplink.step, self._failed.set)
         self._telling = Worker("status", self._tell, self._failed.set)
         self._ruling = None if self._apps is None else Worker("apps", self._apps.step, self._failed.set)
+        assert self._commands is not None
+        self._commanding = Worker("commands", self._commands.executor.step, self._failed.set)
+        self._asking = self._build_asking()
         self._workers = [
             worker
-            for worker in (self._ruling, self._writing, self._sending, self._telling)
+            for worker in (
+                *(self._ruling, self._commanding, self._asking),
+                *(self._writing, self._sending, self._telling),
+            )
             if worker is not None
         ]
         self._state = "running"
+        self._told: dict[str, Any] = {}
         self._write_at = time.monotonic() + rules.step_s
         self._step_s = rules.step_s
         self._state_at = time.monotonic() + STATEMENT_S
         self._left_over = 0
         self._warm = False
+
+    def _build_asking(self) -> Worker | None:
+        """The thread that asks the upstream for commands, where there is one that answers calls."""
+        addresses = service_addresses(self._config)
+        if not addresses or self._config.headquarters is None:
+            return None
+        assert self._commands is not None
+        upward = Upward(addresses, self._identity.link, give_up=self._asking_over.is_set)
+        link = self._commands.make_link(upward, self._asking_over.wait)
+        return Worker("command-link", link.step, self._failed.set, upward.close)
 
     # -- the threads' steps ------------------------------------------------------------------------
 
@@ -464,7 +518,17 @@ class Session:
     def _write_status(self) -> None:
         with suppress(StoreError):  # no room for a status is no reason to stop
             status = self._board.status(self._state, time.monotonic())
+            if self._commands is not None:
+                status["commands"] = self._commands.status()
+            self._told = status
             write_status(self._config.data / STATUS, status)
+
+    def _wrote(self, result: Result) -> None:
+        """Hand what became of an order to whoever gave it."""
+        if result.order.who == WHO and self._commands is not None:
+            self._commands.wrote(result)
+        elif self._apps is not None:
+            self._apps.wrote(result)
 
     def _driver_event(self, event: DriverEvent) -> None:
         self._log.info(event.name, **event.fields)
@@ -473,8 +537,9 @@ class Session:
 
     async def _live(self) -> None:
         self._collector.start()
-        if self._apps is not None:
-            self._device_writes.start(self._apps.wrote)
+        assert self._commands is not None
+        self._device_writes.start(self._wrote)
+        self._commands.start()
         for worker in self._workers:
             worker.start()
         if self._alarms is not None:
@@ -494,6 +559,7 @@ class Session:
                 raise failure
         self._state = "stopping"
         self._log.info("gateway-stopping")
+        self._end_commands()
         await self._device_writes.stop()
         await self._collector.stop()
         if self._ruling is not None and self._apps is not None:
@@ -514,6 +580,13 @@ class Session:
             self._writer_buffer.end()
             self._state = "stopped"
             self._write_status()
+
+    def _end_commands(self) -> None:
+        """Begin no further command; the one under way ends soon, because nothing waits any longer."""
+        assert self._commands is not None
+        self._asking_over.set()
+        self._commands.stop()
+        self._commanding.end()
 
     def _drain(self) -> None:
         """Wait for headquarters' receipt for everything, if there is a chance to get it."""

@@ -9,12 +9,15 @@ from typing import Any
 
 import zmq
 
+from headquarters.commands.handler import FETCHED, CommandDesk
+from headquarters.commands.queue import CommandQueue
 from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.custody import Confirmed
 from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
 from headquarters.trust import TrustFile
+from protocols.blobs import Blobs
 from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
@@ -87,14 +90,18 @@ class Headquarters:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
         calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log)
-        service: dict[str, Handler] = {}
+        commands = CommandQueue(self._config.data)
+        desk = CommandDesk(commands, Blobs(self._config.data / FETCHED), identity.signing)
+        service: dict[str, Handler] = {**desk.handlers}
         enrolment: dict[str, Handler] = {}
         try:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
             self._link.close()
+            commands.close()
             raise
+        self._commands = commands
         return calls
 
     def _admit(self, link: bytes) -> PublicIdentity | None:
@@ -127,6 +134,7 @@ class Headquarters:
         finally:
             self._stop.ask()
             self._calls.close()
+            self._commands.close()
             self._latest.close()
             self._link.close()
             self._upkeep.join(10.0)

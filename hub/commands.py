@@ -15,7 +15,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -23,7 +24,7 @@ from hub import limits
 from hub.commandstore import CommandStore
 from protocols import limits as wire
 from protocols.blobs import Blobs
-from protocols.calls import CallClient, Caller, CallRefusedError, Handler, Later
+from protocols.calls import Caller, CallRefusedError, Calls, Handler, Later, ServiceAddress, Upward
 from protocols.commandcalls import (
     BLOB,
     COMMANDS,
@@ -37,8 +38,11 @@ from protocols.commandcalls import (
 )
 from protocols.daemon import EventLog
 from protocols.errors import MalformedError, PeerError, StoreError
-from protocols.identity import VerifyKey
+from protocols.identity import LinkKey, VerifyKey
 from protocols.records import NONCE_BYTES, Command, open_record
+
+BLOBS = "fetched"
+"""Under `data/`: what commands fetched, until headquarters has it."""
 
 POLL_S = 2.0
 """How long headquarters may keep an answer back: also how late it learns of a gateway that came."""
@@ -173,7 +177,11 @@ class CommandDesk:
     def _due(self, gateway: str) -> dict[str, Any] | None:
         now = time.monotonic()
         self._given = {nonce: at for nonce, at in self._given.items() if now - at < REPEAT_S}
-        due = [(nonce, signed) for nonce, signed in self._store.due(gateway, now_us()) if nonce not in self._given]
+        due = [
+            (nonce, signed)
+            for nonce, signed in self._store.due(gateway, now_us())
+            if nonce not in self._given
+        ]
         if not due:
             return None
         self._given.update({nonce: now for nonce, _ in due})
@@ -199,7 +207,7 @@ class Fetcher:
     def __init__(
         self,
         store: CommandStore,
-        upward: CallClient,
+        upward: Calls,
         headquarters: VerifyKey,
         log: EventLog,
         wait: Callable[[float], object],
@@ -224,7 +232,7 @@ class Fetcher:
             return
         if not self._reached:
             self._reached = True
-            self._log.info("commands-reached", address=self._upward.address)
+            self._log.info("commands-reached")
         if answer.again:
             self._serving.again()
             return
@@ -258,7 +266,7 @@ class Errands:
         wait: Waits so many seconds, or until the hub stops.
     """
 
-    def __init__(self, upward: CallClient, blobs: Blobs, wait: Callable[[float], object]) -> None:
+    def __init__(self, upward: Calls, blobs: Blobs, wait: Callable[[float], object]) -> None:
         self._upward = upward
         self._blobs = blobs
         self._wait = wait
@@ -319,3 +327,74 @@ def _gateway(caller: Caller) -> str:
     if caller.identity is None or caller.identity.role != "gateway":
         raise CallRefusedError("not-yours", "only gateways that are known here get commands")
     return caller.identity.id
+
+
+class HubCommands:
+    """Everything of commands at a hub: what it answers, and the two threads that call headquarters.
+
+    Args:
+        data: The hub's data directory.
+        addresses: Where headquarters answers calls; empty: it is not asked.
+        headquarters: Whose signature counts, or `None`.
+        key: The hub's CURVE key.
+        log: For what goes wrong.
+
+    Raises:
+        StoreError: The file of commands cannot be used.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        addresses: Sequence[ServiceAddress],
+        headquarters: VerifyKey | None,
+        key: LinkKey,
+        log: EventLog,
+    ) -> None:
+        self._log = log
+        self._ended = threading.Event()
+        self._store = CommandStore(data)
+        self._calling: list[Upward] = []
+        blobs = Blobs(data / BLOBS)
+        self._threads: list[threading.Thread] = []
+        errands = None
+        if addresses and headquarters is not None:
+            errands = Errands(self._upward(addresses, key), blobs, self._ended.wait)
+            fetcher = Fetcher(self._store, self._upward(addresses, key), headquarters, log, self._ended.wait)
+            self._threads = [
+                threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
+                for name, step in (("commands", fetcher.step), ("errands", errands.step))
+            ]
+        self.handlers = CommandDesk(self._store, blobs, errands).handlers
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End; nobody calls the handlers any more."""
+        self._ended.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        for upward in self._calling:
+            upward.close()
+        self._store.close()
+
+    def describe(self) -> dict[str, int]:
+        """For the status: commands by stage."""
+        return self._store.counts()
+
+    def _upward(self, addresses: Sequence[ServiceAddress], key: LinkKey) -> Upward:
+        upward = Upward(addresses, key, give_up=self._ended.is_set)
+        self._calling.append(upward)
+        return upward
+
+    def _repeat(self, step: Callable[[], None]) -> None:
+        while not self._ended.is_set():
+            try:
+                step()
+            except StoreError as error:
+                self._log.error("commands-store-failed", error=str(error))
+                self._ended.wait(RETRY_S)

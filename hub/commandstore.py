@@ -56,8 +56,7 @@ class CommandStore:
             if count >= limits.COMMANDS_MAX:
                 return False
             db.execute(
-                "insert into commands values (?, ?, ?, ?, ?, 1) "
-                "on conflict(nonce) do update set untold = 1",
+                "insert into commands values (?, ?, ?, ?, ?, 1) on conflict(nonce) do update set untold = 1",
                 (command.nonce, command.target, command.expires_us, signed, Stage.AT_HUB.rank),
             )
         self._versions[command.target] += 1

@@ -20,6 +20,7 @@ import zmq
 
 from hub import limits, schema
 from hub.admission import Room
+from hub.commands import HubCommands
 from hub.config import CONFIG, HubConfig, LandingConfig, load
 from hub.ingest import Ingest, News
 from hub.landing import Landing
@@ -179,6 +180,7 @@ class Hub:
             ]
 
         self._landings = [self._land(landing, identity) for landing in config.landings]
+        self._commands = self._pass_commands(identity)
         self._calls = self._answer_calls(identity)
 
     def run(self) -> None:
@@ -187,11 +189,13 @@ class Hub:
         for relay in self._relays:
             relay.start()
         self._calls.start()
+        self._commands.start()
         try:
             self._serve()
             self._finish()
         finally:
             self._calls.close()
+            self._commands.close()
             self._stop_relays()
             self._link.close()
             self._connection.close()
@@ -224,16 +228,23 @@ class Hub:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
         calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log)
-        service: dict[str, Handler] = {}
+        service: dict[str, Handler] = {**self._commands.handlers}
         enrolment: dict[str, Handler] = {}
         try:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
             self._link.close()
+            self._commands.close()
             self._connection.close()
             raise
         return calls
+
+    def _pass_commands(self, identity: Identity) -> HubCommands:
+        config = self._config
+        verifier = None if config.headquarters is None else VerifyKey(config.headquarters[1])
+        addresses = service_addresses(config)
+        return HubCommands(config.data, addresses, verifier, identity.link, self._log)
 
     def _admit(self, link: bytes) -> PublicIdentity | None:
         return self._allow.list.by_link(link)
@@ -364,6 +375,7 @@ class Hub:
             "allowed": len(self._allow.list.identities),
             "refused_keys": self._link.refused_keys,
             "calls": self._calls.describe(),
+            "commands": self._commands.describe(),
             "landings": [watch.describe() for watch in self._landings],
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }

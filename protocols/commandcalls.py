@@ -22,7 +22,7 @@ from typing import Any
 
 from protocols import limits
 from protocols.batch import is_name
-from protocols.calls import CallClient
+from protocols.calls import Calls
 from protocols.errors import LimitError, MalformedError
 from protocols.records import NONCE_BYTES
 from protocols.records.fields import Fields, is_count
@@ -236,7 +236,7 @@ def next_offset(result: object) -> int:
 
 
 def bring(
-    upward: CallClient, owner: str, sha256: bytes, data: bytes, pause: Callable[[], bool] = lambda: False
+    upward: Calls, owner: str, sha256: bytes, data: bytes, pause: Callable[[], bool] = lambda: False
 ) -> bool:
     """Bring a file up in pieces, from where an earlier attempt ended.
 

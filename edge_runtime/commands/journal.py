@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 from edge_runtime import limits
 from edge_runtime.buffer.opening import set_aside
 from edge_runtime.store import Gate, Store
+from protocols import limits as wire
 from protocols.errors import StoreDamagedError
 from protocols.records import Command, EventRecord, EventType
 
@@ -82,6 +83,10 @@ class Journal(Store):
             packed blob not null, state text not null, outcome text not null default '',
             text text not null default '', ended integer, told integer not null default 0,
             stage integer not null default 0, events text not null default '[]')""",
+        "create index if not exists commands_state on commands(state)",
+        "create index if not exists commands_told on commands(told)",
+        "create index if not exists commands_stage on commands(stage)",
+        "create table if not exists called_off(nonce blob primary key, time integer not null) without rowid",
         "create table if not exists facts(name text primary key, value) without rowid",
     )
 
@@ -104,7 +109,7 @@ class Journal(Store):
         except StoreDamagedError:
             aside = set_aside(path, now_us)
             journal = cls.open(path)
-            with journal.transaction():
+            with journal._lock, journal.transaction():
                 journal.remember(FLOOR, now_us)
             return journal, aside
 
@@ -155,15 +160,46 @@ class Journal(Store):
         with self._lock:
             return [_entry(row) for row in self.rows(f"{_SELECT} where state = ? order by no", (state,))]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a command waits or is under way."""
+        with self._lock:
+            return (
+                self.row("select 1 from commands where state in ('taken', 'executing') limit 1") is not None
+            )
+
     def latest(self, count: int) -> list[Entry]:
         """The newest, the newest first."""
         with self._lock:
             return [_entry(row) for row in self.rows(f"{_SELECT} order by no desc limit ?", (count,))]
 
+    def call_off(self, nonce: bytes, now_us: int) -> None:
+        """Remember that a command, which is not here, must not be carried out when it comes."""
+        with self._lock, self.transaction():
+            self.execute("insert or replace into called_off values (?, ?)", (nonce, now_us))
+
+    def is_called_off(self, nonce: bytes) -> bool:
+        """Whether a command was called off before it came."""
+        with self._lock:
+            return self.row("select 1 from called_off where nonce = ?", (nonce,)) is not None
+
+    def forget_called_off(self, now_us: int) -> None:
+        """Forget those that have expired for certain."""
+        before_us = now_us - 2 * wire.COMMAND_LIFE_MAX_S * 1_000_000
+        with self._lock, self.transaction():
+            self.execute("delete from called_off where time < ?", (before_us,))
+
+    def use(self, nonce: bytes) -> None:
+        """Note that what a command selected is used up."""
+        with self._lock, self.transaction():
+            self.execute("update commands set outcome = 'used' where nonce = ?", (nonce,))
+
     def untold(self) -> list[tuple[bytes, list[EventRecord]]]:
         """(nonce, events) of those whose events are not known to be in the journal of events."""
         with self._lock:
-            rows = self.rows("select nonce, events from commands where state = 'ended' and told = 0 order by no")
+            rows = self.rows(
+                "select nonce, events from commands where told = 0 and state = 'ended' order by no"
+            )
         return [(nonce, [_record(fields) for fields in json.loads(events)]) for nonce, events in rows]
 
     def told(self, nonce: bytes) -> None:
@@ -175,8 +211,8 @@ class Journal(Store):
         """(nonce, state) of commands from above whose state the way up does not know yet."""
         with self._lock:
             rows = self.rows(
-                "select nonce, state from commands where stage < case state when 'taken' then 1 "
-                "when 'executing' then 2 else 3 end order by no limit 64"
+                "select nonce, state from commands where stage < 3 and stage < "
+                "case state when 'taken' then 1 when 'executing' then 2 else 3 end order by no limit 64"
             )
         return [(nonce, State(state)) for nonce, state in rows]
 
@@ -207,7 +243,14 @@ class Journal(Store):
         self.execute(
             "update commands set state = ?, outcome = ?, text = ?, ended = ?, events = ?, told = 0 "
             "where nonce = ?",
-            (State.ENDED, last.transition, last.text, now_us, json.dumps([r.fields() for r in records]), nonce),
+            (
+                State.ENDED,
+                last.transition,
+                last.text,
+                now_us,
+                json.dumps([r.fields() for r in records]),
+                nonce,
+            ),
         )
 
     def _forget(self) -> None:

@@ -23,6 +23,9 @@ from protocols.errors import MalformedError
 from protocols.identity import PublicIdentity
 from protocols.records import SignedTime, sign_record
 
+FETCHED = "fetched"
+"""Under `data/`: what commands fetched."""
+
 REPEAT_S = 10.0
 """After so long without a word a command is given again."""
 

@@ -218,7 +218,14 @@ class CommandQueue:
         self._connection.isolation_level = None
         db = sqlite_utils.Database(self._connection)
         db.table("commands").create(
-            {"number": int, "nonce": bytes, "gateway": str, "expires": int, "signed": bytes, "cancelled": int},
+            {
+                "number": int,
+                "nonce": bytes,
+                "gateway": str,
+                "expires": int,
+                "signed": bytes,
+                "cancelled": int,
+            },
             pk="number",
             not_null={"nonce", "gateway", "expires", "signed"},
             if_not_exists=True,
