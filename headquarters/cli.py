@@ -12,6 +12,7 @@ import click
 
 from headquarters import config
 from headquarters.cli_apps import app
+from headquarters.cli_commands import command
 from headquarters.cliview import (
     EXIT_CODES,
     home_option,
@@ -325,6 +326,7 @@ def confirm(home: Path, file: Path) -> None:
 
 
 main.add_command(app)
+main.add_command(command)
 
 
 def _iso_now() -> str:

@@ -241,6 +241,10 @@ class Executor:
                 self._log.error("commands-store-failed", error=str(error))
             self.trouble = str(error)
             self._woken.wait(TROUBLE_S)
+        except Exception as error:  # a fault here must not end collecting
+            self._log.error("command-bug", error="".join(traceback.format_exception(error)))
+            self.trouble = f"a fault of this program: {error}"
+            self._woken.wait(TROUBLE_S)
 
     def wake(self) -> None:
         """Let a step begin at once."""

@@ -273,5 +273,5 @@ def _entry(row: Sequence[Any]) -> Entry:
 
 
 def _record(fields: dict[str, Any]) -> EventRecord:
-    fields = {**fields, "time_us": fields.pop("time"), "number": fields.pop("no")}
-    return EventRecord(**{**fields, "type": EventType(fields["type"])})
+    time_us, number = fields.pop("time"), fields.pop("no")
+    return EventRecord(**{**fields, "time_us": time_us, "number": number, "type": EventType(fields["type"])})

@@ -10,6 +10,7 @@ be carried out, and so none is fetched.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,6 +30,9 @@ BUSY_S = 0.3
 """How long an answer may be kept back while a command is under way here."""
 
 RETRY_S = 5.0
+TIME_WAIT_S = 20.0
+"""A hub asks headquarters meanwhile."""
+
 UPLOAD_S = 2.0
 """For so long files are brought up before commands are asked for again."""
 
@@ -88,7 +92,7 @@ class HeadquartersTime:
         """
         assert self._headquarters is not None
         nonce, asked_us = os.urandom(NONCE_BYTES), self._clocks.monotonic_us()
-        answer = upward.call(TIME, nonce)
+        answer = upward.call(TIME, nonce, TIME_WAIT_S)
         answered_us = self._clocks.monotonic_us()
         if not isinstance(answer, bytes):
             raise IntegrityError("expected a signed time, got none")
@@ -161,6 +165,10 @@ class CommandLink:
             if self.status.reached or self.status.last_error != str(error):
                 self._log.warning("commands-unreachable", error=str(error))
             self.status.reached, self.status.last_error = False, str(error)
+            self._wait(RETRY_S)
+        except Exception as error:  # a fault here must not end collecting
+            self._log.error("command-bug", error="".join(traceback.format_exception(error)))
+            self.status.reached, self.status.last_error = False, f"a fault of this program: {error}"
             self._wait(RETRY_S)
 
     def _fetch(self) -> None:
