@@ -47,6 +47,7 @@ from protocols.records import Gap, GapCause, OpenReason, pack_definitions
 
 if TYPE_CHECKING:
     from edge_runtime.apps.service import AppService, Prepared
+    from edge_runtime.page.server import PageServer
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
 """For each collecting task its device, its scan class and its points."""
@@ -223,6 +224,9 @@ class Session:
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
         self._commands: CommandService | None = None
+        self._page: PageServer | None = None
+        self._told: dict[str, Any] = {}
+        """What was last said of the gateway."""
 
     @property
     def anew(self) -> bool:
@@ -251,6 +255,8 @@ class Session:
             self._asking_over.set()
             for worker in self._workers:
                 worker.end()
+            if self._page is not None:
+                self._page.close()
             if self._alarms is not None:
                 self._alarms.close()
             if self._commands is not None:
@@ -362,6 +368,7 @@ class Session:
             list if self._apps is None else self._apps.status,
         )
         self._build_commands(apps)
+        self._build_page()
         self._build_workers(rules)
         give_back_memory()
 
@@ -411,6 +418,29 @@ class Session:
         )
         self._commands = CommandService(self._config, around, self._clock, self._log)
         self._alarms.add(self._commands.door)
+
+    def _build_page(self) -> None:
+        """The status page, where one is wanted: its server takes 2 MB. One that cannot open ends nothing."""
+        page = self._config.page
+        if page is None:
+            return
+        from edge_runtime.page.service import make_page
+
+        assert self._alarms is not None
+        manager, now_us = self._alarms.manager, self._clock.now_us
+        try:
+            self._page = make_page(
+                self._config,
+                page,
+                self._identity.public,
+                manager,
+                now_us,
+                lambda: self._told,
+                lambda: None,
+                self._log,
+            )
+        except InputError as error:
+            self._log.error("page-closed", why=str(error))
 
     def _make_drivers(self) -> dict[str, Driver]:
         config = self._config
@@ -466,7 +496,6 @@ class Session:
             if worker is not None
         ]
         self._state = "running"
-        self._told: dict[str, Any] = {}
         self._write_at = time.monotonic() + rules.step_s
         self._step_s = rules.step_s
         self._state_at = time.monotonic() + STATEMENT_S
@@ -544,6 +573,9 @@ class Session:
             worker.start()
         if self._alarms is not None:
             self._alarms.start()
+        if self._page is not None:
+            self._page.start()
+            self._log.info("page-open", address=self._page.address)
         self._log.info(
             "gateway-ready",
             gateway=self._config.id,

@@ -5,39 +5,28 @@ Rules:
 2. Values of settings and log fields whose names say that they are secret become `(secret)`, and
    so do names and passwords inside addresses (`opc.tcp://user:word@host`).
 3. What does not fit is left out from the oldest end, and the file says so.
-
->>> without_secrets('{"event": "login", "password": "x", "url": "opc.tcp://me:it@dcs:4840"}')
-'{"event": "login", "password": "(secret)", "url": "opc.tcp://(secret)@dcs:4840"}'
 """
 
 from __future__ import annotations
 
 import io
 import json
-import re
 import tomllib
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.commands.masking import masked, without_secrets
 from edge_runtime.config import CONFIG, POINTS
 from protocols import limits
-from protocols.field.settings import SECRET
 from protocols.identity import IDENTITY
-
-SECRET_SHOWN = "(secret)"  # noqa: S105 - what is shown in its place
 
 LOG_BYTES_MAX = 32 << 20
 """Log lines before they are compressed: JSON lines shrink to a tenth."""
 
 FILE_BYTES_MAX = 8 << 20
 """Of one other file."""
-
-_CREDENTIALS = re.compile(r"(\w[\w+.-]*://)[^/\s\"'@]+@")
-_ASSIGNED = re.compile(
-    r"(?i)(\"?[\w-]*(?:pas+w|passphrase|pswd|pwd|secret|token)[\w-]*\"?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|\S+)"
-)
 
 
 def log_bundle(lines: Iterable[str]) -> bytes:
@@ -74,15 +63,6 @@ def diagnostics_bundle(
     return _packed(files)
 
 
-def without_secrets(line: str) -> str:
-    """One log line, or any text, without secrets."""
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
-        return _ASSIGNED.sub(rf"\1{SECRET_SHOWN}", _CREDENTIALS.sub(rf"\1{SECRET_SHOWN}@", line))
-    return json.dumps(_masked(document), ensure_ascii=False)
-
-
 def toml_without_secrets(text: str) -> str:
     """A configuration as JSON, because comments could hold what settings must not show.
 
@@ -90,7 +70,7 @@ def toml_without_secrets(text: str) -> str:
     '{\\n  "device": {\\n    "plc": {\\n      "user": "me",\\n      "password": "(secret)"\\n    }\\n  }\\n}'
     """
     try:
-        return _json(_masked(tomllib.loads(text)))
+        return _json(masked(tomllib.loads(text)))
     except tomllib.TOMLDecodeError as error:
         return f"this file does not parse, and so is not shown: {error}"
 
@@ -98,17 +78,6 @@ def toml_without_secrets(text: str) -> str:
 def _chosen(home: Path) -> list[Path]:
     found = [home / CONFIG, home / POINTS, home / IDENTITY, *sorted((home / "apps").glob("*.toml"))]
     return [path for path in found if path.is_file()]
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: SECRET_SHOWN if SECRET.search(str(key)) and entry else _masked(entry)
-            for key, entry in value.items()
-        }
-    if isinstance(value, list):
-        return [_masked(entry) for entry in value]
-    return _CREDENTIALS.sub(rf"\1{SECRET_SHOWN}@", value) if isinstance(value, str) else value
 
 
 def _newest(lines: Iterable[str]) -> str:

@@ -87,5 +87,3 @@ def commanded(river: River, *, direct: bool = False) -> Iterator[Commanded]:
     command = [sys.executable, "-m", "tests.contract.servers", "modbus", str(port)]
     with ForeignServer(command, ROOT):
         yield Commanded(river, headquarters, hub, gateway)
-
-

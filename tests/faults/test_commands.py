@@ -30,7 +30,9 @@ def test_a_command_goes_down_through_a_hub_and_its_signed_result_comes_back(
 
         got = all_.hq("send", "unit-1", "diagnostics", "--wait", "40")
         file = tmp_path / "unit-1.zip"
-        assert all_.hq("fetch", str(got["number"]), "--output", str(file))["sha256"] == got["detail"]["sha256"]
+        assert (
+            all_.hq("fetch", str(got["number"]), "--output", str(file))["sha256"] == got["detail"]["sha256"]
+        )
         with zipfile.ZipFile(file) as archive:
             assert {"status.json", "gateway.log", "gateway.toml"} <= set(archive.namelist())
             assert json.loads(archive.read("status.json"))["gateway"] == "unit-1"
