@@ -230,6 +230,11 @@ class Journal(Store):
         with self._lock, self.transaction():
             self.execute("update commands set stage = 0 where nonce = ?", (nonce,))
 
+    def close(self) -> None:
+        """Close the connection, once nobody is inside."""
+        with self._lock:
+            super().close()
+
     def _add(self, command: Command, state: State) -> None:
         with self._lock, self.transaction():
             self.execute(

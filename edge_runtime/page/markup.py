@@ -33,8 +33,8 @@ def badge(language: str, level: str, words: str) -> str:
 
 
 def table(language: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already."""
-    head = "".join(f'<th scope="col">{escape(say(language, each))}</th>' for each in heads)
+    """A table of cells that are HTML already; a head that begins with `#` is of a column of numbers."""
+    head = "".join(_head(language, each) for each in heads)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
     named = escape(say(language, caption))
     return (
@@ -68,6 +68,11 @@ def shown(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def _head(language: str, words: str) -> str:
+    kind = _class("number") if words.startswith("#") else ""
+    return f'<th scope="col"{kind}>{escape(say(language, words.removeprefix("#")))}</th>'
 
 
 def _class(kind: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from edge_runtime.alarms import view as alarm_view
 from edge_runtime.alarms.commands import alarm_commands
 from edge_runtime.alarms.manager import AlarmManager
-from edge_runtime.commands.bundle import without_secrets
+from edge_runtime.commands.masking import without_secrets
 from edge_runtime.config import GatewayConfig, PageConfig
 from edge_runtime.page.server import PageServer
 from edge_runtime.page.view import LOG_LINES_SHOWN, Seen

@@ -87,9 +87,9 @@ def live(seen: Seen, language: str) -> str:
         section(language, "alarms", "Alarms", _alarms(seen.alarms, language)),
         section(language, "devices", "Devices", _devices(status.get("devices", ()), language)),
         section(language, "scans", "Scan classes", _tasks(status.get("tasks", ()), language)),
-        section(language, "backlog", "Backlog and ledger", _backlog(status, language)),
         section(language, "apps", "Apps", _apps(status.get("apps", ()), language)),
         section(language, "commands", "Commands", _commands(status.get("commands"), language)),
+        section(language, "backlog", "Backlog and ledger", _backlog(status, language)),
         section(language, "identity", "Identity", facts(language, seen.identity)),
         section(language, "slots", "Slots", _slots(seen.slots, language)),
         section(language, "log", "Log", _log(seen.log)),
@@ -205,7 +205,7 @@ def _alarms(alarms: Sequence[Mapping[str, Any]], language: str) -> str:
     if not alarms:
         words = say(language, "No alarm is raised, silenced or waits for acknowledgement.")
         return f"<p>{escape(words)}</p>"
-    heads = ("Priority", "State", "Since", "Alarm", "Value", "Text", "Action")
+    heads = ("Priority", "State", "Since", "Alarm", "#Value", "Text", "Action")
     rows = [_alarm(alarm, language) for alarm in alarms[:ALARMS_SHOWN_MAX]]
     more = len(alarms) - len(rows)
     note = f"<p>{more} {escape(say(language, 'more are not shown'))}</p>" if more else ""
@@ -257,13 +257,15 @@ def _devices(devices: Sequence[Mapping[str, Any]], language: str) -> str:
         ]
         for device in devices
     ]
-    return table(language, "Devices", ("Device", "Connection", "Requests", "Time-outs", "Last trouble"), rows)
+    return table(
+        language, "Devices", ("Device", "Connection", "#Requests", "#Time-outs", "Last trouble"), rows
+    )
 
 
 def _tasks(tasks: Sequence[Mapping[str, Any]], language: str) -> str:
     keys = ("points", "served", "missed", "overruns", "late_ms_max", "busy_ms_max")
     rows = [[cell(task["task"]), *(number(task[key]) for key in keys)] for task in tasks]
-    heads = ("Task", "Points", "Served", "Missed", "Overruns", "Latest (ms)", "Busiest (ms)")
+    heads = ("Task", "#Points", "#Served", "#Missed", "#Overruns", "#Latest (ms)", "#Busiest (ms)")
     return table(language, "Scan classes", heads, rows)
 
 
@@ -302,7 +304,9 @@ def _apps(apps: Sequence[Mapping[str, Any]], language: str) -> str:
         ]
         for app in apps
     ]
-    return table(language, "Apps", ("App", "Version", "State", "Instances", "Scans", "Missed", "Why"), rows)
+    return table(
+        language, "Apps", ("App", "Version", "State", "#Instances", "#Scans", "#Missed", "Why"), rows
+    )
 
 
 def _commands(commands: Mapping[str, Any] | None, language: str) -> str:
