@@ -93,9 +93,10 @@ def test_a_signature_holds_for_one_kind_of_record_and_every_bit_of_it() -> None:
             open_record(Command, bytes(damaged), HQ)
     told = sign_record(SignedTime(bytes(16), 9), KEY)
     assert open_record(SignedTime, told, HQ).time_us == 9
-    for kind in (Command, Receipt):
-        with pytest.raises(IntegrityError):
-            open_record(kind, told, HQ)
+    with pytest.raises(IntegrityError):
+        open_record(Command, told, HQ)
+    with pytest.raises(IntegrityError):
+        open_record(Receipt, told, HQ)
 
 
 @pytest.mark.parametrize(
