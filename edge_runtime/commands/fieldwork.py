@@ -10,14 +10,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.devicewrites import DeviceWrites, Order, Result
-from edge_runtime.testread import Reading, readings, unread
 from protocols import samples
 from protocols.errors import DeviceError
 from protocols.field.base import Driver, FieldPoint
 from protocols.points import Point
+
+if TYPE_CHECKING:
+    from edge_runtime.testread import Reading
 
 WHO = ("", "", "")
 """Who orders writes here: no app has such a name."""
@@ -122,6 +124,8 @@ class FieldWork:
         return future
 
     async def _read(self, device: str, points: list[Point]) -> Mapping[int, Reading]:
+        from edge_runtime.testread import readings, unread
+
         driver = self._drivers[device]
         now_us = self._now_us()
         try:

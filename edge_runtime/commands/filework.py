@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.alarms.manager import AlarmManager
 from edge_runtime.commands.executor import Act
-from edge_runtime.commands.journal import Entry, Journal
+from edge_runtime.commands.journal import Journal, entry_fields
 from edge_runtime.commands.judge import Why
 from edge_runtime.commands.outbox import Outbox
 from edge_runtime.commands.outcome import DONE, Outcome, RefusedError
@@ -87,24 +87,3 @@ class FileWork:
             where = str(path)
         detail: dict[str, Scalar] = {"sha256": sha256.hex(), "bytes": len(data), "file": name, "path": where}
         return Outcome(DONE, f"{what}, {len(data):,} bytes, sha256 {sha256.hex()}", detail)
-
-
-def entry_fields(entry: Entry) -> dict[str, Any]:
-    """A command in the journal, for a machine."""
-    command = entry.command
-    return {
-        "command": command.nonce.hex(),
-        "number": command.number,
-        "verb": command.verb,
-        "arguments": {name: _plain(value) for name, value in command.arguments.items()},
-        "requester": command.requester,
-        "issued_us": command.issued_us,
-        "state": str(entry.state),
-        "outcome": entry.outcome,
-        "text": entry.text,
-        "ended_us": entry.ended_us,
-    }
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value

@@ -280,3 +280,24 @@ def _entry(row: Sequence[Any]) -> Entry:
 def _record(fields: dict[str, Any]) -> EventRecord:
     time_us, number = fields.pop("time"), fields.pop("no")
     return EventRecord(**{**fields, "time_us": time_us, "number": number, "type": EventType(fields["type"])})
+
+
+def entry_fields(entry: Entry) -> dict[str, Any]:
+    """A command in the journal, for a machine."""
+    command = entry.command
+    return {
+        "command": command.nonce.hex(),
+        "number": command.number,
+        "verb": command.verb,
+        "arguments": {name: _plain(value) for name, value in command.arguments.items()},
+        "requester": command.requester,
+        "issued_us": command.issued_us,
+        "state": str(entry.state),
+        "outcome": entry.outcome,
+        "text": entry.text,
+        "ended_us": entry.ended_us,
+    }
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -190,7 +190,10 @@ def test_a_hub_that_repeats_an_old_word_on_the_time_revives_no_command(river: Ri
         all_.gateway.stop()
         all_.gateway.up()
         hub.give.append(late)
-        status = lambda: all_.gateway.status()["commands"]["link"]  # noqa: E731
+
+        def status() -> Any:
+            return all_.gateway.status()["commands"]["link"]
+
         wait_until("the gateway to judge it", lambda: refusals(all_) or "repeats" in status()["last_error"])
         # where somebody keeps this machine's clock, the time is not asked for, and it is late all the same
         assert refusals(all_) == ["expired"] or status()["clock"] == "unknown"
