@@ -393,7 +393,6 @@ class _Reader:
         for index, table in enumerate(self._file.tables("command_write")):
             path: KeyPath = ("command_write", index)
             values = self._file.settings(path, table, settings.COMMAND_WRITE)
-            self._file.known(path, table, [setting.name for setting in settings.COMMAND_WRITE])
             name, low, high = values["point"], values["low"], values["high"]
             if not isinstance(name, str) or not isinstance(low, float) or not isinstance(high, float):
                 continue
