@@ -122,10 +122,10 @@ def restart(home: Path, **options: Any) -> None:
     _give(home, "restart", {}, **options)
 
 
-@click.command("refresh", short_help="Fetch and apply the desired state now.")
+@click.command("refresh", short_help="Ask for a newer desired state now.")
 @_handling
 def refresh(home: Path, **options: Any) -> None:
-    """Fetch and apply the desired state now, instead of when it is next looked for.
+    """Ask for a newer desired state now, and not when it is next looked for.
 
     \b
       catchment-edge command refresh

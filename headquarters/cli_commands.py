@@ -81,7 +81,7 @@ def send(home: Path, gateway: str, verb: str, as_json: bool, wait: float, **give
       write POINT=VALUE           says what it would do; with --confirm NUMBER it does it
       logs, diagnostics           compressed, without secrets; see: command fetch
       restart                     a new session on the files that are in the home then
-      refresh                     fetch and apply the desired state now
+      refresh                     ask for a newer desired state now
 
     Exits with 1 when it failed, was refused, or nobody knows; with 3 when nothing came back yet.
 

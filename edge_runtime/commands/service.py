@@ -54,8 +54,7 @@ class Surroundings(NamedTuple):
         manager: The alarms, and the journal of events.
         status: What the gateway says of itself now.
         begin_anew: Ends the session so that another begins.
-        refresh: Fetches and applies the desired state now and says what came of it; `None` where a
-            gateway has none.
+        refresh: Asks for a newer desired state now; `None` where a gateway has none.
     """
 
     drivers: Mapping[str, Driver]
@@ -64,7 +63,7 @@ class Surroundings(NamedTuple):
     manager: AlarmManager
     status: Callable[[], dict[str, Any]]
     begin_anew: Callable[[str], None]
-    refresh: Callable[[], str] | None = None
+    refresh: Callable[[], None] | None = None
 
 
 class CommandService:
@@ -206,7 +205,8 @@ class CommandService:
     def _refresh(self, command: Command) -> Outcome:
         if self._around.refresh is None:
             raise RefusedError(Why.NOT_POSSIBLE, "this gateway has no desired state to fetch")
-        return Outcome(DONE, self._around.refresh())
+        self._around.refresh()
+        return Outcome(DONE, "the desired state is asked for now; its own report tells what comes of it")
 
     def _cancel(self, command: Command) -> Outcome:
         which = command.arguments.get("command")

@@ -22,7 +22,7 @@ START_S = 30.0
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-default-apps", "--hide-scrollbars", "--window-size=1280,1400",
+    "--disable-default-apps", "--hide-scrollbars", "--window-size=1280,2300",
 )  # fmt: skip
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The key of an element in the protocol (W3C WebDriver, 11)."""
