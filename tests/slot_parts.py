@@ -10,10 +10,13 @@ import base64
 import functools
 import hashlib
 import importlib.metadata
+import shutil
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 
@@ -21,15 +24,31 @@ from edge_runtime.flash.build import Recipe, build
 from edge_runtime.flash.root import make_root
 from edge_runtime.flash.tags import normal
 from edge_runtime.slots.firmware import running_python
-from edge_runtime.slots.image import Image, open_image
+from edge_runtime.slots.image import open_image
 from edge_runtime.slots.unpack import machine
 
 REPOSITORY = Path(__file__).parents[1]
 
+MEMORY = Path("/dev/shm")
+"""A disk in memory, where there is one: what these tests write is much, small, and soon removed."""
+
+MEMORY_BYTES_MIN = 512 << 20
+
+
+@contextmanager
+def quick_disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, or the test's own where there is no room for one."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="slots-", dir=MEMORY) as name:
+        yield Path(name)
+
+
 DEMO = '''
 """A program with the commands and the status file of a gateway, and with a fault."""
 
-import json, os, signal, sys, time
+import fcntl, json, os, signal, sys, time
 from pathlib import Path
 
 FAULT = {fault!r}
@@ -39,13 +58,20 @@ BACK = {back!r}
 def run(home):
     data = home / "data"
     data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        (data / "doubled").touch()
+        sys.exit(9)
     written = data / "format"
     if not written.exists():
         written.write_text(str(FORMAT))
     if int(written.read_text()) != FORMAT:
         sys.exit("data of format " + written.read_text())
     with (data / "runs.jsonl").open("a") as log:
-        log.write(json.dumps({{"fault": FAULT, "format": FORMAT, "pid": os.getpid(), "path": sys.path}}) + "\\n")
+        life = {{"fault": FAULT, "format": FORMAT, "pid": os.getpid(), "path": sys.path}}
+        log.write(json.dumps(life) + "\\n")
     if FAULT == "crash":
         sys.exit(7)
     stopped = []
@@ -68,7 +94,8 @@ def run(home):
         if FAULT == "late":
             task["late_ms_mean"] = 5000.0
         status = {{"pid": os.getpid(), "time": repr(time.time()), "state": "running", "tasks": [task],
-            "uplink": {{"connected": FAULT != "unlinked"}}, "store": {{"trouble": ""}}, "ledger": {{"unaccounted": 0}}}}
+            "uplink": {{"connected": FAULT != "unlinked"}}, "store": {{"trouble": ""}},
+            "ledger": {{"unaccounted": 0}}}}
         new = data / "status.json.new"
         new.write_text(json.dumps(status))
         new.replace(data / "status.json")
@@ -174,16 +201,23 @@ def _installed() -> dict[str, importlib.metadata.Distribution]:
     return {normal(each.name): each for each in importlib.metadata.distributions()}
 
 
-def environment_wheels(folder: Path, extras: tuple[str, ...] = ("edge",)) -> None:
-    """Wheels of the repository and of everything that it needs, from what is installed here."""
+def environment_wheels(folder: Path, tier: str, changed: Mapping[str, bytes] | None = None) -> None:
+    """Wheels of the repository and of everything that a tier needs, from what is installed here.
+
+    Args:
+        folder: Where to.
+        tier: Whose requirements.
+        changed: Files of the repository with another content.
+    """
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
     requires = "".join(f"Requires-Dist: {each}\n" for each in project["dependencies"])
     for extra in optional:
         requires += f"Provides-Extra: {extra}\n"
         requires += "".join(f'Requires-Dist: {each}; extra == "{extra}"\n' for each in optional[extra])
-    make_wheel(folder, project["name"], project["version"], _own_files(project), requires)
-    waiting = [*project["dependencies"], *(each for extra in extras for each in optional[extra])]
+    files = {**_own_files(project), **(changed or {})}
+    make_wheel(folder, project["name"], project["version"], files, requires)
+    waiting = [*project["dependencies"], *optional[tier]]
     done: set[str] = set()
     while waiting:
         requirement = Requirement(waiting.pop())
@@ -223,7 +257,7 @@ def _wheel_of(folder: Path, found: importlib.metadata.Distribution) -> None:
     tag = "-".join(".".join(part) for part in parts)
     info = next(str(each).split("/")[0] for each in found.files or () if ".dist-info/" in str(each))
     contents = {
-        str(each): each.locate().read_bytes()  # type: ignore[union-attr]
+        str(each): Path(each.locate()).read_bytes()
         for each in found.files or ()
         if not str(each).startswith("..") and each.suffix != ".pyc"
         and each.name not in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
@@ -235,10 +269,13 @@ def _wheel_of(folder: Path, found: importlib.metadata.Distribution) -> None:
             archive.writestr(zipfile.ZipInfo(name), content)
 
 
-def environment_image(folder: Path, version: str = "") -> Image:
-    """An image of the real gateway."""
-    environment_wheels(folder / "wheels")
-    return build(
-        Recipe(folder / "wheels", None, "edge", running_python(), machine(), version=version),
-        folder / "gateway.cfw",
-    )
+def environment_image(
+    folder: Path, tier: str, version: str, changed: Mapping[str, bytes] | None = None
+) -> Path:
+    """An image of a real program."""
+    wheels = folder / f"wheels-{tier}-{version}"
+    environment_wheels(wheels, tier, changed)
+    recipe = Recipe(wheels, None, tier, running_python(), machine(), version=version)
+    path = build(recipe, folder / f"{tier}-{version}.cfw").path
+    shutil.rmtree(wheels)
+    return path

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_runtime.slots.health import Judge, Reading
@@ -32,56 +33,66 @@ KILL_STUCK_S = 5.0
 """A program that hangs, or eats memory, is asked to stop all the same, and has so long."""
 
 
-class Start(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Start:
     """Start the program of a slot."""
 
     slot: str
 
 
-class Ask(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ask:
     """Ask the program to stop."""
 
     why: str
 
 
-class Kill(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kill:
     """Kill the program."""
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Work:
     """Do something that takes a while beside: `check`, `bring` or `settle`."""
 
     kind: str
     slot: str
 
 
-class Begin(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Begin:
     """Note that a try begins."""
 
     pace: Pace | None
 
 
-class Fail(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fail:
     """Note that the try failed."""
 
     why: str
 
 
-class GiveUp(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class GiveUp:
     """Note that the firmware on trial is given up."""
 
     why: str
 
 
-class Confirm(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Confirm:
     """Note that the firmware on trial is good."""
 
 
-class Pause(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pause:
     """Note that the try is ended on purpose."""
 
 
-class Failing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Failing:
     """Tell that the good program failed, and when it is started again."""
 
     why: str

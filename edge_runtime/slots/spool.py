@@ -56,7 +56,7 @@ def leave(folder: Path, event: SlotEvent) -> None:
     write_durably(folder / f"{name}{SUFFIX}", json.dumps(asdict(event)) + "\n")
 
 
-def take(folder: Path, tell: Callable[[SlotEvent], None]) -> None:
+def take(folder: Path, tell: Callable[[SlotEvent], object]) -> None:
     """Tell every event that waits, and remove it; what cannot be read is removed.
 
     Raises:
