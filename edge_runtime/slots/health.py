@@ -151,11 +151,11 @@ class Judge:
         return ""
 
     def pace(self, now: float) -> Pace:
-        """How it does, over the last readings; from its start while they are few."""
+        """How it does, over the last readings; from its start while they span half a window."""
         if not self._heard:
             return Pace(0.0, 0.0, 0.0, None)
         last = self._heard[-1].reading
-        whole = self._heard[0].at > now - self._limits.window_s
+        whole = self._heard[-1].at - self._heard[0].at < self._limits.window_s / 2
         since = self._started if whole else self._heard[0].at
         first = Reading("", True, 0, 0, 0, 0.0, None, "") if whole else self._heard[0].reading
         seconds = max(self._heard[-1].at - since, 1e-3)

@@ -24,13 +24,12 @@ from edge_runtime.buffer import Store
 from edge_runtime.cli import invoke
 from edge_runtime.main import BUFFER
 from edge_runtime.slots import unpack
-from edge_runtime.slots.store import COMPILED
 from hub.cli import main as hub_cli
 from protocols.batch import Header, Kind
 from protocols.records import GapCause, inflate, parse_events, parse_gaps
 from scripts.plant.layout import write_point_table
 from tests.faults.river import DEVICE, GATEWAY_TOML, SCAN_CLASS, START_S, Pace, River, free_address
-from tests.slot_parts import REPOSITORY, demo_image, demo_root, environment_image, quick_disk
+from tests.slot_parts import REPOSITORY, compile_quickly, demo_image, demo_root, environment_image, quick_disk
 
 CONFIRM_S = 8.0
 
@@ -105,7 +104,8 @@ class Supervised:
             found: dict[str, Any] = json.loads((self.root / "slots" / "supervisor.json").read_text())
         except FileNotFoundError:
             return {}
-        return found
+        assert self._process is not None
+        return found if found["pid"] == self._process.pid else {}
 
     def healthy(self) -> bool:
         status = self.status()
@@ -271,15 +271,15 @@ def test_the_watchdog_is_fed_while_it_runs_and_disarmed_at_a_clean_stop(disk: Pa
 
 
 @pytest.fixture
-def _nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def _compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling some thousand files takes longer than all the rest."""
-    monkeypatch.setattr(unpack, "compile_slot", lambda slot, python: (slot / COMPILED).write_text("x"))
+    monkeypatch.setattr(unpack, "compile_slot", compile_quickly)
 
 
 REAL = """\
 [supervisor]
-confirm_s = 4
-patience_s = 3.5
+confirm_s = 6
+patience_s = 5.9
 stop_s = 15
 pause_first_s = 0.1
 
@@ -294,7 +294,7 @@ def boot(root: Path) -> Supervised:
     return Supervised(root, (sys.executable, "-I", "-S", "-B", str(root / "boot.py")))
 
 
-@pytest.mark.usefixtures("_nothing_compiled")
+@pytest.mark.usefixtures("_compiled_quickly")
 def test_a_real_gateway_is_upgraded_and_returns_and_its_chains_tell_of_it(disk: Path) -> None:
     broken = b'"""A release that nobody tried."""\n\nraise SystemExit(7)\n'
     root = demo_root(disk, environment_image(disk, "edge", "1.0.0"), REAL)
@@ -367,7 +367,7 @@ def _records(buffer: Path) -> tuple[set[GapCause], list[str]]:
     return gaps, told
 
 
-@pytest.mark.usefixtures("_nothing_compiled")
+@pytest.mark.usefixtures("_compiled_quickly")
 def test_a_real_hub_runs_from_its_slot_and_its_health_is_read(disk: Path) -> None:
     root = demo_root(disk, environment_image(disk, "hub", "1.0.0"), REAL)
     hub_cli(
