@@ -229,7 +229,8 @@ def environment_wheels(folder: Path, tier: str, changed: Mapping[str, bytes] | N
             continue
         done.add(name)
         found = _installed()[name]
-        _wheel_of(folder, found)
+        if not list(folder.glob(f"{name.replace('-', '_')}-*")):
+            _wheel_of(folder, found)
         waiting += found.requires or []
 
 
@@ -276,12 +277,10 @@ def environment_image(
     folder: Path, tier: str, version: str, changed: Mapping[str, bytes] | None = None
 ) -> Path:
     """An image of a real program."""
-    wheels = folder / f"wheels-{tier}-{version}"
+    wheels = folder / f"wheels-{tier}"
     environment_wheels(wheels, tier, changed)
     recipe = Recipe(wheels, None, tier, running_python(), machine(), version=version)
-    path = build(recipe, folder / f"{tier}-{version}.cfw").path
-    shutil.rmtree(wheels)
-    return path
+    return build(recipe, folder / f"{tier}-{version}.cfw").path
 
 
 def compile_quickly(slot: Path, python: str) -> None:
