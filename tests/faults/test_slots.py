@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_every_machine_returns_from_a_bad_firmware_by_itself_within_the_confirm_
         for machine in machines.values():
             machine.wait("a decision", machine.decided)
         for machine in machines.values():
-            machine.wait("the good program", lambda m=machine: m.runs("a"))
+            machine.wait("the good program", partial(machine.runs, "a"))
         time.sleep(0.5)
     for fault, machine in machines.items():
         state = slots.state(machine.root)

@@ -215,10 +215,11 @@ def test_what_headquarters_says_of_itself_is_read() -> None:
 
 def test_data_goes_step_by_step_forward_and_back_and_no_further_than_steps_are_known(tmp_path: Path) -> None:
     went: list[str] = []
-    steps = {
-        number: Step(lambda _, n=number: went.append(f"+{n}"), lambda _, n=number: went.append(f"-{n}"))
-        for number in (1, 2)
-    }
+
+    def step(number: int) -> Step:
+        return Step(lambda _: went.append(f"+{number}"), lambda _: went.append(f"-{number}"))
+
+    steps = {number: step(number) for number in (1, 2)}
     tier = Tier("edge", "catchment-edge", edge.read, steps=steps)
     migrate(tier, tmp_path, 1, 3)
     migrate(tier, tmp_path, 3, 1)

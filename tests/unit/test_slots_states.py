@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_settings_are_checked_together(tmp_path: Path) -> None:
 BEFORE = Pace(100.0, 0.0, 5.0, True)
 
 
-def reading(at: float, rate: float = 100.0, **changes: object) -> Reading:
+def reading(at: float, rate: float = 100.0, **changes: Any) -> Reading:
     whole = Reading(str(at), True, round(rate * at), 0, round(at * 10), 5.0, True, "")
     return whole._replace(**changes)
 
