@@ -25,10 +25,9 @@ from packaging.requirements import Requirement
 from edge_runtime.flash.build import Recipe, build
 from edge_runtime.flash.root import make_root
 from edge_runtime.flash.tags import normal
-from edge_runtime.slots.firmware import running_python
 from edge_runtime.slots.image import open_image
+from edge_runtime.slots.machine import machine, running_python
 from edge_runtime.slots.store import COMPILED, LIBRARY
-from edge_runtime.slots.unpack import machine
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -74,8 +74,7 @@ def build(
     """
     from edge_runtime.flash.build import Recipe
     from edge_runtime.flash.build import build as run_build
-    from edge_runtime.slots.firmware import running_python
-    from edge_runtime.slots.unpack import machine
+    from edge_runtime.slots.machine import machine, running_python
 
     recipe = Recipe(
         wheels, defaults, tier, python or running_python(), platform or machine(), id_, version, extras

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from edge_runtime.slots.machine import interpreter
 from edge_runtime.slots.run import SUPERVISOR
-from edge_runtime.slots.unpack import interpreter
 
 
 def command(slot: Path, python: str, arguments: Sequence[str]) -> list[str]:

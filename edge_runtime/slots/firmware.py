@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -222,8 +221,3 @@ def plain(name: str) -> bool:
     if not 0 < len(name) <= limits.PATH_CHARS_MAX or not name.isprintable() or set(name) & set('\\:*?"<>|'):
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
-
-
-def running_python() -> str:
-    """The interpreter that runs this, as wheels name it."""
-    return f"cp{sys.version_info[0]}{sys.version_info[1]}"

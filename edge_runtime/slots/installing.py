@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from edge_runtime.slots import moving, settings, states
 from edge_runtime.slots.image import Image, Progress, open_image
+from edge_runtime.slots.machine import glibc, interpreter, machine
 from edge_runtime.slots.states import Firmware, SlotsState
 from edge_runtime.slots.store import Root, StateStore
-from edge_runtime.slots.unpack import Working, check_slot, glibc, interpreter, machine, room_needed, unpack
+from edge_runtime.slots.unpack import Working, check_slot, room_needed, unpack
 from protocols.errors import InputError, IntegrityError, PeerError, Problem, StoreError, StoreFullError
 
 

@@ -6,25 +6,17 @@ from edge_runtime.slots import firmware, states
 from edge_runtime.slots.states import SLOTS, Firmware, SlotsState
 from edge_runtime.slots.store import MANIFEST, Root, StateStore
 from edge_runtime.slots.unpack import check_slot
-from protocols.errors import IntegrityError, PeerError, StoreDamagedError, StoreError
+from protocols.errors import IntegrityError, PeerError, StoreError
 
 
-def read_or_rebuild(root: Root, store: StateStore) -> tuple[SlotsState, str]:
-    """The state of a root; made anew when it cannot be read.
+def rebuild(root: Root, store: StateStore) -> SlotsState:
+    """Make the state of a root anew, and write it.
 
     Of slots whose files are all right the first is good: what was on trial is not tried again.
 
-    Returns:
-        The state, and why it was made anew; empty when it was not.
-
     Raises:
-        InputError: There never was any.
         StoreError: No slot is whole, or the disk failed.
     """
-    try:
-        return store.read(), ""
-    except StoreDamagedError as error:
-        why = str(error)
     found = {slot: _held(root, slot) for slot in SLOTS}
     good = next((slot for slot in SLOTS if found[slot] is not None), None)
     if good is None:
@@ -33,7 +25,7 @@ def read_or_rebuild(root: Root, store: StateStore) -> tuple[SlotsState, str]:
     assert held is not None
     state = states.SlotsState(1, good, {**dict.fromkeys(SLOTS), good: held}, held.data_format)
     store.write(state)
-    return state, why
+    return state
 
 
 def _held(root: Root, slot: str) -> Firmware | None:

@@ -15,14 +15,12 @@ from edge_runtime.slots.child import Child, command, environment
 from edge_runtime.slots.health import MB, Reading
 from edge_runtime.slots.keeper import Keeper, Order, Seen, WorkDone
 from edge_runtime.slots.moving import MoveError, Mover
-from edge_runtime.slots.recover import read_or_rebuild
 from edge_runtime.slots.states import SlotsState, Trial, hold_s
 from edge_runtime.slots.store import Root, StateStore
 from edge_runtime.slots.tier import Tier
-from edge_runtime.slots.unpack import check_slot, compile_slot, compiled
 from edge_runtime.slots.watchdog import Manager, Watchdog
 from protocols.daemon import EventLog, Stop, read_status, write_status
-from protocols.errors import CatchmentError, InputError, StoreError
+from protocols.errors import CatchmentError, InputError, StoreDamagedError, StoreError
 
 STEP_S = 0.1
 """How soon an end, a new image or a request to stop is noticed."""
@@ -115,10 +113,13 @@ class Supervisor:
         self._state = self._read()
 
     def _read(self) -> SlotsState:
-        state, why = read_or_rebuild(self._root, self._store)
-        if why:
-            self._log.error("slots-rebuilt", why=why)
-        return state
+        try:
+            return self._store.read()
+        except StoreDamagedError as error:
+            from edge_runtime.slots.recover import rebuild
+
+            self._log.error("slots-rebuilt", why=str(error))
+            return rebuild(self._root, self._store)
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -259,13 +260,19 @@ class Supervisor:
                 self._tell("confirmed", name, f"healthy for {self._settings.confirm_s:g} s")
 
     def _change(self, change: Callable[[SlotsState], SlotsState]) -> None:
-        """Make a change durable; while the disk takes none, try again and again."""
+        """Make a change durable; while the disk takes none, try again and again.
+
+        Raises:
+            StoreError, InputError: It took none until the supervisor was asked to stop.
+        """
         while True:
             try:
                 self._state = self._store.change(change)
                 return
             except (StoreError, InputError) as error:
                 self._log.error("slots-not-written", why=str(error))
+                if self._stop.asked:
+                    raise
                 self._watchdog.feed(time.monotonic())
                 time.sleep(1.0)
 
@@ -316,6 +323,8 @@ class Supervisor:
         Raises:
             CatchmentError: It is not, or does not.
         """
+        from edge_runtime.slots.unpack import check_slot, compile_slot, compiled  # 6 MB, now and then
+
         folder, python = self._root.slot(slot), self._state.of(slot).python
         check_slot(folder)
         if not compiled(folder):

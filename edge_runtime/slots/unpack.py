@@ -7,17 +7,16 @@ them, and made again when another one does.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 from edge_runtime.slots import limits
-from edge_runtime.slots.firmware import WHEELS, render, running_python
+from edge_runtime.slots.firmware import WHEELS, render
 from edge_runtime.slots.image import Image, Part
+from edge_runtime.slots.machine import interpreter
 from edge_runtime.slots.store import COMPILED, DEFAULTS, FILES, LAUNCHER, LIBRARY, MANIFEST, SBOM
 from edge_runtime.slots.wheel import Budget, Wheel, hashes
 from protocols import durable
@@ -135,31 +134,6 @@ def compile_slot(slot: Path, python: str) -> None:
         return
     except OSError as error:
         raise StoreError(f"{slot}: cannot compile ({error.strerror}); free disk space") from error
-
-
-def interpreter(python: str) -> str | None:
-    """The program of an interpreter as wheels name it; `None` where this machine has none.
-
-    >>> interpreter(running_python()) == sys.executable
-    True
-    """
-    if python == running_python():
-        return sys.executable
-    return shutil.which(f"python{python[2]}.{python[3:]}")
-
-
-def machine() -> str:
-    """This machine's platform, as wheels name it."""
-    return f"linux_{os.uname().machine}"
-
-
-def glibc() -> tuple[int, ...]:
-    """The version of this machine's C library; empty where it is another one than GNU's."""
-    try:
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except ValueError:
-        return ()
-    return tuple(int(part) for part in version.split(".")) if name == "glibc" else ()
 
 
 def room_needed(image: Image) -> int:

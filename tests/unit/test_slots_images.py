@@ -22,11 +22,11 @@ from edge_runtime.flash.build import Recipe, build
 from edge_runtime.flash.card import refuse_in_use, write_card
 from edge_runtime.flash.root import make_root
 from edge_runtime.slots import firmware, installing, states, unpack
-from edge_runtime.slots.firmware import running_python
 from edge_runtime.slots.image import open_image
 from edge_runtime.slots.installing import BusyError
+from edge_runtime.slots.machine import machine, running_python
 from edge_runtime.slots.store import SBOM, Root, StateStore
-from edge_runtime.slots.unpack import check_slot, machine
+from edge_runtime.slots.unpack import check_slot
 from edge_runtime.slots.wheel import Budget, Wheel
 from protocols.errors import (
     InputError,
