@@ -49,7 +49,7 @@ window_s = 1
 memory_mb = 150
 """
 
-QUICK = STEADY.replace(f"confirm_s = {CONFIRM_S}", "confirm_s = 3.1")
+QUICK = STEADY.replace(f"confirm_s = {CONFIRM_S}", "confirm_s = 3.1").replace("stale_s = 1", "stale_s = 4")
 
 
 @pytest.fixture
