@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.metadata
 import shutil
+import struct
 import sys
 import sysconfig
 import tomllib
@@ -293,15 +294,13 @@ def compile_quickly(slot: Path, python: str) -> None:
     packages = Path(sysconfig.get_path("purelib"))
     for source in library.rglob("*.py"):
         name = source.relative_to(library)
-        folder = (REPOSITORY if (REPOSITORY / name).exists() else packages) / name.parent / "__pycache__"
-        made = folder / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-        if made.exists() and folder.parent / source.name != REPOSITORY / CHANGED:
-            data = made.read_bytes()
-            (source.parent / "__pycache__").mkdir(exist_ok=True)
+        origin = (REPOSITORY if (REPOSITORY / name).exists() else packages) / name
+        made = origin.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+        if not made.exists() or origin.read_bytes() != source.read_bytes():
+            continue
+        data, now = made.read_bytes(), origin.stat()
+        if data[4:16] == struct.pack("<3I", 0, int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF):
             target = source.parent / "__pycache__" / made.name
-            target.write_bytes(data[:4] + (1).to_bytes(4, "little") + bytes(8) + data[16:])
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(data[:4] + struct.pack("<IQ", 1, 0) + data[16:])
     (slot / COMPILED).write_text(python)
-
-
-CHANGED = "edge_runtime/main.py"
-"""The file that tests change: what was compiled of it is another one."""
