@@ -106,6 +106,32 @@ BLOB_BYTES_MAX = 16 << 20
 BLOB_PIECE_BYTES = 48 << 10
 """Of it in one call."""
 
+# -- updates ---------------------------------------------------------------------------------
+
+TARGET_PATH_CHARS_MAX = 200
+"""A target's path: folder, publisher and file name, with room; short enough for any file system."""
+
+TARGET_BYTES_MAX = 2 << 30
+"""One target: a firmware image with its wheels has some hundred megabytes."""
+
+PIECE_BYTES_MAX = 256 << 10
+"""Bytes of a file in one answer: at 64 kB/s four seconds, well within a call's time."""
+
+ROOT_BYTES_MAX = 64 << 10
+"""Root metadata: nine keys and signatures are 6 kB."""
+
+TIMESTAMP_BYTES_MAX = 16 << 10
+"""Timestamp metadata: one entry and a few signatures are under 1 kB."""
+
+SNAPSHOT_BYTES_MAX = 1 << 20
+"""Snapshot metadata: 30 bytes a role; thousands of publishers and bins fit."""
+
+TARGETS_BYTES_MAX = 4 << 20
+"""Metadata of one role: 200 bytes a target, 20,000 of them."""
+
+ROOT_ROTATIONS_MAX = 256
+"""Root versions that a client walks at once: years of rotations."""
+
 # -- what an operator writes --------------------------------------------------------------
 
 CONFIG_BYTES_MAX = 1 << 20
@@ -190,6 +216,7 @@ APP_TEXT_CHARS_MAX = 1000
 """A title or a summary, in one language."""
 
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
+assert PIECE_BYTES_MAX + 1024 <= ANSWER_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
 assert TABLE_POINTS_MAX <= min(BATCH_POINTS_MAX, RECORD_ITEMS_MAX)
