@@ -269,6 +269,21 @@ def drivers(name: str | None, as_json: bool) -> None:
         print_table(rows)
 
 
+@cli.command(epilog=EPILOG)
+@home_option
+@click.argument("root", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def trust(home: Path, root: Path) -> None:
+    """Begin to trust updates that ROOT leads to, a file that `catchment-hq updates root` wrote.
+
+    Enrolment does this by itself. Later roots are followed as their holders sign them; another
+    beginning is refused.
+    """
+    from edge_runtime.updates import adopt_root
+
+    version = adopt_root(home, root.read_bytes())
+    click.echo(f"Trusts updates from root version {version} on.")
+
+
 @cli.group(cls=PointsGroup)
 def points() -> None:
     """Import, export, test-read and browse points."""

@@ -204,6 +204,17 @@ class PageConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdatesConfig:
+    """What comes down.
+
+    Args:
+        bytes_per_s: What fetching may take of the line; infinite for all.
+    """
+
+    bytes_per_s: float = 256e3
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """All of it, checked against each other.
 
@@ -219,6 +230,7 @@ class GatewayConfig:
         export: Files for a one-way isolator; `None` to send over links.
         buffer: The store.
         uplink: Sending.
+        updates: What comes down.
         log: Logging.
         command_writes: What commands may write.
         page: The local status page; `None` for none.
@@ -236,6 +248,7 @@ class GatewayConfig:
     export: ExportConfig | None = None
     buffer: BufferConfig = field(default_factory=BufferConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    updates: UpdatesConfig = field(default_factory=UpdatesConfig)
     log: LogConfig = field(default_factory=LogConfig)
     command_writes: tuple[WriteGrant, ...] = ()
     page: PageConfig | None = None

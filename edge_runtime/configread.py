@@ -6,6 +6,7 @@ problem in another: a point table is checked even when `gateway.toml` does not p
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +26,7 @@ from edge_runtime.config import (
     PageConfig,
     QuotaPolicy,
     ScanClass,
+    UpdatesConfig,
     UplinkConfig,
     UpstreamConfig,
     WriteGrant,
@@ -175,6 +177,7 @@ class _Reader:
             export=self._export(upstreams),
             buffer=self._buffer(),
             uplink=self._uplink(),
+            updates=self._updates(),
             log=self._log(),
             command_writes=self._command_writes(),
             page=self._page(),
@@ -378,6 +381,10 @@ class _Reader:
             live_first_s=values["live_first_s"] or None,
             backlog_bytes_per_s=values["backlog_kb_per_s"] << 10 or None,
         )
+
+    def _updates(self) -> UpdatesConfig:
+        budget = self._section("updates")["budget_kb_per_s"]
+        return UpdatesConfig(bytes_per_s=1000.0 * budget if budget else math.inf)
 
     def _log(self) -> LogConfig:
         values = self._section("log")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UplinkConfig
+from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UpdatesConfig, UplinkConfig
 from edge_runtime.page.form import is_hash, is_listen
 from protocols import limits
 from protocols.addresses import is_address
@@ -132,6 +132,14 @@ UPLINK = (
     ),
 )  # fmt: skip
 
+UPDATES = (
+    Setting(
+        "budget_kb_per_s", Kind.INTEGER,
+        "Most that fetching apps, models, firmware and configuration may take of the line; 0 for all.",
+        default=int(UpdatesConfig().bytes_per_s) // 1000, low=0, high=1 << 20, unit="kB/s",
+    ),
+)  # fmt: skip
+
 LOG = (
     Setting(
         "level", Kind.TEXT, "The least important lines that are logged.",
@@ -202,6 +210,7 @@ SECTIONS = {
         EXPORT,
     ),
     "uplink": SectionSpec("[uplink]", "How the gateway sends.", UPLINK),
+    "updates": SectionSpec("[updates]", "What comes down from headquarters.", UPDATES),
     "log": SectionSpec("[log]", "Logging, beside standard error.", LOG),
     "command_write": SectionSpec(
         "[[command_write]]",

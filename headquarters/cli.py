@@ -15,6 +15,7 @@ from edge_runtime.slots.tier import Tier
 from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_commands import command
+from headquarters.cli_updates import updates
 from headquarters.cliview import (
     EXIT_CODES,
     home_option,
@@ -329,6 +330,7 @@ def confirm(home: Path, file: Path) -> None:
 
 main.add_command(app)
 main.add_command(command)
+main.add_command(updates)
 
 
 def _iso_now() -> str:
@@ -346,6 +348,8 @@ def _print_status(id_: str, found: dict[str, Any], running: bool) -> None:
         click.echo("  THE LAKE FAILS: nothing is taken in until the disk is well; see the log")
     if found["refused"]:
         click.echo(f"  {found['refused']:,} batches refused and kept in quarantine")
+    for line in _updates_lines(found["updates"]):
+        click.echo(line)
     for hole in found["holes"]:
         click.echo(
             f"  waiting for {hole['chain']} {hole['seq_from']} to {hole['seq_to']}: {hole['waited_s']} s"
@@ -354,6 +358,16 @@ def _print_status(id_: str, found: dict[str, Any], running: bool) -> None:
     click.echo(f"  connected: {connected}")
     rows = [(name, t["rows"], t["files"], f"{t['bytes'] / 1e6:.1f}") for name, t in found["tables"].items()]
     print_table(("table", "rows", "files", "MB"), rows)
+
+
+def _updates_lines(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    lines = [f"  UPDATES ARE NOT SIGNED: {found['failing']}"] if found["failing"] else []
+    return lines + [
+        f"  updates: {each['role']} expires in {each['days_left']:.0f} days; {each['remedy']}"
+        for each in found["alarms"]
+    ]
 
 
 def _write_parquet(engine: Any, sql: str, path: Path) -> int:

@@ -87,11 +87,23 @@ ARCHIVE = (
         unit="days",
     ),
 )
+UPDATES = (
+    Setting(
+        "offline_window_days",
+        Kind.INTEGER,
+        "How long gateways must be able to do without news from headquarters; what is signed here is valid"
+        " for longer.",
+        90,
+        low=1,
+        high=1000,
+        unit="days",
+    ),
+)
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
 )
-_TABLES = {"headquarters": HEADQUARTERS, "lake": LAKE, "archive": ARCHIVE, "log": LOG}
+_TABLES = {"headquarters": HEADQUARTERS, "lake": LAKE, "archive": ARCHIVE, "updates": UPDATES, "log": LOG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,7 @@ class HeadquartersConfig:
         rollup_interval_s: How often roll-ups follow.
         archive: The archive's folder.
         retention_days: How long payloads are kept; `None` for ever.
+        offline_window_days: How long gateways must do without news.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -129,6 +142,7 @@ class HeadquartersConfig:
     rollup_interval_s: float
     archive: Path
     retention_days: int | None
+    offline_window_days: int
     log_level: str
     log_directory: Path | None
 
@@ -161,7 +175,7 @@ def load(home: Path) -> HeadquartersConfig:
     """
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
-    own, lake, archive, log = (_table(toml, name, schema) for name, schema in _TABLES.items())
+    own, lake, archive, updates, log = (_table(toml, name, schema) for name, schema in _TABLES.items())
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -183,6 +197,7 @@ def load(home: Path) -> HeadquartersConfig:
         rollup_interval_s=lake["rollup_interval_s"],
         archive=home / archive["path"],
         retention_days=archive["retention_days"] or None,
+        offline_window_days=updates["offline_window_days"],
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

@@ -17,12 +17,16 @@ from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
 from headquarters.trust import TrustFile
+from headquarters.updates.repository import FOLDER as UPDATES
+from headquarters.updates.terms import Terms
+from headquarters.updates.upkeep import UpdatesThread
 from protocols.blobs import Blobs
 from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
 from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
+from protocols.updates import Shelf, file_handler
 
 STEP_S = 0.02
 """Longest wait for a message: how late an acknowledgement may go out."""
@@ -85,6 +89,7 @@ class Headquarters:
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
+        self._updates = UpdatesThread(config.home, Terms(config.offline_window_days), stop, log)
 
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
@@ -92,7 +97,8 @@ class Headquarters:
         calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log)
         commands = CommandQueue(self._config.data)
         desk = CommandDesk(commands, Blobs(self._config.data / FETCHED), identity.signing)
-        service: dict[str, Handler] = {**desk.handlers}
+        shelf = Shelf(self._config.data / UPDATES / "public")
+        service: dict[str, Handler] = {**desk.handlers, "file": file_handler(shelf.read)}
         enrolment: dict[str, Handler] = {}
         try:
             calls.open_service(self._config.service, service)
@@ -126,6 +132,7 @@ class Headquarters:
         self._upkeep.start()
         self._latest.start()
         self._calls.start()
+        self._updates.start()
         try:
             self._serve()
             self._intake.finish(time.monotonic())
@@ -138,6 +145,7 @@ class Headquarters:
             self._latest.close()
             self._link.close()
             self._upkeep.join(10.0)
+            self._updates.join(10.0)
         self._log.info("headquarters-stopped", headquarters=self._config.id, **self._intake.counters)
 
     def _serve(self) -> None:
@@ -186,6 +194,7 @@ class Headquarters:
             "duplicates": receiver.duplicates,
             "refused_keys": self._link.refused_keys,
             "calls": self._calls.describe(),
+            "updates": self._updates.describe(),
             "sessions": {node: round(now - heard, 1) for node, heard in receiver.sessions().items()},
             "holes": [
                 {

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,11 +117,40 @@ LANDING = (
         unit="s",
     ),
 )
+MIRROR = (
+    Setting(
+        "quota_mb",
+        Kind.INTEGER,
+        "Disk space for apps, models, firmware and configuration that gateways fetched; the least"
+        " recently used go first.",
+        default=4096,
+        low=64,
+        high=1 << 30,
+        unit="MB",
+    ),
+    Setting(
+        "refresh_s",
+        Kind.NUMBER,
+        "How often headquarters is asked for news.",
+        15.0,
+        low=0.1,
+        high=86_400,
+        unit="s",
+    ),
+    Setting(
+        "budget_kb_per_s",
+        Kind.INTEGER,
+        "What fetching may take of the line to headquarters; left out: all.",
+        low=1,
+        high=1 << 30,
+        unit="kB/s",
+    ),
+)
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
 )
-_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "log")
+_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +192,21 @@ class LandingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorConfig:
+    """How the hub keeps what comes down from headquarters.
+
+    Args:
+        quota_bytes: Disk space for targets.
+        refresh_s: How often headquarters is asked for news.
+        bytes_per_s: What fetching may take of the line; infinite for all.
+    """
+
+    quota_bytes: int
+    refresh_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class HubConfig:
     """All of it.
 
@@ -179,6 +224,7 @@ class HubConfig:
         headquarters: Whose receipts count: its name and Ed25519 public key; `None` only when
             there is no upstream.
         landings: Directories of one-way isolators.
+        mirror: How what comes down is kept.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -195,6 +241,7 @@ class HubConfig:
     upstreams: tuple[UpstreamConfig, ...]
     headquarters: tuple[str, bytes] | None
     landings: tuple[LandingConfig, ...]
+    mirror: MirrorConfig
     log_level: str
     log_directory: Path | None
 
@@ -207,6 +254,11 @@ class HubConfig:
     def store(self) -> Path:
         """The store's file."""
         return self.data / "hub.db"
+
+    @property
+    def mirrored(self) -> Path:
+        """What came down from headquarters."""
+        return self.data / "mirror"
 
     @property
     def status(self) -> Path:
@@ -224,6 +276,7 @@ def load(home: Path) -> HubConfig:
     toml.known((), toml.document, _TABLES)
     hub = _table(toml, "hub", HUB, required=True)
     store = _table(toml, "store", STORE)
+    mirror = _table(toml, "mirror", MIRROR)
     log = _table(toml, "log", LOG)
     upstreams = [_upstream(toml, index, table) for index, table in enumerate(toml.tables("upstream"))]
     headquarters = None
@@ -260,6 +313,11 @@ def load(home: Path) -> HubConfig:
         if headquarters is None
         else (headquarters["id"], bytes.fromhex(headquarters["signing"])),
         landings=tuple(landings),
+        mirror=MirrorConfig(
+            mirror["quota_mb"] << 20,
+            mirror["refresh_s"],
+            math.inf if mirror["budget_kb_per_s"] is None else 1000.0 * mirror["budget_kb_per_s"],
+        ),
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

@@ -25,18 +25,21 @@ from hub.config import CONFIG, HubConfig, LandingConfig, load
 from hub.ingest import Ingest, News
 from hub.landing import Landing
 from hub.ledger import forget_finished
+from hub.mirror import Mirror
+from hub.mirrorstore import MirrorStore
 from hub.outbox import Recent
 from hub.relay import Relay, drain
 from hub.statement import OwnChain
 from hub.status import Rates, backlog, describe
 from hub.store import Store
 from protocols.batch import Verifier
-from protocols.calls import CallThreads, Handler, ServiceAddress
+from protocols.calls import CallThreads, Handler, ServiceAddress, Upward
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, PublicIdentity, VerifyKey
 from protocols.link import ReceiverLink
 from protocols.session.receiver import KeyBook
+from protocols.updates import Pace, file_handler
 
 STEP_S = 0.02
 """Longest wait for a message from a gateway: how late a receipt may be passed down."""
@@ -181,6 +184,7 @@ class Hub:
 
         self._landings = [self._land(landing, identity) for landing in config.landings]
         self._commands = self._pass_commands(identity)
+        self._mirror = self._open_mirror(identity)
         self._calls = self._answer_calls(identity)
 
     def run(self) -> None:
@@ -188,6 +192,8 @@ class Hub:
         self._log.info("hub-started", hub=self._config.id, address=self._link.address, pid=os.getpid())
         for relay in self._relays:
             relay.start()
+        if self._mirror is not None:
+            self._mirror.start()
         self._calls.start()
         self._commands.start()
         try:
@@ -196,6 +202,8 @@ class Hub:
         finally:
             self._calls.close()
             self._commands.close()
+            if self._mirror is not None:
+                self._mirror.close()
             self._stop_relays()
             self._link.close()
             self._connection.close()
@@ -224,11 +232,29 @@ class Hub:
             place = str(self._config.home / CONFIG)
             raise InputError([Problem(place, "[hub] bind", self._config.bind, expected)]) from error
 
+    def _open_mirror(self, identity: Identity) -> Mirror | None:
+        addresses = service_addresses(self._config)
+        if not addresses:
+            return None
+        settings = self._config.mirror
+        upward = Upward(addresses, identity.link, give_up=lambda: self._stop.asked)
+        return Mirror(
+            MirrorStore(self._config.mirrored, settings.quota_bytes),
+            upward.call,
+            lambda: [peer.id for peer in self._allow.list.identities if peer.role == "gateway"],
+            self._log,
+            self._stop,
+            refresh_s=settings.refresh_s,
+            pace=Pace(settings.bytes_per_s, wait=self._stop.wait),
+        )
+
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
         calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log)
         service: dict[str, Handler] = {**self._commands.handlers}
+        if self._mirror is not None:
+            service["file"] = file_handler(self._mirror.read)
         enrolment: dict[str, Handler] = {}
         try:
             calls.open_service(self._config.service, service)
@@ -376,6 +402,7 @@ class Hub:
             "refused_keys": self._link.refused_keys,
             "calls": self._calls.describe(),
             "commands": self._commands.describe(),
+            "mirror": None if self._mirror is None else self._mirror.describe(),
             "landings": [watch.describe() for watch in self._landings],
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }

@@ -183,6 +183,11 @@ class KeyRing:
         self._files[key.keyid] = path
         self.hold(key)
 
+    def made_here(self, label: str) -> KeyPair | None:
+        """The key of the home with this label, if there is just one."""
+        found = [keyid for keyid, path in self._files.items() if path.stem.rpartition("-")[0] == label]
+        return self._keys[found[0]] if len(found) == 1 else None
+
     def drop_but(self, keyids: Iterable[str], labels: Iterable[str]) -> list[str]:
         """Delete keys of the home that no role has any more, among those that were made here.
 

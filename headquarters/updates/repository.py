@@ -308,8 +308,9 @@ class Repository:
             signed[role] = self._sign(role, payload, keys, self.authorities(role, changed))
         snapshot, timestamp = self.snapshot(), self.timestamp()
         listing = Snapshot() if snapshot is None else snapshot.signed
+        files = {role: metadata.to_bytes(_SERIALIZER) for role, metadata in {**signed, **ready}.items()}
         for role, metadata in {**signed, **ready}.items():
-            listing.meta[f"{role}.json"] = MetaFile(metadata.signed.version)
+            listing.meta[f"{role}.json"] = _listed_as(role, metadata.signed.version, files[role])
         self._date("snapshot", listing)
         listed = self._sign("snapshot", listing, keys, self.authorities("snapshot")).to_bytes(_SERIALIZER)
         stamp = Timestamp() if timestamp is None else timestamp.signed
@@ -323,7 +324,7 @@ class Repository:
         stamp.unrecognized_fields[ROOT] = 0 if root is None else root.signed.version
         stamped = self._sign("timestamp", stamp, keys, self.authorities("timestamp"))
         for role, metadata in {**signed, **ready}.items():
-            self._put(f"{metadata.signed.version}.{role}.json", metadata.to_bytes(_SERIALIZER))
+            self._put(f"{metadata.signed.version}.{role}.json", files[role])
         self._put(f"{listing.version}.snapshot.json", listed)
         self._put("timestamp.json", stamped.to_bytes(_SERIALIZER))
 
@@ -425,13 +426,23 @@ class Repository:
         return metadata
 
 
+def _listed_as(role: str, version: int, data: bytes) -> MetaFile:
+    """A role in the snapshot.
+
+    With its hash a stolen key of a publisher is worth nothing without the online keys as well. Of
+    bins the version will do: their key is online like the snapshot's, and hashes would make the
+    snapshot, which every gateway downloads at every change, three times as large.
+    """
+    if role.startswith(f"{BIN_PREFIX}-"):
+        return MetaFile(version)
+    return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+
 def _keys_missing(role: str, wanted: Role, keys: KeyRing) -> InputError:
     missing = [keyid for keyid in wanted.keyids if not keys.has(keyid)]
     names = ", ".join(keyid[:16] for keyid in missing)
-    expected = (
-        f"{wanted.threshold} of the keys of {role}; say --key FILE for {names}, "
-        "or have it signed where the key is (--unsigned, --signed)"
-    )
+    elsewhere = "" if role in TOP else ", or have it signed where the key is (--unsigned, --signed)"
+    expected = f"{wanted.threshold} of the keys of {role}; say --key FILE for {names}{elsewhere}"
     return InputError(
         [Problem("updates", f"keys of {role}", f"{len(wanted.keyids) - len(missing)}", expected)]
     )

@@ -60,15 +60,8 @@ def begin(
     Raises:
         InputError: There is a repository, or the numbers do not fit.
     """
-    if repository.root() is not None or repository.snapshot() is not None:
-        expected = "no repository yet; for another root version: catchment-hq updates rotate, or sign-root"
-        raise InputError([Problem(str(repository.folder), "", "a repository", expected)])
-    _check_holders(len({key.keyid for key in holders}), len(holders), threshold)
-    online: dict[str, SSlibKey] = {}
-    for role in ONLINE:
-        key = KeyPair.new()
-        keys.add(role, key)
-        online[role] = key.public
+    check_beginning(repository, holders, threshold)
+    online = make_online_keys(keys)
     root = Root(version=1, expires=repository.expiry("root"), consistent_snapshot=True)
     for holder in holders:
         root.add_key(holder, "root")
@@ -87,6 +80,40 @@ def begin(
     }
     succinct = succinct_roles(changed[DIRECTOR])
     repository.release({**changed, **{name: Targets() for name in succinct.get_roles()}}, keys)
+
+
+def check_beginning(repository: Repository, holders: Sequence[SSlibKey], threshold: int) -> None:
+    """See whether `begin` would do.
+
+    Raises:
+        InputError: There is a repository, or the numbers do not fit.
+    """
+    if repository.root() is not None or repository.snapshot() is not None:
+        expected = "no repository yet; for another root version: catchment-hq updates rotate, or sign-root"
+        raise InputError([Problem(str(repository.folder), "", "a repository", expected)])
+    different = len({key.keyid for key in holders})
+    if different != len(holders) or not 1 <= different <= HOLDERS_MAX:
+        expected = f"1 to {HOLDERS_MAX} different keys"
+        raise InputError([Problem("updates", "holders", f"{len(holders)}, {different} different", expected)])
+    if not 1 <= threshold <= different:
+        expected = f"1 to {different}, the number of holders"
+        raise InputError([Problem("--threshold", "", str(threshold), expected)])
+
+
+def make_online_keys(keys: KeyRing) -> dict[str, SSlibKey]:
+    """The keys that are used without anybody's hand, made where they are missing; by role.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    online: dict[str, SSlibKey] = {}
+    for role in ONLINE:
+        key = keys.made_here(role)
+        if key is None:
+            key = KeyPair.new()
+            keys.add(role, key)
+        online[role] = key.public
+    return online
 
 
 def succinct_roles(director: Targets) -> SuccinctRoles:
@@ -313,11 +340,3 @@ def _first_director(key: SSlibKey) -> Targets:
     succinct = SuccinctRoles([key.keyid], 1, BIN_BITS, BIN_PREFIX)
     director.delegations = Delegations({key.keyid: key}, succinct_roles=succinct)
     return director
-
-
-def _check_holders(different: int, count: int, threshold: int) -> None:
-    if different != count or not 1 <= count <= HOLDERS_MAX:
-        expected = f"1 to {HOLDERS_MAX} different keys"
-        raise InputError([Problem("updates", "holders", f"{count}, {different} different", expected)])
-    if not 1 <= threshold <= count:
-        raise InputError([Problem("--threshold", "", str(threshold), f"1 to {count}, the number of holders")])

@@ -52,7 +52,7 @@ def keep_valid(repository: Repository, keys: KeyRing) -> list[Alarm]:
         metadata = repository.role(role)
         assert metadata is not None
         late = repository.days_left(metadata.signed) < repository.terms.renew_below_days(role)
-        if late and _at_hand(repository, keys, role):
+        if late and at_hand(repository, keys, role):
             due[role] = metadata.signed
     if due or any(_late(repository, role) for role in ("snapshot", "timestamp")):
         repository.release(due, keys)
@@ -65,17 +65,18 @@ def keep_valid(repository: Repository, keys: KeyRing) -> list[Alarm]:
 def alarms(repository: Repository, keys: KeyRing) -> list[Alarm]:
     """What will expire too soon, and what to do about it."""
     found: list[Alarm] = []
-    for role, signed in _payloads(repository).items():
+    for role, signed in payloads(repository).items():
         days_left = repository.days_left(signed)
         level = repository.terms.alarm(role, days_left)
         if level is not None:
             found.append(
-                Alarm(role, level, round(days_left, 1), _remedy(role, _at_hand(repository, keys, role)))
+                Alarm(role, level, round(days_left, 1), _remedy(role, at_hand(repository, keys, role)))
             )
     return sorted(found, key=lambda alarm: alarm.days_left)
 
 
-def _payloads(repository: Repository) -> dict[str, Root | Timestamp | Snapshot | Targets]:
+def payloads(repository: Repository) -> dict[str, Root | Timestamp | Snapshot | Targets]:
+    """What is in force, by role."""
     payloads: dict[str, Root | Timestamp | Snapshot | Targets] = {}
     root, snapshot, timestamp = repository.root(), repository.snapshot(), repository.timestamp()
     for role, metadata in (("root", root), ("snapshot", snapshot), ("timestamp", timestamp)):
@@ -89,11 +90,12 @@ def _payloads(repository: Repository) -> dict[str, Root | Timestamp | Snapshot |
 
 
 def _late(repository: Repository, role: str) -> bool:
-    signed = _payloads(repository).get(role)
+    signed = payloads(repository).get(role)
     return signed is not None and repository.days_left(signed) < repository.terms.renew_below_days(role)
 
 
-def _at_hand(repository: Repository, keys: KeyRing, role: str) -> bool:
+def at_hand(repository: Repository, keys: KeyRing, role: str) -> bool:
+    """Whether a role can be signed with the keys of a ring; a root never, its holders sign it."""
     if role == "root":
         return False
     for authority in repository.authorities(role):

@@ -224,18 +224,21 @@ class Source:
                 serve it; what came is kept, and the next call goes on there.
             StoreError: The disk failed.
         """
-        if self._updater is None or self._expired():
+        known = self._updater is not None and not self._expired()
+        if not known:
             self.refresh()
         info = self._info(path)
+        if known and not _agree(info, sha256, length) and self.refresh():
+            info = self._info(path)  # it may have been published since we looked
         if info is None:
             text = f"no role that may sign {path} lists it: removed, or its publisher is revoked"
             raise UpdateRefusedError("unlisted", text)
-        listed = info.hashes.get("sha256", "")
-        if listed != sha256.hex() or info.length != length:
+        if not _agree(info, sha256, length):
+            listed = info.hashes.get("sha256", "none")
             raise UpdateRefusedError(
                 "disagree",
                 f"{path}: the director asks for {length} bytes with SHA-256 {sha256.hex()}, "
-                f"its publisher signed {info.length} with {listed or 'none'}",
+                f"its publisher signed {info.length} with {listed}",
             )
         return self._get(path, info)
 
@@ -332,6 +335,11 @@ class Source:
             raise UpdateRefusedError(
                 "wrong", f"expected root metadata to begin with: {error!s:.200}"
             ) from error
+
+
+def _agree(info: TargetFile | None, sha256: bytes, length: int) -> bool:
+    """Whether a target is listed with just this hash and length."""
+    return info is not None and info.hashes.get("sha256") == sha256.hex() and info.length == length
 
 
 def _issued(timestamp: Timestamp) -> float | None:

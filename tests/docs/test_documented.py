@@ -28,6 +28,7 @@ WITHOUT_HOME = {
     *(f"catchment-{tier} slots migrate" for tier in ("edge", "hub", "hq")),
     *(f"catchment-flash image {command}" for command in ("build", "inspect", "verify", "write")),
     *(f"catchment-edge app {command}" for command in ("new", "check", "test", "pack")),
+    *(f"catchment-hq updates {command}" for command in ("key", "sign")),
 }
 """Commands that tell of the program, or work on an app, an image or a copy, and not on a node."""
 
