@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -57,8 +58,14 @@ TRIES = 2
 """A target whose hash is wrong is fetched once more: what was kept of it may be damaged."""
 
 
+_ROOT = re.compile(r"metadata/([0-9]+)\.root\.json")
+
+
 class Transfer:
     """A file on its way.
+
+    What was kept of an earlier attempt is handed to nobody before the whole has its hash: a
+    power cut may have damaged it.
 
     Args:
         path: Which.
@@ -69,6 +76,7 @@ class Transfer:
         self.sha256 = target_hash(path)
         self.total: int | None = None
         self.have = 0
+        self.kept = 0
         self.tries = 0
         self.failure: CallRefusedError | None = None
         self.failed_at = 0.0
@@ -192,13 +200,13 @@ class Mirror:
         if transfer.total is None or transfer.sha256 is None:
             return None
         end = min(wanted.offset + wanted.length, transfer.total)
-        if wanted.offset <= transfer.total and end <= transfer.have:
+        if transfer.kept <= wanted.offset <= transfer.total and end <= transfer.have:
             return self._store.read_partial(wanted, transfer.sha256, transfer.total)
         return None
 
     def _begin(self, path: str) -> None:
         now = self._clock()
-        if now < self._absent.get(path, 0.0):
+        if now < self._absent.get(path, 0.0) or self._is_later_root(path):
             raise missing(path)
         if self._dark_since is not None and now < self._quiet_until:
             text = f"{path} is not here, and headquarters has been silent for {now - self._dark_since:.0f} s"
@@ -207,6 +215,16 @@ class Mirror:
             raise CallRefusedError(NOT_YET, "many other files are on their way; ask again")
         self._transfers[path] = Transfer(path)
         self._wanted.set()
+
+    def _is_later_root(self, path: str) -> bool:
+        """Whether it is a root after the newest one of the state that is shown: none, as far as we know.
+
+        A gateway asks for it at each refresh; a new root always comes with a new timestamp.
+        """
+        found = _ROOT.fullmatch(path)
+        if found is None or self._store.metadata(TIMESTAMP) is None:
+            return False
+        return int(found[1]) > self._store.newest_root()
 
     # -- the fetching side: in the mirror's thread ----------------------------------------
 
@@ -299,7 +317,8 @@ class Mirror:
             if self._store.partial_bytes(sha256) > seen.total:
                 self._store.forget_partial(sha256)
             self._store.make_room(sha256, seen.total)
-            transfer.total, transfer.have = seen.total, self._store.partial_bytes(sha256)
+            transfer.total = seen.total
+            transfer.kept = transfer.have = self._store.partial_bytes(sha256)
             if not transfer.have:
                 self._store.append(sha256, b"")
         return self._close(transfer, sha256)

@@ -82,6 +82,11 @@ class MirrorStore:
         """
         write_bytes_durably(self._metadata / path.removeprefix("metadata/"), data)
 
+    def newest_root(self) -> int:
+        """Version of the newest root here; 0 without one."""
+        names = (file.name.split(".") for file in self._metadata.glob("*.root.json"))
+        return max((int(name[0]) for name in names if name[0].isdecimal()), default=0)
+
     def keep_metadata(self, paths: Collection[str]) -> None:
         """Forget metadata but these files, and all roots."""
         for file in self._metadata.iterdir():

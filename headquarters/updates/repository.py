@@ -143,6 +143,7 @@ class Repository:
         self.now = now
         self.disk = disk or Disk()
         self._metadata = self.public / "metadata"
+        self._known: tuple[int, dict[str, int]] = 0, {}
 
     @property
     def exists(self) -> bool:
@@ -211,10 +212,16 @@ class Repository:
 
     def versions(self) -> dict[str, int]:
         """Versions in force, by role; without root, snapshot and timestamp."""
-        snapshot = self.snapshot()
-        if snapshot is None:
+        timestamp = self.timestamp()
+        if timestamp is None:
             return {}
-        return {name.removesuffix(".json"): meta.version for name, meta in snapshot.signed.meta.items()}
+        version = timestamp.signed.snapshot_meta.version
+        if self._known[0] != version:  # a snapshot never changes under its version
+            snapshot = self.snapshot()
+            assert snapshot is not None
+            names = snapshot.signed.meta.items()
+            self._known = version, {name.removesuffix(".json"): meta.version for name, meta in names}
+        return dict(self._known[1])
 
     def need(self, name: str) -> Targets:
         """The payload of a role in force, to be changed.

@@ -47,14 +47,18 @@ def keep_valid(repository: Repository, keys: KeyRing) -> list[Alarm]:
         InputError, StoreError: It cannot be done; what was in force stays so.
     """
     roots.complete(repository, keys)
-    due: dict[str, Targets] = {}
-    for role in repository.live_roles():
-        metadata = repository.role(role)
-        assert metadata is not None
-        late = repository.days_left(metadata.signed) < repository.terms.renew_below_days(role)
-        if late and at_hand(repository, keys, role):
-            due[role] = metadata.signed
-    if due or any(_late(repository, role) for role in ("snapshot", "timestamp")):
+    held = payloads(repository)
+    late = {
+        role
+        for role, signed in held.items()
+        if repository.days_left(signed) < repository.terms.renew_below_days(role)
+    }
+    due = {
+        role: signed
+        for role, signed in held.items()
+        if role in late and isinstance(signed, Targets) and at_hand(repository, keys, role)
+    }
+    if due or late & {"snapshot", "timestamp"}:
         repository.release(due, keys)
     if repository.staged_root() is None:
         keys.drop_but(roots.keyids_in_use(repository), roots.ONLINE)
@@ -87,11 +91,6 @@ def payloads(repository: Repository) -> dict[str, Root | Timestamp | Snapshot | 
         assert found is not None
         payloads[role] = found.signed
     return payloads
-
-
-def _late(repository: Repository, role: str) -> bool:
-    signed = payloads(repository).get(role)
-    return signed is not None and repository.days_left(signed) < repository.terms.renew_below_days(role)
 
 
 def at_hand(repository: Repository, keys: KeyRing, role: str) -> bool:

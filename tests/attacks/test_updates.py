@@ -151,7 +151,7 @@ def test_a_role_of_another_state_is_refused(settled: tuple[World, Source]) -> No
             f"metadata/{versions[role]}.{role}.json"
         ]
     }
-    refused(world, "older", lambda: source.fetch(*target), target[0])
+    refused(world, "altered", lambda: source.fetch(*target), target[0])
 
 
 def test_an_altered_target_is_refused(settled: tuple[World, Source]) -> None:
@@ -359,10 +359,12 @@ def test_two_keys_of_two_would_do_and_so_the_test_above_can_fail(settled: tuple[
 
 
 def test_a_root_of_another_group_is_refused_from_the_beginning(tmp_path: Path, world: World) -> None:
-    stranger = World(tmp_path / "stranger")
+    now = datetime.now(UTC)
+    stranger = World(tmp_path / "stranger", now=now.timestamp)  # with online keys of its own
     source = Source(tmp_path / "confused", GATEWAY, stranger.root, world.hub.ask)
     with pytest.raises(UpdateRefusedError, match="unsigned"):
         source.refresh()
+    assert Source(tmp_path / "right", GATEWAY, world.root, world.hub.ask).refresh()
 
 
 def test_metadata_that_is_none_is_refused(settled: tuple[World, Source]) -> None:
