@@ -1,7 +1,8 @@
 """An app for 500 gateways through one hub: time, bytes from headquarters, the hub's memory.
 
 A headquarters and a hub run as processes. The gateways are simulated in a few processes, each
-gateway with a CURVE socket, a key and a disk of its own: it refreshes its metadata, verifies it,
+gateway with a CURVE socket and a key of its own, and a disk in memory, since five hundred of
+them share no real one: it refreshes its metadata, verifies it,
 gets its desired document, and fetches and verifies a package that no compressor shrinks. The limit
 is measured in the same run: as many sockets in as many processes take the same bytes in pieces of
 the same size from one bare ROUTER over CURVE, which neither reads a disk nor is asked for anything
@@ -47,9 +48,9 @@ APP_BYTES = 5_000_000
 PROCESSES = 4
 APP = "apps/acme/pump-1.0.0.capp"
 
-GOAL = ">= 0.4"
-"""Bytes a second against the bare transfer: the hub hands out files to whoever asks for any part,
-and each gateway verifies signatures, writes and hashes."""
+HUB_GOAL = "<= 2"
+"""The hub's CPU time against the bare sender's: it hands any part of any file to whoever asks. The
+time in all is mostly that of the gateways, whose verifying shares this machine's processor."""
 
 SENT_GOAL = "<= 1.1"
 """Headquarters sends the app once; metadata and documents are beside it."""
@@ -83,13 +84,13 @@ def measure(setting: Setting) -> Iterator[Row]:
     limit_s, limit_cpu_s = (before[0] + after[0]) / 2, (before[1] + after[1]) / 2
     name = f"{app_bytes / 1e6:g} MB app to {gateways} gateways through a hub"
     peer = "bare CURVE transfer"
-    yield Row.of(name, total / through.seconds / 1e6, "MB/s", peer, total / limit_s / 1e6, GOAL)
+    yield Row.of(name, total / through.seconds / 1e6, "MB/s", peer, total / limit_s / 1e6)
     yield Row.of(f"{name}, in all", through.seconds, "s", peer, limit_s)
     yield Row.of(
         f"{name}, sent by headquarters", through.sent / 1e6, "MB", "the app", app_bytes / 1e6, SENT_GOAL
     )
     yield Row.of(f"{name}, the hub's memory", through.peak_mb, "MB", "before it", through.before_mb)
-    yield Row.of(f"{name}, the hub's CPU", through.hub_cpu_s, "CPU-s", "bare sender", limit_cpu_s)
+    yield Row.of(f"{name}, the hub's CPU", through.hub_cpu_s, "CPU-s", "bare sender", limit_cpu_s, HUB_GOAL)
 
 
 class Pushed(NamedTuple):
@@ -113,7 +114,7 @@ class Pushed(NamedTuple):
 def push(gateways: int, app_bytes: int) -> Pushed:
     """Publish an app and let every gateway install it."""
     identities = [Identity.generate(f"unit-{number}", "gateway") for number in range(gateways)]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir=memory_disk()) as disks:
         folder = Path(name)
         with running(folder, identities) as tiers:
             desk = begin(folder / "hq")
@@ -127,7 +128,7 @@ def push(gateways: int, app_bytes: int) -> Pushed:
             peak = Peak(tiers.hub)
             root = desk.root()
             jobs = [
-                (each.id, each.link, tiers.address, tiers.link, root, app, folder / each.id)
+                (each.id, each.link, tiers.address, tiers.link, root, app, Path(disks) / each.id)
                 for each in identities
             ]
             seconds = in_processes(install, jobs)
@@ -135,6 +136,12 @@ def push(gateways: int, app_bytes: int) -> Pushed:
             time.sleep(1.2)  # the status is written once a second
             sent = mirror(tiers)["fetched_bytes"] - before["fetched_bytes"]
             return Pushed(seconds, sent, before_mb, peak_mb, cpu_s(tiers.hub) - before_cpu)
+
+
+def memory_disk() -> str | None:
+    """Where simulated gateways write: each has a disk of its own, which one disk for all is not."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
 def install(job: tuple[str, LinkKey, str, bytes, bytes, Published, Path]) -> None:

@@ -137,9 +137,7 @@ def adopt_root(home: Path, root: bytes) -> int:
         )
         raise InputError([Problem("root", "", f"{len(root)} bytes", expected)]) from error
     if path.exists() and path.read_bytes() != root:
-        expected = (
-            "the root that is there; to change whom this gateway trusts, remove root.json and data/updates"
-        )
+        expected = "the same root; to trust others, remove root.json and data/updates first"
         raise InputError([Problem(str(path), "", "another root", expected)])
     write_bytes_durably(path, root)
     return metadata.signed.version

@@ -114,8 +114,9 @@ TARGET_PATH_CHARS_MAX = 200
 TARGET_BYTES_MAX = 2 << 30
 """One target: a firmware image with its wheels has some hundred megabytes."""
 
-PIECE_BYTES_MAX = 256 << 10
-"""Bytes of a file in one answer: at 64 kB/s four seconds, well within a call's time."""
+PIECE_BYTES_MAX = 128 << 10
+"""Bytes of a file in one answer: at 32 kB/s four seconds, well within a call's time. A hub's memory
+holds one for each gateway that fetches: 64 MB for 500."""
 
 ROOT_BYTES_MAX = 64 << 10
 """Root metadata: nine keys and signatures are 6 kB."""

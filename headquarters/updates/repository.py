@@ -16,7 +16,7 @@ Rules:
    so that a client that has either accepts it.
 4. One process changes the repository at a time; a lock on its folder sees to that.
 
-Source: The Update Framework, specification 1.0.34, clauses 4 (formats) and 6 (repository).
+Source: The Update Framework, specification 1.0.31, clauses 4 (formats) and 6 (repository).
 """
 
 from __future__ import annotations

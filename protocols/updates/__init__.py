@@ -1,7 +1,7 @@
 """What comes down: files of the update repository over calls, verified by who installs them.
 
 Rules:
-1. The repository is one of TUF (The Update Framework, specification 1.0.34). `metadata/` and
+1. The repository is one of TUF (The Update Framework, specification 1.0.31). `metadata/` and
    `targets/` are served as files by the call `file`; whoever serves them is not trusted.
 2. Only paths in the form of `names` are served, so that no path leads out of the folder.
 3. Metadata and targets but for `metadata/timestamp.json` never change under their name.

@@ -12,7 +12,7 @@ Rules:
 
 Importing this module imports python-tuf, which takes 13 MB.
 
-Source: The Update Framework, specification 1.0.34, clause 5 (client workflow); Uptane Standard
+Source: The Update Framework, specification 1.0.31, clause 5 (client workflow); Uptane Standard
 2.1.0, clause 5.4.4 (agreement of both repositories, here of two roles).
 """
 
