@@ -67,9 +67,10 @@ format: $(READY)  ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY)  ## Measure the data path and the rules (ARGS="--quick", "--json")
+bench: $(READY)  ## Measure the data path, the rules and pushing down (ARGS="--quick", "--json")
 	$(BIN)/python -m benchmarks.data_path $(ARGS)
 	$(BIN)/python -m benchmarks.rules $(ARGS)
+	$(BIN)/python -m benchmarks.push_down $(ARGS)
 
 .PHONY: simulate
 simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" replays one)

@@ -348,7 +348,7 @@ def _print_status(id_: str, found: dict[str, Any], running: bool) -> None:
         click.echo("  THE LAKE FAILS: nothing is taken in until the disk is well; see the log")
     if found["refused"]:
         click.echo(f"  {found['refused']:,} batches refused and kept in quarantine")
-    for line in _updates_lines(found["updates"]):
+    for line in _updates_lines(found.get("updates")):
         click.echo(line)
     for hole in found["holes"]:
         click.echo(

@@ -20,10 +20,12 @@ from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
 from protocols.errors import PeerError
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 from protocols.session import messages
+from protocols.updates import Wanted, hash_named, parse_piece, parse_wanted
 from scripts import fuzz_rules
 
 CHAIN = Chain("gw-1", Stream.DATA, 7)
 HASH = bytes(range(32))
+WANTED = Wanted(hash_named("apps/acme/pump-1.0.0.capp", HASH), 0, 100)
 
 
 class Target(NamedTuple):
@@ -179,6 +181,16 @@ TARGETS: tuple[Target, ...] = (
         "refusal",
         records.Refusal.parse,
         (records.Refusal(CHAIN, 1, HASH, records.RefusalReason.HASH, "differs", "hub-1").pack(),),
+    ),
+    Target(
+        "question for a file",
+        lambda data: parse_wanted(records.unpack(data)),
+        (msgpack.packb(("metadata/1.root.json", 0, 4096)), msgpack.packb((WANTED.path, 1, 2))),
+    ),
+    Target(
+        "piece of a file",
+        lambda data: parse_piece(records.unpack(data), WANTED),
+        (msgpack.packb((bytes(10), 10, HASH)), msgpack.packb((bytes(100), 1000, HASH))),
     ),
     Target("command", records.Command.parse, (_command().pack(),)),
     Target("signed time", records.SignedTime.parse, (records.SignedTime(bytes(16), 10**15).pack(),)),

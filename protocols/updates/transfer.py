@@ -101,8 +101,10 @@ def fetch_target(ask: Ask, target: str, sha256: bytes, length: int, folder: Path
     whole = folder / sha256.hex()
     partial = folder / "partial" / sha256.hex()
     try:
-        if whole.is_file() and whole.stat().st_size == length:
-            return whole
+        if whole.is_file():
+            if _hash_of(whole) == sha256:
+                return whole
+            whole.unlink()  # the disk spoilt it
         partial.parent.mkdir(parents=True, exist_ok=True)
         resumed = partial.exists()
         _fill(ask, target, sha256, length, partial, pace)

@@ -190,6 +190,8 @@ def test_what_is_here_is_not_fetched_again_and_what_is_not_kept_goes(world: Worl
     world.hub.given = 0
     assert source.fetch(*found) == file
     assert world.hub.given == 0
+    file.write_bytes(b"y" * 1000)  # the disk spoils it
+    assert source.fetch(*found).read_bytes() == b"x" * 1000
     assert source.keep([found[1]]) == 0
     assert source.keep([]) == 1
     assert not file.exists()
