@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.push_down import free_ports, until
 from edge_runtime.cli import invoke
 from edge_runtime.updates import ROOT, GatewaySource
 from headquarters.cli import main
 from headquarters.cli_updates import PASSPHRASE
+from headquarters.main import run
+from protocols.daemon import Stop, read_status
 from protocols.errors import MalformedError
 from protocols.identity import Identity
 from tests.update_parts import APP, Hub, Reference
@@ -215,3 +221,32 @@ def test_a_gateway_without_a_root_or_a_service_is_offered_nothing(tmp_path: Path
     with pytest.raises(MalformedError, match=r"root\.json"):
         source.fetch(APP, bytes(32), 1)
     source.close()
+
+
+@pytest.mark.parametrize("module", ("edge_runtime.main", "edge_runtime.updates", "hub.main"))
+def test_who_needs_no_tuf_does_not_pay_for_it(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in sys.modules if name.split('.')[0] == 'tuf'])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_a_running_headquarters_shows_what_must_be_signed(desk: Desk) -> None:
+    config = desk.home / "headquarters.toml"
+    config.write_text(config.read_text().replace("tcp://0.0.0.0:7600", free_ports(1)[0]))
+    with config.open("a") as file:
+        file.write("\n[updates]\noffline_window_days = 1000\n")  # more than any offline key was made for
+    stop = Stop()
+    thread = threading.Thread(target=run, args=(desk.home, stop))
+    thread.start()
+    try:
+        status = desk.home / "data" / "status.json"
+        until(lambda: bool((read_status(status) or {}).get("updates", {}).get("alarms")))
+        shown = CliRunner().invoke(main, ["status", "--home", str(desk.home)])
+    finally:
+        stop.ask()
+        thread.join()
+    assert shown.exit_code == 0, shown.output
+    assert "updates: targets expires in 730 days; sign it anew: catchment-hq updates renew" in shown.output
+    assert "updates: root expires in 730 days; let holders sign" in shown.output
+    assert desk.run("status").exit_code == 1
+    assert "error: firmware expires in 730 days" in desk.run("status").output

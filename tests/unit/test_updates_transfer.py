@@ -156,7 +156,7 @@ def test_a_transfer_goes_on_after_a_restart(world: World) -> None:
     found = world.publish(data, BIG)
     source = world.source()
     source.desired()
-    world.hub.cut_after = len(world.hub.asked) + 5
+    world.hub.cut_after = len(world.hub.asked) + 10
     with pytest.raises(CallRefusedError):
         source.fetch(*found)
     world.hub.cut_after = None
