@@ -25,16 +25,13 @@ from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
 from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
-from protocols.session.findings import Finding
+from protocols.session.findings import SUSPICIOUS
 
 STEP_S = 0.02
 """Longest wait for a message: how late an acknowledgement may go out."""
 
 TICK_S = 1.0
 """How often lists, holes and the status file are looked after."""
-
-SUSPICIOUS = (Finding.CLONE, Finding.FORK)
-"""Findings that tell of two of a node, where they are proven."""
 
 FINDINGS_PER_TICK = 50
 """Lines about findings in one second; the rest is counted, so that a hostile peer fills no disk."""

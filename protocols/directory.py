@@ -271,12 +271,17 @@ class Roster(AllowList):
             if node.id not in named and not {node.signing, z85.decode(node.link)} & gone
         ]
         super().__init__(active, [node for node in retired if node.signing not in gone], limited - unlimited)
-        self.quarantined = tuple(
+        self.quarantined: tuple[str, ...] = tuple(
             entry.node.id
             for directory in held
             for entry in directory.entries
             if entry.state is NodeState.QUARANTINED
         )
+
+    def bar(self, links: Iterable[bytes]) -> None:
+        """Let no connection in with these link keys (Z85); what they signed counts."""
+        for link in links:
+            self._by_link.pop(link, None)
 
 
 def part_of(role: str) -> Part:

@@ -154,6 +154,7 @@ class Identity:
                     [Problem(str(home / name), "", "a key", "no key yet; choose another directory")]
                 )
         drawn = NewKeys.draw(id, role, site)
+        keyfiles.discard_next(home)
         keyfiles.place_next(home, drawn.files(passphrase))
         keyfiles.switch(home)
         return drawn.identity

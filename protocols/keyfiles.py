@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,12 +23,13 @@ SIGNING_KEY = "keys/signing.key"
 LINK_KEY = "keys/link.key"
 CERTIFICATE = "keys/certificate.pem"
 ROOT = "keys/root.pem"
+STANDING = "keys/standing.json"
 IDENTITY = "identity.toml"
 
 NEXT = "keys/next"
 READY = "keys/ready"
 
-_PLACES = {Path(name).name: name for name in (SIGNING_KEY, LINK_KEY, CERTIFICATE, ROOT, IDENTITY)}
+_PLACES = {Path(name).name: name for name in (SIGNING_KEY, LINK_KEY, CERTIFICATE, ROOT, STANDING, IDENTITY)}
 _PRIVATE = frozenset((Path(SIGNING_KEY).name, Path(LINK_KEY).name))
 
 
@@ -91,6 +93,23 @@ def finish(home: Path) -> None:
         if place is not None:  # anything else is a torn file of a write that was cut
             move_durably(path, home / place)
     remove_folder_durably(ready)
+
+
+def read_root(home: Path) -> bytes:
+    """The root certificate that a home trusts, DER; read without an X.509 parser.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
+    path = home / ROOT
+    try:
+        lines = path.read_text(encoding="ascii").split("\n")
+        if lines[0] != "-----BEGIN CERTIFICATE-----":
+            raise ValueError("no certificate")
+        return base64.b64decode("".join(lines[1 : lines.index("-----END CERTIFICATE-----")]), validate=True)
+    except (OSError, ValueError) as error:
+        expected = "the root certificate that enroll wrote; enroll anew"
+        raise InputError([Problem(str(path), "", type(error).__name__, expected)]) from error
 
 
 def private_text(text: str, passphrase: str | None) -> str:

@@ -20,6 +20,9 @@ class Calls(Protocol):
     def call(self, verb: str, argument: object = None, timeout_s: float | None = None) -> Any:
         """Ask and wait; see `CallClient.call`."""
 
+    def close(self) -> None:
+        """Close the sockets; the next call opens them anew."""
+
 
 class ServiceAddress(NamedTuple):
     """Where an upstream answers calls.

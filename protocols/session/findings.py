@@ -18,6 +18,10 @@ class Finding(Enum):
     MALFORMED = "malformed"
 
 
+SUSPICIOUS = frozenset((Finding.CLONE, Finding.FORK))
+"""Findings that tell of two of a node, where they are proven."""
+
+
 class Noticed(NamedTuple):
     """One finding, for the log and the status page.
 
