@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,11 @@ from edge_runtime.configread import load
 from edge_runtime.devicewrites import DeviceWrites
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
+from edge_runtime.provision.membership import Member
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
-from protocols.calls import ServiceAddress
+from protocols.calls import ServiceAddress, Upward
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
 from protocols.errors import InputError, StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
@@ -190,7 +192,8 @@ class Session:
         stop: Stop,
         damaged: Path | None = None,
     ) -> None:
-        self._config = config
+        self._member = Member(config.home, config.data, config.id, config.uplink.directory_s, log)
+        self._config = replace(config, upstreams=self._member.trusted(config.upstreams))
         self._identity = identity
         self._log = log
         self._stop = stop
@@ -204,6 +207,7 @@ class Session:
         self._shared = Shared()
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
+        self._joining: Worker | None = None
 
     @property
     def anew(self) -> bool:
@@ -231,6 +235,8 @@ class Session:
         finally:
             for worker in self._workers:
                 worker.end()
+            if self._joining is not None:
+                self._upward.close()
             if self._alarms is not None:
                 self._alarms.close()
             for store in self._stores:
@@ -417,9 +423,13 @@ class Session:
             self._sending = Worker("uplink", self._uplink.step, self._failed.set)
         self._telling = Worker("status", self._tell, self._failed.set)
         self._ruling = None if self._apps is None else Worker("apps", self._apps.step, self._failed.set)
+        services = service_addresses(self._config)
+        if services and self._member.enrolled:
+            self._upward = Upward(services, self._identity.link, give_up=self._is_ending)
+            self._joining = Worker("membership", self._keep_membership, self._failed.set)
         self._workers = [
             worker
-            for worker in (self._ruling, self._writing, self._sending, self._telling)
+            for worker in (self._ruling, self._writing, self._sending, self._telling, self._joining)
             if worker is not None
         ]
         self._state = "running"
@@ -466,6 +476,14 @@ class Session:
             status = self._board.status(self._state, time.monotonic())
             write_status(self._config.data / STATUS, status)
 
+    def _is_ending(self) -> bool:
+        return self._stop.asked or self._failed.is_set() or self.anew
+
+    def _keep_membership(self) -> None:
+        assert self._joining is not None
+        pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
+        self._joining.wait(pause_s)
+
     def _driver_event(self, event: DriverEvent) -> None:
         self._log.info(event.name, **event.fields)
 
@@ -487,7 +505,7 @@ class Session:
             seconds=round(time.monotonic() - self._began, 3),
         )
         self._write_status()
-        while not (self._stop.asked or self._failed.is_set() or self._anew.is_set()):
+        while not self._is_ending():
             await asyncio.sleep(POLL_S)
             failure = self._collector.failure()
             if failure is not None:

@@ -287,8 +287,22 @@ def load(home: Path) -> HubConfig:
     )
 
 
-def example(id: str, bind: str, upstream: PublicIdentity | None, address: str | None) -> str:
+def example(
+    id: str,
+    bind: str,
+    upstream: PublicIdentity | None,
+    address: str | None,
+    service: str | None = None,
+    enrolment: str | None = None,
+) -> str:
     """The `hub.toml` that init writes; without an upstream, how one would look."""
+    calls = "".join(
+        f'{"" if given else "# "}{name} = "{given or default}"\n'
+        for name, given, default in (
+            ("service", service, "tcp://0.0.0.0:7501"),
+            ("enrolment", enrolment, "tcp://0.0.0.0:7502"),
+        )
+    )
     mark = "# " if upstream is None else ""
     known = upstream or PublicIdentity("headquarters", "headquarters", bytes(32), b"40 characters")
     signing = known.signing.hex() if upstream is not None else "64 hexadecimal digits"
@@ -297,7 +311,7 @@ def example(id: str, bind: str, upstream: PublicIdentity | None, address: str | 
 [hub]
 id = "{id}"
 bind = "{bind}"
-
+{calls}
 # Where batches go. id, link and signing are those of the upstream's identity.toml.
 {mark}[[upstream]]
 {mark}id = "{known.id}"

@@ -26,7 +26,7 @@ from protocols.enrolment import (
     sign_renewal,
 )
 from protocols.errors import InputError, Problem
-from protocols.identity import IDENTITY, LINK_KEY, SIGNING_KEY, Identity, NewKeys
+from protocols.identity import IDENTITY, LINK_KEY, SIGNING_KEY, Identity, NewKeys, PublicIdentity
 from protocols.keyfiles import CERTIFICATE, ROOT, STANDING
 from protocols.standing import OwnStanding, note_confirmed, read_standing
 
@@ -69,7 +69,7 @@ class Renewal:
         standing = read_standing(self._home)
         if standing is None:
             return False
-        return not standing.confirmed or rotate or self._rotating or now >= standing.renew_at
+        return not standing.confirmed or rotate or are_drawn(self._home) or now >= standing.renew_at
 
     def step(self, calls: Calls, now: float, rotate: bool) -> Step:
         """Do what is due.
@@ -93,7 +93,7 @@ class Renewal:
         identity = Identity.load(self._home)
         if not standing.confirmed:
             return self._confirm(calls, identity, standing, now)
-        keys = self._new_keys(identity) if rotate or self._rotating else None
+        keys = next_keys(self._home, identity.public) if rotate or are_drawn(self._home) else None
         wanted = identity if keys is None else keys.identity
         request = Request(wanted.public, now, os.urandom(16), serial=standing.serial)
         argument = sign_renewal(request, identity.signing, wanted.signing)
@@ -110,32 +110,6 @@ class Renewal:
         keyfiles.switch(self._home)
         return Step.RENEWED if keys is None else Step.ROTATED
 
-    @property
-    def _rotating(self) -> bool:
-        """Whether new keys were drawn that are not in force yet."""
-        return keyfiles.read_next(self._home, LINK_KEY_NAME) is not None
-
-    def _new_keys(self, identity: Identity) -> NewKeys:
-        """The new keys that were drawn before, or others, written beside the old ones."""
-        folder = self._home / keyfiles.NEXT
-        if self._rotating:
-            seed = keyfiles.read_private(folder / SIGNING_KEY_NAME)
-            secret = keyfiles.read_private(folder / LINK_KEY_NAME)
-            try:
-                return NewKeys.read(identity.public, seed, secret)
-            except ValueError as error:
-                expected = "the keys that were drawn; remove the folder to draw others"
-                raise InputError([Problem(str(folder), "", "damaged keys", expected)]) from error
-        sealed = keyfiles.is_sealed(self._home / SIGNING_KEY)
-        passphrase = keyfiles.required_passphrase(str(self._home / SIGNING_KEY)) if sealed else None
-        public = identity.public
-        keys = NewKeys.draw(public.id, public.role, public.site)
-        texts = keys.files(passphrase)
-        # The link key comes last: with it, the new keys are there whole.
-        for name in (SIGNING_KEY_NAME, LINK_KEY_NAME):
-            keyfiles.place_next(self._home, {name: texts[name]})
-        return keys
-
     def _confirm(self, calls: Calls, identity: Identity, standing: OwnStanding, now: float) -> Step:
         request = Request(identity.public, now, os.urandom(16), serial=standing.serial, confirms=True)
         state, _, _ = parse_answer(
@@ -149,6 +123,41 @@ class Renewal:
 
 SIGNING_KEY_NAME = Path(SIGNING_KEY).name
 LINK_KEY_NAME = Path(LINK_KEY).name
+
+
+def are_drawn(home: Path) -> bool:
+    """Whether new keys were drawn that are not in force yet."""
+    return keyfiles.read_next(home, LINK_KEY_NAME) is not None
+
+
+def next_keys(home: Path, public: PublicIdentity) -> NewKeys:
+    """The new keys that were drawn before, or others, written beside those in force.
+
+    Args:
+        home: The node's home directory.
+        public: Who the node is.
+
+    Raises:
+        InputError: They are damaged, or the passphrase that seals them is missing.
+        StoreError: The disk failed.
+    """
+    folder = home / keyfiles.NEXT
+    if are_drawn(home):
+        seed = keyfiles.read_private(folder / SIGNING_KEY_NAME)
+        secret = keyfiles.read_private(folder / LINK_KEY_NAME)
+        try:
+            return NewKeys.read(public, seed, secret)
+        except ValueError as error:
+            expected = "the keys that were drawn; remove the folder to draw others"
+            raise InputError([Problem(str(folder), "", "damaged keys", expected)]) from error
+    sealed = keyfiles.is_sealed(home / SIGNING_KEY)
+    passphrase = keyfiles.required_passphrase(str(home / SIGNING_KEY)) if sealed else None
+    keys = NewKeys.draw(public.id, public.role, public.site)
+    texts = keys.files(passphrase)
+    # The link key comes last: with it, the new keys are there whole.
+    for name in (SIGNING_KEY_NAME, LINK_KEY_NAME):
+        keyfiles.place_next(home, {name: texts[name]})
+    return keys
 
 
 def grant_files(grant: Grant, confirmed: bool = False) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from headquarters.security.authority import DAY_S, Authority
 from headquarters.security.registry import KeyRow, KeyState, NodeRow, NodeStatus, Registry
 from protocols.addresses import is_address
-from protocols.calls import Caller
+from protocols.calls import Caller, CallRefusedError
 from protocols.directory import Directory, Entry, NodeState, Part, part_of, pieces, seal
 from protocols.enrolment import unpack_link
 from protocols.errors import MalformedError
@@ -89,7 +89,10 @@ class Publisher:
         part, held, offset = fields.value("part"), fields.whole("held"), fields.whole("offset")
         if part not in list(Part) or offset < 0:
             raise MalformedError("expected a part and an offset of the directory")
-        if caller.identity is not None and caller.identity.role == "hub":
+        is_hub = caller.identity is not None and caller.identity.role == "hub"
+        if part == Part.GATEWAYS and not is_hub:
+            raise CallRefusedError("not-yours", "a gateway holds the stations' part only")
+        if caller.identity is not None and is_hub:
             self._keep_addresses(caller.identity.id, fields)
         with self._lock:
             self._refresh()
