@@ -222,7 +222,7 @@ def verify(
         raise MalformedError(f"expected a certificate and its authority's, got {len(chain)}")
     node, authority = parse(chain[0]), parse(chain[1])
     verify_authority(authority, root, now)
-    _check_issuer(node, authority, now)
+    _check_issuer(node, authority)
     _check_time(node, now, "the certificate", expired_s)
     if node.binding is None:
         raise WrongRoleError("expected the certificate of a node, got that of an authority")
@@ -249,11 +249,11 @@ def verify_authority(authority: Certificate, root: Certificate, now: float) -> N
     """
     if root.generation != 0 or not root.signed_by(root.key):
         raise NotAnAuthorityError("expected a root that signs itself")
-    _check_time(root, now, "the root certificate")
-    _check_issuer(authority, root, now)
-    _check_time(authority, now, "the authority's certificate")
     if authority.signs is None or not authority.generation:
         raise NotAnAuthorityError("expected the certificate of an authority between root and node")
+    _check_time(root, now, "the root certificate")
+    _check_issuer(authority, root)
+    _check_time(authority, now, "the authority's certificate")
 
 
 def fingerprint(der: bytes) -> bytes:
@@ -288,7 +288,7 @@ def from_pem(text: str) -> list[bytes]:
     return [certificate.public_bytes(Encoding.DER) for certificate in found]
 
 
-def _check_issuer(certificate: Certificate, issuer: Certificate, now: float) -> None:
+def _check_issuer(certificate: Certificate, issuer: Certificate) -> None:
     if issuer.signs is None:
         raise NotAnAuthorityError("the issuer's certificate may not sign certificates")
     if certificate.issuer != issuer.subject or not certificate.signed_by(issuer.key):

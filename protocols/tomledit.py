@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _without(text: str, heading: str, id: str) -> str:
     lines = text.splitlines(keepends=True)
     starts = [index for index, line in enumerate(lines) if _HEADING.fullmatch(line.rstrip("\r\n"))]
     kept = lines[: starts[0]] if starts else lines
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         part = lines[start:end]
         match = _HEADING.fullmatch(part[0].rstrip("\r\n"))
         assert match is not None
