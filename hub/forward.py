@@ -54,18 +54,17 @@ class Forwarder:
 
     Args:
         calls: The way to headquarters; used by this thread alone.
-        passed: Told the verb of each call that headquarters answered.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         calls: Calls,
-        passed: Callable[[str], None] = lambda verb: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
-        self._passed = passed
+        self.passed: Callable[[object], None] = lambda answer: None
+        """Told each answer of headquarters."""
         self._clock = clock
         self._jobs: Queue[_Job] = Queue(JOBS_MAX)
         self._ended = threading.Event()
@@ -81,11 +80,6 @@ class Forwarder:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it should end; a call that waits is given up then."""
-        return self._ended.is_set()
 
     def ask(self, verb: str, argument: Any, otherwise: object) -> Later:
         """Pass a call on; for a handler to return.
@@ -123,5 +117,5 @@ class Forwarder:
         except PeerError as error:
             job.error = error
         else:
-            self._passed(job.verb)
+            self.passed(answer)
             job.answer = job.otherwise if answer is None else answer

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -156,6 +157,7 @@ class Hub:
         self._rates = Rates()
         self._tick_at = self._state_at = 0.0
         self._relay_stop = Stop()
+        self._is_closing = threading.Event()
         self._membership = self._join_group(identity)
         self._seen_version = self._membership.version
         self._list = self._membership.roster(allow.list.identities)
@@ -201,6 +203,7 @@ class Hub:
             self._serve()
             self._finish()
         finally:
+            self._is_closing.set()
             self._calls.close()
             self._membership.close()
             self._stop_relays()
@@ -251,19 +254,11 @@ class Hub:
         """What the hub knows of the group, with sockets of its own to ask headquarters."""
         config, home = self._config, self._config.home
         upstreams = service_addresses(config)[:1]  # headquarters; what is beside it knows no nodes
-        stopped: list[Membership] = []
-
-        def give_up() -> bool:
-            return any(membership.ended for membership in stopped)
-
-        refreshing = Upward(upstreams, identity.link, give_up=give_up) if upstreams else None
-        forwarder = None
+        refreshing = forwarder = None
         if upstreams:
-            passing = Upward(upstreams, identity.link, give_up=give_up)
-            forwarder = Forwarder(
-                passing, lambda verb: stopped[0].refresh_soon() if verb == "renew" else None
-            )
-        membership = Membership(
+            refreshing = Upward(upstreams, identity.link, give_up=self._is_closing.is_set)
+            forwarder = Forwarder(Upward(upstreams, identity.link, give_up=self._is_closing.is_set))
+        return Membership(
             HeldDirectory(home, config.data, time.time()),
             Renewal(home),
             config.host,
@@ -272,8 +267,6 @@ class Hub:
             forwarder,
             self._log,
         )
-        stopped.append(membership)
-        return membership
 
     def _admit(self, link: bytes) -> PublicIdentity | None:
         return self._list.by_link(link)

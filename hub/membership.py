@@ -20,7 +20,7 @@ from protocols.addresses import reachable
 from protocols.calls import Caller, CallRefusedError, Calls, CallTimeoutError, Handler
 from protocols.daemon import EventLog
 from protocols.directory import Part, Roster, pieces
-from protocols.enrolment import parse_signed, pending
+from protocols.enrolment import State, parse_signed, pending
 from protocols.errors import CatchmentError, InputError, MalformedError, PeerError, StoreError
 from protocols.held import HeldDirectory
 from protocols.identity import AllowList, PublicIdentity
@@ -75,6 +75,8 @@ class Membership:
         self._soon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="membership", daemon=True)
         self._in_reach = True
+        if forwarder is not None:
+            forwarder.passed = self._passed
         self.version = 0
         """Grows when `roster` would answer differently."""
 
@@ -100,14 +102,10 @@ class Membership:
         if self._forwarder is not None:
             self._forwarder.close()
 
-    @property
-    def ended(self) -> bool:
-        """Whether to end; a call that waits is given up then."""
-        return self._ended.is_set()
-
-    def refresh_soon(self) -> None:
-        """Refresh now, because something changed at headquarters."""
-        self._soon.set()
+    def _passed(self, answer: object) -> None:
+        """Headquarters answered a request that we passed on: a grant means that it knows other keys now."""
+        if isinstance(answer, dict) and answer.get("state") == State.GRANTED:
+            self._soon.set()
 
     # -- who may connect ---------------------------------------------------------------------------
 

@@ -21,6 +21,10 @@ from protocols.renewal import Renewal, Step
 AGAIN_S = 20.0
 """While a renewal waits for headquarters, or an upstream does not answer, it is asked again after so long."""
 
+SETTLE_S = 3.0
+"""New keys are used after so long: by then the hub that passed the request on has them on its list. One
+that has not refuses the connection, which costs ten seconds."""
+
 
 class Member:
     """The gateway as a member of its group; used by one thread.
@@ -52,6 +56,7 @@ class Member:
         self._refresh_s = refresh_s
         self._log = log
         self._clock = clock
+        self._rotated = False
 
     @property
     def enrolled(self) -> bool:
@@ -78,6 +83,9 @@ class Member:
         Returns:
             Seconds until the next turn.
         """
+        if self._rotated:
+            anew("new keys")
+            return self._refresh_s
         try:
             if self._held.refresh(calls, Part.STATIONS, self._clock):
                 self._log.info("directory-taken", version=self._held.version(Part.STATIONS))
@@ -90,9 +98,9 @@ class Member:
         if any(up.signing in self._revoked() for up in upstreams):
             anew("an upstream is out of force")
             return self._refresh_s
-        return self._renew(calls, anew)
+        return self._renew(calls)
 
-    def _renew(self, calls: Calls, anew: Callable[[str], None]) -> float:
+    def _renew(self, calls: Calls) -> float:
         try:
             step = self._renewal.step(calls, self._clock(), self._held.rotates(self._node))
         except CallTimeoutError:
@@ -105,7 +113,8 @@ class Member:
         if step is not Step.NOTHING:
             self._log.info("certificate-renewed", step=step.name.lower())
         if step is Step.ROTATED:
-            anew("new keys")
+            self._rotated = True
+            return SETTLE_S
         return 0.0 if step is Step.RENEWED else self._refresh_s
 
     def _revoked(self) -> set[bytes]:
