@@ -18,6 +18,7 @@ Source: RFC 5280 (sections 4 and 6), RFC 8410.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -181,7 +182,9 @@ def parse(der: bytes) -> Certificate:
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise LimitError(f"expected at most {CERTIFICATE_BYTES_MAX} bytes of certificate, got {len(der)}")
     try:
-        return _parse(der)
+        with warnings.catch_warnings():  # of forms that are refused below
+            warnings.simplefilter("ignore")
+            return _parse(der)
     except IntegrityError:
         raise
     except MalformedError:
@@ -313,6 +316,8 @@ def _parse(der: bytes) -> Certificate:
         raise ForeignAlgorithmError("expected Ed25519 for key and signature")
     if found.version is not x509.Version.v3:
         raise MalformedError("expected an X.509 certificate of version 3")
+    if found.serial_number <= 0:
+        raise MalformedError("expected a positive serial number")
     for extension in found.extensions:
         if extension.critical and extension.oid not in _KNOWN:
             raise MalformedError(f"unknown critical extension {extension.oid.dotted_string}")

@@ -5,7 +5,7 @@ Rules:
    holds, and `gateways`, which hubs hold beside. A gateway need not fetch a thousand others.
 2. An entry says what the node's certificate says; the authority that signs the directory is the
    one that signs certificates. So a gateway reads it without an X.509 parser, and a thousand nodes
-   cost a third of the bytes.
+   cost half of the bytes.
 3. Each part has a version that only grows. Whoever holds one takes none that is lower, and none by
    an authority of a lower generation.
 4. A directory that expired is not thrown away: its nodes may deliver and renew, nothing else, until
