@@ -13,15 +13,15 @@ import time
 from array import array
 
 
-def w64(value):
+def wrap64(value):
     return ((value + 9223372036854775808) & 18446744073709551615) - 9223372036854775808
 
 
 HELPERS = {
-    "w64": w64,
-    "add64": lambda one, other: w64(one + other),
-    "sub64": lambda one, other: w64(one - other),
-    "mul64": lambda one, other: w64(one * other),
+    "wrap64": wrap64,
+    "add64": lambda one, other: wrap64(one + other),
+    "sub64": lambda one, other: wrap64(one - other),
+    "mul64": lambda one, other: wrap64(one * other),
     "sqrt": math.sqrt,
 }
 START_MS = 1_760_000_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.apps.home import settings_files
-from edge_runtime.config import POINTS, DeviceConfig, GatewayConfig
+from edge_runtime.config import CONFIG, POINTS, DeviceConfig, GatewayConfig
 from edge_runtime.configread import load
 from protocols.errors import InputError, Problem
 from protocols.field import registry
@@ -151,7 +151,13 @@ def check_apps(config: GatewayConfig) -> list[Problem]:
     apps = load_apps(config)
     for app in apps:
         load_models(app.built.package)
-    return [*(warning for app in apps for warning in app.warnings), *collisions(config, apps)]
+    told = [*(warning for app in apps for warning in app.warnings), *collisions(config, apps)]
+    owners = {grant.point.name: app.id for app in apps for grant in app.grants}
+    for wanted in config.command_writes:
+        if wanted.point in owners:
+            expected = f"a point that no app writes; {owners[wanted.point]} does, and commands are refused"
+            told.append(Problem(str(config.home / CONFIG), wanted.place, wanted.point, expected))
+    return told
 
 
 def plan_loads(config: GatewayConfig) -> list[Load]:

@@ -67,6 +67,18 @@ class AppsGroup(LateGroup):
     module = "edge_runtime.cli_apps"
 
 
+class CommandsGroup(LateGroup):
+    """What the gateway is told to do."""
+
+    module = "edge_runtime.cli_commands"
+
+
+class PageGroup(LateGroup):
+    """The local status page."""
+
+    module = "edge_runtime.cli_page"
+
+
 @click.group(epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="catchment", prog_name="catchment-edge")
 def cli() -> None:
@@ -305,6 +317,19 @@ def alarms() -> None:
     'gas/*' mean all that match. What an operator does needs a running gateway and is
     journalled with name and comment.
     """
+
+
+@cli.group(cls=CommandsGroup)
+def command() -> None:
+    """Have the running gateway read, write, restart, or tell all about itself.
+
+    The same as `catchment-hq command` does from afar, without a network; journalled alike.
+    """
+
+
+@cli.group(cls=PageGroup)
+def page() -> None:
+    """Prepare the local status page, which [status] in gateway.toml opens."""
 
 
 @cli.group(cls=AppsGroup)

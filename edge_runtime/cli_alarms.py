@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import click
 
 from edge_runtime.cliview import Command, count, home_option, json_option, print_json, print_table
+from protocols.durations import seconds_of
 from protocols.errors import InputError, Problem
 
 HOURS = 24.0
 SHELVE_FOR = "8h"
 """A shift."""
-
-_UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 
 
 @click.command("list", short_help="Show the alarms that are not normal.")
@@ -251,16 +249,11 @@ def _seconds(text: str) -> float:
     >>> _seconds("90s"), _seconds("1.5h")
     (90.0, 5400.0)
     """
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz").strip()
-    unit = text[len(number) :].strip()
-    try:
-        seconds = float(number) * _UNITS_S[unit]
-        if not 0 < seconds < math.inf:
-            raise ValueError
-        return seconds
-    except (ValueError, KeyError):
+    seconds = seconds_of(text)
+    if seconds is None:
         expected = "a number above 0 and its unit: s, min, h or d, as 30min or 8h"
-        raise InputError([Problem("command line", "--for", text, expected)]) from None
+        raise InputError([Problem("command line", "--for", text, expected)])
+    return seconds
 
 
 COMMANDS: dict[str, click.Command] = {

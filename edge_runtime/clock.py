@@ -148,6 +148,10 @@ class GatewayClock:
         with self._lock:
             return self._now()
 
+    def monotonic_us(self) -> int:
+        """A clock that never jumps, microseconds."""
+        return self._monotonic()
+
     def stamp(self) -> Clock:
         """The clock as a batch states it."""
         with self._lock:

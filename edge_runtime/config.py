@@ -174,6 +174,38 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteGrant:
+    """A point that commands may write.
+
+    Args:
+        point: Its name.
+        low: Least value, in the point's unit.
+        high: Greatest one.
+        place: Where the configuration says so.
+    """
+
+    point: str
+    low: float
+    high: float
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageConfig:
+    """The local status page.
+
+    Args:
+        host: Where it listens.
+        port: Its TCP port; 0 for any that is free.
+        password: Hash of the password, as `catchment-edge page password` makes it; empty for none.
+    """
+
+    host: str
+    port: int
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """All of it, checked against each other.
 
@@ -190,6 +222,8 @@ class GatewayConfig:
         buffer: The store.
         uplink: Sending.
         log: Logging.
+        command_writes: What commands may write.
+        page: The local status page; `None` for none.
         warnings: What is allowed but was perhaps not meant.
     """
 
@@ -205,6 +239,8 @@ class GatewayConfig:
     buffer: BufferConfig = field(default_factory=BufferConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    command_writes: tuple[WriteGrant, ...] = ()
+    page: PageConfig | None = None
     warnings: tuple[Problem, ...] = ()
 
     @property

@@ -22,11 +22,15 @@ from edge_runtime.config import (
     GatewayConfig,
     HeadquartersConfig,
     LogConfig,
+    PageConfig,
     QuotaPolicy,
     ScanClass,
     UplinkConfig,
     UpstreamConfig,
+    WriteGrant,
 )  # fmt: skip
+from edge_runtime.page.form import is_loopback, split_listen
+from edge_runtime.rawvalues import held
 from protocols import limits
 from protocols.addresses import is_address, is_link
 from protocols.batch import is_name
@@ -39,7 +43,7 @@ from protocols.points import Point, to_definition
 from protocols.pointtable import PointTable, read_points
 from protocols.records import Mark, pack_definitions
 from protocols.tablefile import read_table
-from protocols.tomlfile import KeyPath, Table, TomlFile
+from protocols.tomlfile import KeyPath, Table, TomlFile, suggest
 
 CONFIG_MISSING = "the configuration; make one with: catchment-edge init --home DIR --id NAME"
 POINTS_MISSING = "the point table; write one, or use: catchment-edge points import FILE"
@@ -72,6 +76,7 @@ def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
         points = _identify(home, table, problems, save=False)
     if config is not None:
         _check_size(config, points, table.file, problems)
+        _check_command_writes(config, points, problems)
     if problems:
         raise InputError(problems)
     assert config is not None, "a configuration without problems was read"
@@ -171,6 +176,8 @@ class _Reader:
             buffer=self._buffer(),
             uplink=self._uplink(),
             log=self._log(),
+            command_writes=self._command_writes(),
+            page=self._page(),
             warnings=self._warnings(devices, upstreams),
         )
 
@@ -382,6 +389,31 @@ class _Reader:
             files_max=values["files_max"],
         )
 
+    def _command_writes(self) -> tuple[WriteGrant, ...]:
+        found: dict[str, WriteGrant] = {}
+        for index, table in enumerate(self._file.tables("command_write")):
+            path: KeyPath = ("command_write", index)
+            values = self._file.settings(path, table, settings.COMMAND_WRITE)
+            name, low, high = values["point"], values["low"], values["high"]
+            if not isinstance(name, str) or not isinstance(low, float) or not isinstance(high, float):
+                continue
+            if low > high:
+                self._file.problem((*path, "low"), low, f"at most high, which is {high:g}")
+            if name in found:
+                self._file.problem((*path, "point"), name, "each point once")
+            found[name] = WriteGrant(name, low, high, self._file.place(path))
+        return tuple(found.values())
+
+    def _page(self) -> PageConfig | None:
+        values = self._section("status")
+        if not values["http"]:
+            return None
+        host, port = split_listen(values["http"])
+        if not is_loopback(host) and not values["password"]:
+            expected = "a password, because others than this machine can reach the page; make it with: "
+            self._file.problem(("status", "password"), "", expected + "catchment-edge page password")
+        return PageConfig(host, port, values["password"] or "")
+
     def _warnings(
         self, devices: Mapping[str, DeviceConfig], upstreams: tuple[UpstreamConfig, ...]
     ) -> tuple[Problem, ...]:
@@ -411,6 +443,31 @@ def _check_size(config: GatewayConfig, points: list[Point], file: str, problems:
             f"at most {limits.RECORD_BYTES_MAX} bytes of names, units and descriptions; shorten descriptions"
         )
         problems.append(Problem(file, "all rows", f"{size} bytes", expected))
+
+
+def _check_command_writes(config: GatewayConfig, points: list[Point], problems: list[Problem]) -> None:
+    """What commands may write must be there, and be something that can be written."""
+    known = {point.name: point for point in points}
+    for grant in config.command_writes:
+        point = known.get(grant.point)
+        if point is None:
+            expected = f"the name of a point; {suggest(grant.point, known)}"
+        else:
+            kind = registry.driver_type(config.devices[point.device].driver)
+            expected = kind.writable(point.address, point.type) or _misfit(grant, point)
+        if expected:
+            problems.append(Problem(str(config.home / CONFIG), grant.place, grant.point, expected))
+
+
+def _misfit(grant: WriteGrant, point: Point) -> str:
+    """What is wrong with the range of a grant; empty when nothing is."""
+    if point.low is not None and grant.low < point.low:
+        return f"a range within the point's own, which begins at {point.low:g}"
+    if point.high is not None and grant.high > point.high:
+        return f"a range within the point's own, which ends at {point.high:g}"
+    if any(held(point, grant.low, grant.high, bound) is None for bound in (grant.low, grant.high)):
+        return f"bounds that {point.type}, the point's type at the device, can hold"
+    return ""
 
 
 def _unused(config: GatewayConfig, points: list[Point]) -> list[Problem]:

@@ -39,6 +39,18 @@ CONTROL_REQUEST_BYTES_MAX = 64 << 10
 CONTROL_ANSWER_BYTES_MAX = 16 << 20
 """One answer: the outcome for 100,000 alarms."""
 
+COMMANDS_KEPT = 10_000
+"""Commands that a gateway remembers, about 4 MB: what is older than all of them is refused."""
+
+COMMANDS_WAITING_MAX = 64
+"""Commands that wait for their turn at a gateway; one more is refused."""
+
+COMMAND_POINTS_MAX = 100
+"""Points of one command that reads."""
+
+COMMAND_REFUSALS_PER_MIN = 10
+"""Refusals of what nobody signed that are told as events; more are counted in the next one."""
+
 STEPS_KEPT = 16
 """Steps of the clock that later turns may still have to explain."""
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.alarms.service import AlarmService
 from edge_runtime.apps.home import settings_files
@@ -27,9 +27,11 @@ from edge_runtime.buffer import Buffer, Limits, Progress, Shared, Store
 from edge_runtime.buffer.opening import Opened, open_store, set_aside
 from edge_runtime.clock import GatewayClock, new_boot_id
 from edge_runtime.collect import Collector, CollectTask
+from edge_runtime.commands.fieldwork import WHO
+from edge_runtime.commands.service import CommandService, Surroundings
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.configread import load
-from edge_runtime.devicewrites import DeviceWrites
+from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.provision.membership import Member
@@ -47,6 +49,7 @@ from protocols.records import Gap, GapCause, OpenReason, pack_definitions
 
 if TYPE_CHECKING:
     from edge_runtime.apps.service import AppService, Prepared
+    from edge_runtime.page.server import PageServer
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
 """For each collecting task its device, its scan class and its points."""
@@ -69,6 +72,9 @@ DRAIN_S = 10.0
 INTAKE_SECONDS = 30
 """What the intake holds, in seconds of full collection; a disk that halts for longer costs samples."""
 
+LOG_LINES_KEPT = 500
+"""Log lines in memory, about 100 kB, for whoever asks from afar and where there are no files."""
+
 POLL_S = 0.1
 """How soon the loop notices that it should stop."""
 
@@ -90,6 +96,7 @@ def run(config: GatewayConfig) -> int:
         file=None if directory is None else directory / "gateway.log",
         file_bytes_max=config.log.file_bytes_max,
         files_max=config.log.files_max,
+        keep=LOG_LINES_KEPT,
     )
     stop = Stop()
     stop.on_signals()
@@ -144,11 +151,19 @@ class Worker(threading.Thread):
         name: For people who look at threads.
         step: Does a piece of work and waits in between.
         failed: Told when the step raised.
+        close: Called at the end, in the thread.
     """
 
-    def __init__(self, name: str, step: Callable[[], None], failed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], None],
+        failed: Callable[[], None],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._step = step
+        self._close = close
         self._failed = failed
         self._ended = threading.Event()
         self.error: BaseException | None = None
@@ -165,6 +180,8 @@ class Worker(threading.Thread):
         except BaseException as error:  # handed to the main thread, which decides
             self.error = error
             self._failed()
+        finally:
+            self._close()
 
     def end(self) -> None:
         """End after the step under way, and wait for that."""
@@ -200,6 +217,8 @@ class Session:
         self._damaged = damaged
         self._failed = threading.Event()
         self._anew = threading.Event()
+        self._asking_over = threading.Event()
+        """Nothing waits for an upstream's answer any longer."""
         self._began = time.monotonic()
         self._path = config.data / BUFFER
         self._stores: list[Store] = []
@@ -208,6 +227,10 @@ class Session:
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
         self._joining: Worker | None = None
+        self._commands: CommandService | None = None
+        self._page: PageServer | None = None
+        self._told: dict[str, Any] = {}
+        """What was last said of the gateway."""
 
     @property
     def anew(self) -> bool:
@@ -233,12 +256,15 @@ class Session:
             self._build(opened)
             asyncio.run(self._live())
         finally:
+            self._asking_over.set()
             for worker in self._workers:
                 worker.end()
-            if self._joining is not None:
-                self._upward.close()
+            if self._page is not None:
+                self._page.close()
             if self._alarms is not None:
                 self._alarms.close()
+            if self._commands is not None:
+                self._commands.close()
             for store in self._stores:
                 store.close()
         for worker in self._workers:
@@ -345,6 +371,8 @@ class Session:
             self._started_us,
             list if self._apps is None else self._apps.status,
         )
+        self._build_commands(apps)
+        self._build_page()
         self._build_workers(rules)
         give_back_memory()
 
@@ -380,6 +408,43 @@ class Session:
             self._log,
             self._device_writes,
         )
+
+    def _build_commands(self, apps: Prepared | None) -> None:
+        assert self._alarms is not None
+        owners = {grant.point.id: app.id for app in (apps.apps if apps else ()) for grant in app.grants}
+        around = Surroundings(
+            self._drivers,
+            self._device_writes,
+            owners,
+            self._alarms.manager,
+            lambda: self._told,
+            self.begin_anew,
+        )
+        self._commands = CommandService(self._config, around, self._clock, self._log)
+        self._alarms.add(self._commands.door)
+
+    def _build_page(self) -> None:
+        """The status page, where one is wanted: its server takes 2 MB. One that cannot open ends nothing."""
+        page = self._config.page
+        if page is None:
+            return
+        from edge_runtime.page.service import make_page
+
+        assert self._alarms is not None
+        manager, now_us = self._alarms.manager, self._clock.now_us
+        try:
+            self._page = make_page(
+                self._config,
+                page,
+                self._identity.public,
+                manager,
+                now_us,
+                lambda: self._told,
+                lambda: None,
+                self._log,
+            )
+        except InputError as error:
+            self._log.error("page-closed", why=str(error))
 
     def _make_drivers(self) -> dict[str, Driver]:
         config = self._config
@@ -423,13 +488,16 @@ class Session:
             self._sending = Worker("uplink", self._uplink.step, self._failed.set)
         self._telling = Worker("status", self._tell, self._failed.set)
         self._ruling = None if self._apps is None else Worker("apps", self._apps.step, self._failed.set)
-        services = service_addresses(self._config)
-        if services and self._member.enrolled:
-            self._upward = Upward(services, self._identity.link, give_up=self._is_ending)
-            self._joining = Worker("membership", self._keep_membership, self._failed.set)
+        self._joining = self._build_joining()
+        assert self._commands is not None
+        self._commanding = Worker("commands", self._commands.executor.step, self._failed.set)
+        self._asking = self._build_asking()
         self._workers = [
             worker
-            for worker in (self._ruling, self._writing, self._sending, self._telling, self._joining)
+            for worker in (
+                *(self._ruling, self._commanding, self._asking, self._joining),
+                *(self._writing, self._sending, self._telling),
+            )
             if worker is not None
         ]
         self._state = "running"
@@ -438,6 +506,24 @@ class Session:
         self._state_at = time.monotonic() + STATEMENT_S
         self._left_over = 0
         self._warm = False
+
+    def _build_joining(self) -> Worker | None:
+        """The thread that keeps the gateway's place in its group, where it has one."""
+        services = service_addresses(self._config)
+        if not services or not self._member.enrolled:
+            return None
+        self._upward = Upward(services, self._identity.link, give_up=self._asking_over.is_set)
+        return Worker("membership", self._keep_membership, self._failed.set, self._upward.close)
+
+    def _build_asking(self) -> Worker | None:
+        """The thread that asks the upstream for commands, where there is one that answers calls."""
+        addresses = service_addresses(self._config)
+        if not addresses or self._config.headquarters is None:
+            return None
+        assert self._commands is not None
+        upward = Upward(addresses, self._identity.link, give_up=self._asking_over.is_set)
+        link = self._commands.make_link(upward, self._asking_over.wait)
+        return Worker("command-link", link.step, self._failed.set, upward.close)
 
     # -- the threads' steps ------------------------------------------------------------------------
 
@@ -474,6 +560,9 @@ class Session:
     def _write_status(self) -> None:
         with suppress(StoreError):  # no room for a status is no reason to stop
             status = self._board.status(self._state, time.monotonic())
+            if self._commands is not None:
+                status["commands"] = self._commands.status()
+            self._told = status
             write_status(self._config.data / STATUS, status)
 
     def _is_ending(self) -> bool:
@@ -484,6 +573,13 @@ class Session:
         pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
         self._joining.wait(pause_s)
 
+    def _wrote(self, result: Result) -> None:
+        """Hand what became of an order to whoever gave it."""
+        if result.order.who == WHO and self._commands is not None:
+            self._commands.wrote(result)
+        elif self._apps is not None:
+            self._apps.wrote(result)
+
     def _driver_event(self, event: DriverEvent) -> None:
         self._log.info(event.name, **event.fields)
 
@@ -491,12 +587,16 @@ class Session:
 
     async def _live(self) -> None:
         self._collector.start()
-        if self._apps is not None:
-            self._device_writes.start(self._apps.wrote)
+        assert self._commands is not None
+        self._device_writes.start(self._wrote)
+        self._commands.start()
         for worker in self._workers:
             worker.start()
         if self._alarms is not None:
             self._alarms.start()
+        if self._page is not None:
+            self._page.start()
+            self._log.info("page-open", address=self._page.address)
         self._log.info(
             "gateway-ready",
             gateway=self._config.id,
@@ -512,6 +612,7 @@ class Session:
                 raise failure
         self._state = "stopping"
         self._log.info("gateway-stopping")
+        self._end_commands()
         await self._device_writes.stop()
         await self._collector.stop()
         if self._ruling is not None and self._apps is not None:
@@ -532,6 +633,13 @@ class Session:
             self._writer_buffer.end()
             self._state = "stopped"
             self._write_status()
+
+    def _end_commands(self) -> None:
+        """Begin no further command; the one under way ends soon, because nothing waits any longer."""
+        assert self._commands is not None
+        self._asking_over.set()
+        self._commands.stop()
+        self._commanding.end()
 
     def _drain(self) -> None:
         """Wait for headquarters' receipt for everything, if there is a chance to get it."""

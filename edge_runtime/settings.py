@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UplinkConfig
+from edge_runtime.page.form import is_hash, is_listen
 from protocols import limits
 from protocols.addresses import is_address
 from protocols.exporter import REPEAT_AFTER_S
@@ -153,6 +154,27 @@ LOG = (
 )  # fmt: skip
 
 
+COMMAND_WRITE = (
+    Setting("point", Kind.TEXT, "The point's name.", required=True),
+    Setting("low", Kind.NUMBER, "Least value that may be written, in the point's unit.", required=True),
+    Setting("high", Kind.NUMBER, "Greatest one.", required=True),
+)
+
+STATUS = (
+    Setting(
+        "http", Kind.TEXT,
+        "Where the status page answers, as ADDRESS:PORT such as 127.0.0.1:8480; left out: there is none.",
+        form=Form(is_listen, "ADDRESS:PORT, such as 127.0.0.1:8480"),
+    ),
+    Setting(
+        "password", Kind.SECRET,
+        "Hash of the page's password, made by catchment-edge page password; must be there where others "
+        "than this machine can reach the page.",
+        form=Form(is_hash, "what catchment-edge page password prints"),
+    ),
+)  # fmt: skip
+
+
 class SectionSpec(NamedTuple):
     """One table of the configuration.
 
@@ -186,5 +208,11 @@ SECTIONS = {
     ),
     "uplink": SectionSpec("[uplink]", "How the gateway sends.", UPLINK),
     "log": SectionSpec("[log]", "Logging, beside standard error.", LOG),
+    "command_write": SectionSpec(
+        "[[command_write]]",
+        "A point that commands may write, and in which range; without such a table none is written.",
+        COMMAND_WRITE,
+    ),
+    "status": SectionSpec("[status]", "The local status page.", STATUS),
 }
 """Every table that `gateway.toml` may have."""

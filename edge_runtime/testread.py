@@ -131,20 +131,21 @@ async def _device(
             for group in driver.plan([field_point(point) for point in points]):
                 blocks += await driver.read(group, now_us())
     except TimeoutError:
-        return _unread(points, f"no answer within {timeout_s:g} s", samples.BAD_TIMEOUT, now_us())
+        return unread(points, f"no answer within {timeout_s:g} s", samples.BAD_TIMEOUT, now_us())
     except DeviceError as error:
-        return _unread(points, str(error), samples.BAD_NO_COMMUNICATION, now_us())
+        return unread(points, str(error), samples.BAD_NO_COMMUNICATION, now_us())
     finally:
         await driver.close()
     progress(f"{name}: done")
-    return _readings(points, blocks)
+    return readings(points, blocks)
 
 
-def _unread(points: Sequence[Point], why: str, quality: int, time_us: int) -> Mapping[int, Reading]:
+def unread(points: Sequence[Point], why: str, quality: int, time_us: int) -> Mapping[int, Reading]:
+    """Readings of points whose device could not be read."""
     return {point.id: Reading(point, None, quality, time_us, why) for point in points}
 
 
-def _readings(points: Sequence[Point], blocks: Sequence[SampleBlock]) -> Mapping[int, Reading]:
+def readings(points: Sequence[Point], blocks: Sequence[SampleBlock]) -> Mapping[int, Reading]:
     """What the gateway would report, before it leaves anything out."""
     whole = [replace(point, report=Report.ALWAYS, max_silence_s=None) for point in points]
     by_id = {point.id: point for point in points}

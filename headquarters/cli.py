@@ -13,6 +13,7 @@ import click
 from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_authority import authority, authority_options, make_authority
+from headquarters.cli_commands import command
 from headquarters.cli_gateways import gateways, refuse_enrolled
 from headquarters.cliview import (
     EXIT_CODES,
@@ -350,6 +351,7 @@ def confirm(home: Path, file: Path) -> None:
 main.add_command(app)
 main.add_command(authority)
 main.add_command(gateways)
+main.add_command(command)
 
 
 def _iso_now() -> str:

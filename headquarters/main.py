@@ -9,6 +9,8 @@ from typing import Any
 
 import zmq
 
+from headquarters.commands.handler import FETCHED, CommandDesk
+from headquarters.commands.queue import CommandQueue
 from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.custody import Confirmed
 from headquarters.intake import Intake
@@ -20,6 +22,7 @@ from headquarters.security.suspicion import Lives
 from headquarters.trust import Trust, TrustSource
 from protocols.addresses import reachable
 from protocols.batch import Header
+from protocols.blobs import Blobs
 from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
@@ -101,7 +104,9 @@ class Headquarters:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
         calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log, self._is_limited)
-        service: dict[str, Handler] = {}
+        commands = CommandQueue(self._config.data)
+        desk = CommandDesk(commands, Blobs(self._config.data / FETCHED), identity.signing)
+        service: dict[str, Handler] = {**desk.handlers}
         enrolment: dict[str, Handler] = {}
         if self._security is not None:
             service |= self._security.service_handlers()
@@ -111,6 +116,7 @@ class Headquarters:
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
             self._link.close()
+            commands.close()
             raise
         if self._security is not None:
             bound = {"data": self._link.address, **calls.addresses()}
@@ -118,6 +124,7 @@ class Headquarters:
             self._security.listening(
                 {name: reachable(bound[name], host) if name in bound else "" for name in SOCKETS}
             )
+        self._commands = commands
         return calls
 
     def _known(self) -> Trust:
@@ -170,6 +177,7 @@ class Headquarters:
         finally:
             self._stop.ask()
             self._calls.close()
+            self._commands.close()
             self._latest.close()
             self._link.close()
             self._upkeep.join(10.0)

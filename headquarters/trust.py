@@ -72,6 +72,22 @@ def load(home: Path, registry: Registry | None = None, now: float = 0.0, offline
     return Trust(roster.identities, [*kept, *roster.retired], roster.limited, roster.changes_at)
 
 
+def in_force(home: Path, offline_days: float) -> Trust:
+    """Whom headquarters believes now, read by a command beside the process or without it.
+
+    Raises:
+        InputError: One of the lists is not such a list.
+        StoreError: The register cannot be read.
+    """
+    if not (home / FILE).exists():
+        return load(home)
+    registry = Registry(home / FILE)
+    try:
+        return load(home, registry, time.time(), offline_days)
+    finally:
+        registry.close()
+
+
 def everyone(home: Path) -> Trust:
     """Everyone who ever was: what verifies the ledger.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty, Full, Queue
 from typing import Any
 
-from protocols.calls import Calls, CallTimeoutError, Later
+from protocols.calls import CallTimeoutError, Later, OwnCalls
 from protocols.errors import PeerError
 
 JOBS_MAX = 256
@@ -59,7 +59,7 @@ class Forwarder:
 
     def __init__(
         self,
-        calls: Calls,
+        calls: OwnCalls,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls

@@ -46,3 +46,12 @@ LANDING_MISSING_MAX = 10_000
 assert GROUP_BATCHES_MAX <= limits.CREDIT_BATCHES_MAX
 assert GROUP_BYTES_MAX <= limits.CREDIT_BYTES_MAX
 assert limits.PAYLOAD_BYTES_MAX <= GROUP_BYTES_MAX
+
+COMMANDS_MAX = 20_000
+"""Commands that wait here for their gateways: some for each gateway of a region, 320 MB at the most."""
+
+GATEWAY_NOTED_S = 3600
+"""How exactly it is known when a gateway last asked for commands."""
+
+GATEWAY_KEPT_S = 30 * 86_400
+"""A gateway that has not asked for a month is somebody else's."""

@@ -21,6 +21,7 @@ import zmq
 
 from hub import limits, schema
 from hub.admission import Room
+from hub.commands import HubCommands
 from hub.config import CONFIG, HubConfig, LandingConfig, load
 from hub.forward import Forwarder
 from hub.ingest import Ingest, News
@@ -190,6 +191,7 @@ class Hub:
             ]
 
         self._landings = [self._land(landing, identity) for landing in config.landings]
+        self._commands = self._pass_commands(identity)
         self._calls = self._answer_calls(identity)
 
     def run(self) -> None:
@@ -199,6 +201,7 @@ class Hub:
             relay.start()
         self._membership.start()
         self._calls.start()
+        self._commands.start()
         try:
             self._serve()
             self._finish()
@@ -206,6 +209,7 @@ class Hub:
             self._is_closing.set()
             self._calls.close()
             self._membership.close()
+            self._commands.close()
             self._stop_relays()
             self._link.close()
             self._connection.close()
@@ -238,13 +242,14 @@ class Hub:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
         calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log, self._is_limited)
-        service: dict[str, Handler] = {**self._membership.service_handlers()}
+        service: dict[str, Handler] = {**self._membership.service_handlers(), **self._commands.handlers}
         enrolment: dict[str, Handler] = {**self._membership.enrolment_handlers()}
         try:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
             self._link.close()
+            self._commands.close()
             self._connection.close()
             raise
         self._membership.listening({"data": self._link.address, **calls.addresses()})
@@ -267,6 +272,12 @@ class Hub:
             forwarder,
             self._log,
         )
+
+    def _pass_commands(self, identity: Identity) -> HubCommands:
+        config = self._config
+        verifier = None if config.headquarters is None else VerifyKey(config.headquarters[1])
+        addresses = service_addresses(config)
+        return HubCommands(config.data, addresses, verifier, identity.link, self._log)
 
     def _admit(self, link: bytes) -> PublicIdentity | None:
         return self._list.by_link(link)
@@ -412,6 +423,7 @@ class Hub:
             "membership": self._membership.describe(self._list),
             "refused_keys": self._link.refused_keys,
             "calls": self._calls.describe(),
+            "commands": self._commands.describe(),
             "landings": [watch.describe() for watch in self._landings],
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }

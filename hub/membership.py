@@ -17,7 +17,7 @@ from typing import Any
 
 from hub.forward import Forwarder
 from protocols.addresses import reachable
-from protocols.calls import Caller, CallRefusedError, Calls, CallTimeoutError, Handler
+from protocols.calls import Caller, CallRefusedError, CallTimeoutError, Handler, OwnCalls
 from protocols.daemon import EventLog
 from protocols.directory import Part, Roster, pieces
 from protocols.enrolment import State, parse_signed, pending
@@ -55,7 +55,7 @@ class Membership:
         renewal: Renewal,
         host: str,
         refresh_s: float,
-        refreshing: Calls | None,
+        refreshing: OwnCalls | None,
         forwarder: Forwarder | None,
         log: EventLog,
         clock: Callable[[], float] = time.time,

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
@@ -65,6 +66,7 @@ class EventLog:
         file_bytes_max: Size at which the file is closed and a new one begun.
         files_max: Closed files kept.
         clock: Seconds since 1970.
+        keep: So many of the newest lines stay in memory, in `kept`.
 
     >>> EventLog(stream=sys.stdout, clock=lambda: 0.0).info("stored", batches=3)
     {"time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "stored", "batches": 3}
@@ -79,8 +81,10 @@ class EventLog:
         file_bytes_max: int = 10 << 20,
         files_max: int = 5,
         clock: Callable[[], float] = time.time,
+        keep: int = 0,
     ) -> None:
         self._least = LEVELS.index(level)
+        self.kept: deque[str] = deque(maxlen=keep)
         self._clock = clock
         self._handlers: list[logging.Handler] = []
         if stream is not None:
@@ -118,6 +122,7 @@ class EventLog:
             return
         line = {"time": iso_time(self._clock()), "level": level, "event": event, **fields}
         text = json.dumps(line, ensure_ascii=False, default=str)
+        self.kept.append(text)
         record = logging.LogRecord("catchment", logging.INFO, "", 0, text, None, None)
         for handler in self._handlers:
             handler.handle(record)

@@ -37,7 +37,7 @@ def write_bytes_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
 
@@ -50,7 +50,7 @@ def remove_durably(path: Path) -> None:
     """
     try:
         path.unlink(missing_ok=True)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
 
@@ -64,7 +64,7 @@ def make_folder_durably(folder: Path, mode: int = 0o755) -> None:
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=mode)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
     except OSError as error:
         raise _failed(folder, error) from error
 
@@ -80,9 +80,9 @@ def move_durably(source: Path, target: Path) -> None:
     """
     try:
         source.replace(target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
         if source.parent != target.parent:
-            _flush_folder(source.parent)
+            flush_folder(source.parent)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -100,14 +100,19 @@ def remove_folder_durably(folder: Path) -> None:
             for path in folder.iterdir():
                 path.unlink(missing_ok=True)
             folder.rmdir()
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
     except FileNotFoundError:
         return
     except OSError as error:
         raise _failed(folder, error) from error
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut.
+
+    Raises:
+        OSError: The disk failed.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

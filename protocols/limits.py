@@ -79,6 +79,33 @@ ANSWER_BYTES_MAX = 1 << 20
 CALLS_WAITING_MAX = 4096
 """Callers that wait for an answer at one server: more than the gateways of a region."""
 
+# -- commands --------------------------------------------------------------------------------
+
+COMMAND_BYTES_MAX = 16 << 10
+"""One command: a hundred alarms or points by name; some dozens fit one answer."""
+
+COMMAND_ARGUMENTS_MAX = 16
+"""Arguments of one command."""
+
+COMMAND_LIFE_MAX_S = 7 * 86_400
+"""Until when a command may be begun: a gateway that is off over a holiday still gets it; what is
+older says nothing about the plant any more."""
+
+COMMANDS_PER_ANSWER_MAX = 32
+"""Commands in one answer to a gateway or hub."""
+
+COMMANDS_TOLD_MAX = 256
+"""Commands of which one call tells how far they are."""
+
+COMMANDS_SERVED_MAX = 500
+"""Gateways that a hub names in one call: 500 names of 63 characters fit it."""
+
+BLOB_BYTES_MAX = 16 << 20
+"""What one command may fetch, compressed: logs of some days."""
+
+BLOB_PIECE_BYTES = 48 << 10
+"""Of it in one call."""
+
 # -- what an operator writes --------------------------------------------------------------
 
 CONFIG_BYTES_MAX = 1 << 20
@@ -173,3 +200,6 @@ assert (
 ), "one event more than fits must still be a record"
 assert EVENTS_PER_BATCH_MAX <= RECORD_ITEMS_MAX
 assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX
+assert COMMANDS_PER_ANSWER_MAX * (COMMAND_BYTES_MAX + 128) <= ANSWER_BYTES_MAX
+assert COMMANDS_SERVED_MAX * (NAME_CHARS_MAX + 2) + COMMANDS_TOLD_MAX * 48 < CALL_BYTES_MAX
+assert BLOB_PIECE_BYTES + 1024 < CALL_BYTES_MAX

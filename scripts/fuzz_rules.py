@@ -17,7 +17,7 @@ from edge_runtime.rules.checking.types import Type, bounds, to_real
 from edge_runtime.rules.program import Budget, Column, Program, compile_program
 from edge_runtime.rules.running.runner import Runner
 
-HELPERS = frozenset({"range", "int", "float", "w64", "add64", "sub64", "mul64", "sqrt"})
+HELPERS = frozenset({"range", "int", "float", "wrap64", "add64", "sub64", "mul64", "sqrt"})
 """All that generated code may call."""
 
 NODES = (

@@ -13,12 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import msgpack
 import numpy as np
 import zstandard
 
 from edge_runtime.rules.reading.errors import RuleError
 from headquarters.security import authority
-from protocols import certificates, columns, container, records
+from protocols import certificates, columns, commandcalls, container, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
 from protocols.directory import Directory, Entry, NodeState, Part, Trusted, open_sealed, seal
 from protocols.enrolment import Grant, Request, Token, Upstream, unpack_link
@@ -101,6 +102,32 @@ def _events() -> bytes:
     )
     told = records.EventRecord(2, records.EventType.EVENT, "gas", detail={"limit": 20, "unit": "%"})
     return next(records.pack_events([alarm, told])).data
+
+
+def _command() -> records.Command:
+    arguments: dict[str, Any] = {"alarms": ("gas/*",), "comment": "通风", "for_s": 60.0}
+    return records.Command(7, bytes(16), "gw-1", 10**15, 10**15 + 10**9, "li@hq", "alarms.shelve", arguments)
+
+
+def _ask() -> commandcalls.Ask:
+    told = ((bytes(16), commandcalls.Stage.DELIVERED),)
+    return commandcalls.Ask(2.0, told, commandcalls.Serve(bytes(16), 1, ("gw-1",), ("gw-2",)))
+
+
+def _piece() -> commandcalls.Piece:
+    return commandcalls.Piece("gw-1", HASH, 100, 40, b"piece")
+
+
+def _parse_ask(data: bytes) -> None:
+    commandcalls.Ask.parse(records.unpack(data))
+
+
+def _parse_answer(data: bytes) -> None:
+    commandcalls.Answer.parse(records.unpack(data))
+
+
+def _parse_piece(data: bytes) -> None:
+    commandcalls.Piece.parse(records.unpack(data))
 
 
 def _gaps() -> bytes:
@@ -194,6 +221,11 @@ TARGETS: tuple[Target, ...] = (
         records.Refusal.parse,
         (records.Refusal(CHAIN, 1, HASH, records.RefusalReason.HASH, "differs", "hub-1").pack(),),
     ),
+    Target("command", records.Command.parse, (_command().pack(),)),
+    Target("signed time", records.SignedTime.parse, (records.SignedTime(bytes(16), 10**15).pack(),)),
+    Target("question for commands", _parse_ask, (msgpack.packb(_ask().fields()),)),
+    Target("answer with commands", _parse_answer, (msgpack.packb(commandcalls.Answer((b"c",)).fields()),)),
+    Target("piece of a file", _parse_piece, (msgpack.packb(_piece().fields()),)),
     Target(
         "compressed record",
         lambda data: records.parse_gaps(records.inflate(data, True)),

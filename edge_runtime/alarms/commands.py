@@ -63,8 +63,8 @@ def execute(
     done: list[dict[str, str]] = []
     refused: list[dict[str, str]] = []
     with manager.together():
-        known = {str(id): alarm for id, alarm in manager.alarms().items()}
-        for name in names:
+        for name in dict.fromkeys(names):
+            known = {str(id): alarm for id, alarm in manager.alarms().items()}
             try:
                 for id in _meant(name, known, trigger):
                     [record] = manager.command(id, trigger, now_us, act, until_us)

@@ -139,6 +139,16 @@ class AlarmManager:
         with self.together():
             return self._number(record)
 
+    def journalled(self, type: EventType, transition: str, mark: str) -> bool:
+        """Whether the file has such an entry; see `AlarmStore.holds`."""
+        with self._lock:
+            return self._store is not None and self._store.holds(type, transition, mark)
+
+    def latest(self, count: int) -> list[EventRecord]:
+        """The newest entries that tell people something, oldest first; none while there is no file."""
+        with self._lock:
+            return [] if self._store is None else self._store.latest(count)
+
     def standing(self, app: str) -> set[tuple[str, str]]:
         """(instance, path) of the app's alarms whose condition stands, as far as is known."""
         with self._lock:

@@ -64,6 +64,11 @@ class AlarmService:
         except StoreError as error:
             log.error("control-closed", why=str(error))
 
+    def add(self, commands: Mapping[str, Command]) -> None:
+        """Let the door know further commands; before it is started."""
+        if self._door is not None:
+            self._door.commands.update(commands)
+
     def start(self) -> None:
         """Take commands from now on."""
         if self._door is not None:

@@ -182,6 +182,14 @@ class AlarmStore(Store):
                 return
             after = rows[-1][0]
 
+    def holds(self, type: EventType, transition: str, mark: str) -> bool:
+        """Whether there is an entry of this kind whose detail, as JSON, has `mark` in it."""
+        found = self.row(
+            "select 1 from journal where type = ? and transition = ? and instr(detail, ?) limit 1",
+            (str(type), transition, mark),
+        )
+        return found is not None
+
     def latest(self, count: int) -> list[EventRecord]:
         """The newest journal rows that tell people something, oldest first.
 

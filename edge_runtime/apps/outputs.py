@@ -21,12 +21,8 @@ from typing import NamedTuple
 
 from edge_runtime.apps.installed import Grant, InstalledApp
 from edge_runtime.devicewrites import Order, Result
-from protocols.field.base import FieldType
-from protocols.field.writing import INTEGER_RANGES, fault
+from edge_runtime.rawvalues import held, meant
 from protocols.points import Point
-
-SLACK = 1e-9
-"""By which part a bound, divided by a scale that binary floating point cannot hold, may be off."""
 
 GOOD = 0
 
@@ -72,7 +68,7 @@ class Gate:
         raw = raw_value(grant, value)
         if raw is None:
             return f"expected a value that the point's type {grant.point.type} holds, got {value:g}"
-        return Admitted(grant.point, _scaled(grant.point, raw), raw)
+        return Admitted(grant.point, meant(grant.point, raw), raw)
 
 
 def raw_value(grant: Grant, value: float) -> float | None:
@@ -84,27 +80,7 @@ def raw_value(grant: Grant, value: float) -> float | None:
         grant: Names the point and its range.
         value: Within the range.
     """
-    point = grant.point
-    if point.type is FieldType.BOOL:
-        return bool(value)
-    raw = _unscaled(point, value)
-    if point.type not in INTEGER_RANGES:
-        raw = float(raw)
-    elif math.isfinite(raw):
-        least, most = sorted((_unscaled(point, grant.low), _unscaled(point, grant.high)))
-        least, most = math.ceil(least - SLACK * abs(least)), math.floor(most + SLACK * abs(most))
-        if least > most:
-            return None
-        raw = min(max(round(raw), least), most)
-    return None if fault(point.type, raw) else raw
-
-
-def _unscaled(point: Point, value: float) -> float:
-    return (value - point.offset) / point.scale if point.scaled else value
-
-
-def _scaled(point: Point, raw: float) -> float:
-    return raw * point.scale + point.offset if point.scaled else raw
+    return held(grant.point, grant.low, grant.high, value)
 
 
 class Said(NamedTuple):

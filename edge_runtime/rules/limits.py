@@ -22,7 +22,8 @@ FAULT_CHARS_MAX = 300
 """What a fault says, and what it shows of a line: both may hold what the author wrote."""
 
 NESTING_MAX = 40
-"""Levels of parentheses and statements: Python's own parser takes 100, and inlining adds some."""
+"""Levels of parentheses and statements: Python's own parser takes 100, and inlining adds some. The
+optimiser nests no deeper either where it puts a value in."""
 
 STATEMENT_TOKENS_MAX = 4_000
 """Tokens without a `;`: a long list of labels; longer chains of operators would exhaust the stack."""
@@ -38,6 +39,10 @@ CALL_DEPTH_MAX = 12
 
 STATEMENTS_MAX = 20_000
 """Statements of a program after all its blocks and functions are put in: about 1 MB of generated code."""
+
+AHEAD_MAX = 500
+"""Statements over which the optimiser follows a value to its reader: its work grows with a program's
+length, and not with the square of it."""
 
 VARIABLES_MAX = 50_000
 """Variables of a program with those of all its blocks and functions: blocks in blocks multiply."""

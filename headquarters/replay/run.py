@@ -1,7 +1,8 @@
 """Runs an app over the lake, portion by portion, and compares on the way.
 
 A replay begins with a state that the gateway recorded, or as an app does that is started for
-the first time. What is in memory is bounded by `CELLS_MAX`, not by the time span.
+the first time. Samples in memory are bounded by `CELLS_MAX`, not by the time span; the events,
+which the report lists, are all kept.
 """
 
 from __future__ import annotations

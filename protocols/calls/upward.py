@@ -20,6 +20,10 @@ class Calls(Protocol):
     def call(self, verb: str, argument: object = None, timeout_s: float | None = None) -> Any:
         """Ask and wait; see `CallClient.call`."""
 
+
+class OwnCalls(Calls, Protocol):
+    """The same, of whoever has it for itself and closes it."""
+
     def close(self) -> None:
         """Close the sockets; the next call opens them anew."""
 

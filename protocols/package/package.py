@@ -116,6 +116,9 @@ def read_bytes(path: Path) -> bytes:
         LimitError: It is too large.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end
+            expected = f"an app's folder, or a package (NAME-VERSION{SUFFIX})"
+            raise InputError([Problem(str(path), "file", "a device or pipe", expected)])
         with path.open("rb") as stream:
             data = stream.read(limits.PACKAGE_BYTES_MAX + 1)
     except OSError as error:
@@ -128,6 +131,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _read_folder(root: Path) -> dict[str, bytes]:
+    if not (root / APP).is_file():  # any folder, perhaps of a million files
+        raise InputError([Problem(str(root / APP), "file", "", APP_MISSING)])
     problems: list[Problem] = []
     files: dict[str, bytes] = {}
     room = limits.PACKAGE_BYTES_MAX

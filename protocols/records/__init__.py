@@ -1,7 +1,7 @@
 """Records that are not samples: openings, events, gaps, point definitions, statements, receipts.
 
 Each is a msgpack map in a batch payload (compressed or not, by the header's flag), or
-signed by itself where it travels outside a chain (receipts and refusals). Reading one
+signed by itself where it travels outside a chain (receipts, refusals, commands). Reading one
 raises only the peer's errors and allocates no more than `limits` allow.
 """
 
@@ -14,6 +14,7 @@ from protocols.records.appmarks import (
     state_records,
 )
 from protocols.records.chains import Correction, Opening, OpenReason
+from protocols.records.commands import COMMAND_DOMAIN, NONCE_BYTES, TIME_DOMAIN, Command, SignedTime, peek
 from protocols.records.definitions import PointDefinition, pack_definitions, parse_definitions
 from protocols.records.events import (
     EventPayload,
@@ -38,10 +39,14 @@ from protocols.records.signed import (
 from protocols.records.statements import HubStatement, Statement, parse_statement
 
 __all__ = [
+    "COMMAND_DOMAIN",
+    "NONCE_BYTES",
     "RECEIPT_DOMAIN",
     "REFUSAL_DOMAIN",
+    "TIME_DOMAIN",
     "AppSight",
     "AppState",
+    "Command",
     "Correction",
     "EventPayload",
     "EventRecord",
@@ -56,6 +61,7 @@ __all__ = [
     "Receipt",
     "Refusal",
     "RefusalReason",
+    "SignedTime",
     "StateKind",
     "Statement",
     "clean_event",
@@ -69,6 +75,7 @@ __all__ = [
     "parse_events",
     "parse_gaps",
     "parse_statement",
+    "peek",
     "read_marks",
     "sight_records",
     "sign_record",

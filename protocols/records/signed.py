@@ -1,4 +1,4 @@
-"""Records signed by themselves, because they travel outside a chain: receipts and refusals."""
+"""Records signed by themselves, because they travel outside a chain: receipts, refusals, commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from protocols.batch import Chain, Signer, Verifier
 from protocols.errors import IntegrityError, MalformedError
+from protocols.records.commands import COMMAND_DOMAIN, TIME_DOMAIN, Command, SignedTime
 from protocols.records.fields import chain_fields, is_count, pack_row, parse_chain, parse_row
 
 RECEIPT_DOMAIN = b"catchment/receipt/v1\x00"
@@ -117,14 +118,24 @@ class Refusal:
         return cls(chain, seq, head, RefusalReason(reason), text, receiver)
 
 
-Signable = TypeVar("Signable", Receipt, Refusal)
+Record = Receipt | Refusal | Command | SignedTime
+Signable = TypeVar("Signable", Receipt, Refusal, Command, SignedTime)
 
 
-_DOMAIN_OF: dict[type[Receipt | Refusal], bytes] = {Receipt: RECEIPT_DOMAIN, Refusal: REFUSAL_DOMAIN}
+_DOMAIN_OF: dict[type[Record], bytes] = {
+    Receipt: RECEIPT_DOMAIN,
+    Refusal: REFUSAL_DOMAIN,
+    Command: COMMAND_DOMAIN,
+    SignedTime: TIME_DOMAIN,
+}
 
 
-def sign_record(record: Receipt | Refusal, signer: Signer) -> bytes:
-    """Pack and sign a record that travels outside a chain: signature, then the record."""
+def sign_record(record: Record, signer: Signer) -> bytes:
+    """Pack and sign a record that travels outside a chain: signature, then the record.
+
+    Raises:
+        LimitError: A command is larger than one may be.
+    """
     packed = record.pack()
     return signer.sign(_DOMAIN_OF[type(record)], packed) + packed
 

@@ -8,20 +8,20 @@ from array import array
 from binascii import hexlify, unhexlify
 
 
-def w64(value):
+def wrap64(value):
     return ((value + 9223372036854775808) & 18446744073709551615) - 9223372036854775808
 
 
 def add64(one, other):
-    return w64(one + other)
+    return wrap64(one + other)
 
 
 def sub64(one, other):
-    return w64(one - other)
+    return wrap64(one - other)
 
 
 def mul64(one, other):
-    return w64(one * other)
+    return wrap64(one * other)
 
 
 def columns(packed):
@@ -34,7 +34,7 @@ def shown(cells):
 
 def run(case):
     names = {
-        "w64": w64,
+        "wrap64": wrap64,
         "add64": add64,
         "sub64": sub64,
         "mul64": mul64,

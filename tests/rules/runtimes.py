@@ -58,10 +58,10 @@ def case(seed: int, size: int = 5) -> Case:
     return case_of(programs.program(seed, size), seed)
 
 
-def case_of(text: str, seed: int) -> Case:
+def case_of(text: str, seed: int, instances: int | None = None) -> Case:
     """A program with random inputs."""
     program = compile_program(text)
-    instances = 1 + seed % 3
+    instances = instances or 1 + seed % 3
     return Case(seed, text, program, columns.inputs(program, seed, 12, instances), instances)
 
 

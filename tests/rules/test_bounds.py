@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
+
 import pytest
 
 from edge_runtime.rules import BOARD, SMALL_BOARD, RuleError, Runner, compile_program
@@ -80,6 +83,41 @@ def test_what_nests_deeper_than_python_can_hold_is_refused_when_it_is_compiled(b
     source = f"PROGRAM p VAR_INPUT x : LREAL; END_VAR VAR_OUTPUT y : LREAL; END_VAR {body} END_PROGRAM"
     with pytest.raises(RuleError, match="do not nest so deep"):
         compile_program(source)
+
+
+def test_many_short_assignments_do_not_nest_however_they_follow_each_other() -> None:
+    names = [f"v{number}" for number in range(1000)]
+    steps = "\n".join(f"{name} := {before} * 2.0 - x;" for before, name in pairwise(names))
+    source = f"""PROGRAM p
+    VAR_INPUT x : LREAL; END_VAR
+    VAR_OUTPUT y : LREAL; END_VAR
+    VAR {", ".join(names)} : LREAL; END_VAR
+    v0 := x;
+    {steps}
+    y := v999;
+    END_PROGRAM"""
+    runner = Runner(compile_program(source))
+    runner.inputs[0][0] = 3.5
+    runner.step()
+    assert runner.outputs[0][0] == 3.5
+
+
+def test_what_a_long_program_takes_to_compile_grows_with_its_length() -> None:
+    """Where each value was followed to the end of the program, this took a minute."""
+    names = [f"v{number}" for number in range(4000)]
+    source = "\n".join(
+        [
+            "PROGRAM p VAR_INPUT x : LREAL; END_VAR VAR_OUTPUT y : LREAL; END_VAR VAR",
+            *(f"{name} : LREAL;" for name in names),
+            "END_VAR",
+            *(f"{name} := x * {number}.0;" for number, name in enumerate(names)),
+            *(f"y := y + {name};" for name in names),
+            "END_PROGRAM",
+        ]
+    )
+    began = time.process_time()
+    compile_program(source)
+    assert time.process_time() - began < 20
 
 
 def test_a_time_of_thousands_of_digits_is_refused() -> None:

@@ -140,7 +140,7 @@ def test_a_constant_table_stands_once_in_the_code_however_many_instances_read_it
 
 def test_names_of_the_host_and_of_generated_code_are_the_authors_own() -> None:
     names = [
-        "ne", "now", "r", "k", "j", "b", "m0", "t1", "v0", "s0", "w64", "add64", "sqrt", "range", "float",
+        "ne", "now", "r", "k", "j", "b", "m0", "t1", "v0", "s0", "wrap64", "add64", "sqrt", "range", "float",
         "Lambda", "import", "class", "def", "None", "print", "exec", "eval", "open", "self", "__import__",
         "__builtins__", "__class__", "T", "F", "I", "Q", "P", "S", "O", "OQ", "E", "step",
     ]  # fmt: skip
@@ -157,6 +157,24 @@ def test_names_of_the_host_and_of_generated_code_are_the_authors_own() -> None:
     for _ in range(3):
         runner.step()
     assert [cells[0] for cells in runner.outputs] == [6.0] * len(names)
+
+
+def test_however_many_columns_there_are_none_is_called_like_a_helper() -> None:
+    every = range(100)
+    source = f"""PROGRAM p
+    VAR_INPUT {", ".join(f"x{n}" for n in every)} : LINT; END_VAR
+    VAR_OUTPUT {", ".join(f"y{n}" for n in every)} : LINT; END_VAR
+    VAR {", ".join(f"z{n}" for n in every)} : LINT; END_VAR
+    {" ".join(f"z{n} := ROL(z{n}, 1) + x{n}; y{n} := y{n} * x{n} - z{n};" for n in every)}
+    END_PROGRAM"""
+    program = compile_program(source)
+    confined(program.code)
+    runner = Runner(program)
+    for cells in runner.inputs:
+        cells[0] = 1 << 62
+    for _ in range(2):
+        runner.step()
+    assert [cells[0] for cells in runner.outputs] == [1 << 62] * 100
 
 
 @pytest.mark.parametrize(

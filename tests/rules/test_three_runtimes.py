@@ -43,6 +43,8 @@ CHUNKS = (
         3308,
         5127,
         6020,
+        21240,
+        21268,
         1000456,
         1000761,
     ),
@@ -52,7 +54,7 @@ CHUNKS = (
 COMPILED = (0, 20, 40, 78, 275, 681, 1049, 1956, 2957, 5127, 1000456)
 """Those that numba compiles too, at one or two seconds each."""
 
-EXTREMES = Path(__file__).with_name("extremes.st")
+EXTREMES = sorted(Path(__file__).with_name("extremes").glob("*.st"))
 
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"from {seeds[0]}")
@@ -62,8 +64,10 @@ def test_recorded_programs_agree_on_all_runtimes(seeds: Sequence[int]) -> None:
     assert verdict.events > 20
 
 
-def test_the_ends_of_all_types_agree_on_all_runtimes() -> None:
-    case = runtimes.case_of(EXTREMES.read_text(encoding="utf-8"), 4)
+@pytest.mark.parametrize("path", EXTREMES, ids=lambda path: path.stem)
+def test_the_ends_of_all_types_agree_on_all_runtimes(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    case = runtimes.case_of(text, 4, instances=60)  # so that every pair of odd values meets
     expected = runtimes.by_oracle(case)
     [on_micropython] = runtimes.on_micropython([case])
     for trace in (runtimes.on_cpython(case), runtimes.on_numba(case), on_micropython):

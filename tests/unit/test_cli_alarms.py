@@ -127,6 +127,17 @@ def test_what_is_refused_is_told_and_exits_1(gateway: Gateway, capsys: pytest.Ca
     assert "--comment" in capsys.readouterr().err
 
 
+def test_a_pattern_reaches_all_others_after_one_that_was_named(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["ch4.high", "co.high", "dust"]
+    for name in names:
+        gateway.raise_(name)
+    assert run(gateway, "ack", CH4, "gas/*", CH4) == 0
+    capsys.readouterr()
+    assert states(capsys, gateway) == {f"gas/hall-1/{name}": "acknowledged" for name in names}
+
+
 def test_without_a_gateway_one_may_look_and_not_touch(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from edge_runtime.apps.skeleton import MANIFEST as SKELETON
 from protocols import limits
 from protocols.errors import InputError, LimitError, PeerError
-from protocols.package import Package, archive, of_files
+from protocols.package import Package, archive, of_files, open_package
 
 FILES = {
     "app.toml": b"[app]\n",
@@ -159,3 +161,18 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(InputError) as wrong:
         read(text)
     assert len(wrong.value.problems) == 3
+
+
+def test_a_pipe_is_no_package_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.capp")
+    with pytest.raises(InputError, match="a device or pipe"):
+        open_package(tmp_path / "pipe.capp")
+
+
+def test_a_folder_that_is_no_app_is_told_so_and_not_read_through(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.log").touch()
+    with pytest.raises(InputError) as wrong:
+        open_package(tmp_path)
+    [problem] = wrong.value.problems
+    assert problem.file == str(tmp_path / "app.toml") and "catchment-edge app new" in problem.expected

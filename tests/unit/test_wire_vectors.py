@@ -52,6 +52,13 @@ def made() -> dict[str, bytes]:
     vectors["event, an alarm raised"] = next(records.pack_events([alarm])).data
     vectors["receipt for next 2, key of 32 bytes `71`"] = records.sign_record(receipt, HEADQUARTERS_KEY)
     vectors["refusal of seq 1, same key"] = records.sign_record(refusal, HEADQUARTERS_KEY)
+    command = records.Command(
+        7, bytes(range(16)), "gw", 1_700_000_000_000_000, 1_700_003_600_000_000, "li@hq", "read",
+        {"points": ("FT-101",)},
+    )  # fmt: skip
+    vectors["command 7 to `gw`, same key"] = records.sign_record(command, HEADQUARTERS_KEY)
+    signed_time = records.SignedTime(bytes(range(16)), 1_700_000_000_000_000)
+    vectors["time for a nonce, same key"] = records.sign_record(signed_time, HEADQUARTERS_KEY)
     vectors["hello of gateway `gw`"] = messages.hello("gw", "gateway")[1]
     vectors["offer, oldest 0, next 2"] = messages.offers([messages.Offer(chain.chain, 0, 2, chain.head)])[0][
         1

@@ -2,7 +2,7 @@
 
 The same source runs on CPython (columns are lists), MicroPython (arrays) and under numba
 (numpy); see also `narrowing`. What it may use: local names, `range`, `int`, `float`, and the
-helpers `w64` and `sqrt`; no attributes, no imports, nothing of the author's spelling.
+helpers `wrap64` and `sqrt`; no attributes, no imports, nothing of the author's spelling.
 
     def step(r0, r1, k0, k1, ni, T, F, I, Q, P, S, O, OQ, E, ne): ... return ne
 
@@ -365,7 +365,12 @@ class _Function:
     # -- quality -------------------------------------------------------------------------------------
 
     def _quality_of(self, var: Var) -> str:
-        return self._worst(self._flat.asked[var])
+        text = self._worst(self._flat.asked[var])
+        if not text.startswith("m"):
+            return text
+        name = self._write.fresh()  # the mark may be set again before this is used
+        self._line(f"{name} = {text}")
+        return name
 
     def _worst(self, quality: Quality) -> str:
         """The worst of some inputs and marks, in a name of its own when there are several."""

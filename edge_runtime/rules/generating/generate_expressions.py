@@ -233,7 +233,7 @@ class Writer:
         low, high = bounds(type)
         self._line(f"if not {low} <= {name} <= {high}:", deeper)
         if BITS[type] == 64:
-            self._line(f"{name} = w64({name})", deeper + 1)
+            self._line(f"{name} = wrap64({name})", deeper + 1)
         else:
             self._line(f"{name} = ({name} + {-low} & {2 * high + 1}) - {-low}", deeper + 1)
 

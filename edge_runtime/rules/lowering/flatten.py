@@ -223,8 +223,15 @@ class _Flattener:
     def _arguments(self, args: list[tuple[Var, FExpr]], out: list[FStmt]) -> None:
         """Set a block's inputs, all arguments having been evaluated before."""
         targets = {var for var, _ in args}
-        for at, (var, value) in enumerate(args):
-            if at and any(isinstance(part, FRead) and part.var in targets for part in parts(value)):
+        waiting = [
+            at
+            for at, (_, value) in enumerate(args)
+            if at and any(isinstance(part, FRead) and part.var in targets for part in parts(value))
+        ]
+        # those before it too: one may ask for a quality that the next one changes
+        for at in range(max(waiting, default=-1) + 1):
+            var, value = args[at]
+            if not isinstance(value, FConst):
                 held = Var(f"{var.path}'", var.type)
                 self.flat.variables.append(held)
                 out.append(FSet(held, value))

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import islice
 
+from edge_runtime.rules import limits
 from edge_runtime.rules.checking.folding import fold
 from edge_runtime.rules.checking.typed import Const
 from edge_runtime.rules.lowering.exposed import find_exposed
+from edge_runtime.rules.lowering.facts import Facts, facts_of, marks
 from edge_runtime.rules.lowering.flat import (
     FAsk,
     FCase,
@@ -35,7 +36,6 @@ from edge_runtime.rules.lowering.flat import (
     Var,
     bodies,
     expressions,
-    marks_in,
     parts,
     walk,
 )
@@ -209,14 +209,16 @@ def _reads_of(flat: Flat) -> Counter[Var]:
 
 def _follow_copies(body: list[FStmt], reads: Counter[Var]) -> None:
     """Read the origin in the place of its copy, as long as both stay as they are."""
+    facts = [facts_of(stmt) for stmt in body]
     for at, stmt in enumerate(body):
         for inner in bodies(stmt):
             _follow_copies(inner, reads)
         if isinstance(stmt, FSet) and isinstance(stmt.value, FRead) and not stmt.value.var.length:
-            _follow(stmt, stmt.value, islice(body, at + 1, None), reads)
+            end = at + 1 + limits.AHEAD_MAX
+            _follow(stmt, stmt.value, zip(body[at + 1 : end], facts[at + 1 : end], strict=True), reads)
 
 
-def _follow(copy: FSet, origin: FRead, rest: Iterable[FStmt], reads: Counter[Var]) -> None:
+def _follow(copy: FSet, origin: FRead, rest: Iterable[tuple[FStmt, Facts]], reads: Counter[Var]) -> None:
     def change(expr: FExpr) -> FExpr:
         if not (isinstance(expr, FRead) and expr.var is copy.var):
             return expr
@@ -224,18 +226,21 @@ def _follow(copy: FSet, origin: FRead, rest: Iterable[FStmt], reads: Counter[Var
         reads[origin.var] += 1
         return origin
 
-    for stmt in rest:
+    for stmt, facts in rest:
         if not reads[copy.var]:
             return
-        changed = {s.var for s in walk([stmt]) if isinstance(s, FSet | FLoop)}
-        ends = bool(changed & {copy.var, origin.var})
+        ends = copy.var in facts.changed or origin.var in facts.changed
         if ends and bodies(stmt):
             return
-        rewrite_statement(stmt, change)
+        if copy.var in facts.own:
+            rewrite_statement(stmt, change)
+            facts.own.add(origin.var)
         if ends:
             return
-        for inner in walk([s for part in bodies(stmt) for s in part]):
+        readers = facts.inner.pop(copy.var, [])
+        for inner in readers:
             rewrite_statement(inner, change)
+        facts.inner.setdefault(origin.var, []).extend(readers)
 
 
 # -- what nobody reads -----------------------------------------------------------------------------
@@ -263,17 +268,12 @@ def _collect(body: list[FStmt], around: set[Var], live: set[Var], reads: dict[Va
             for part in parts(expr)
             if isinstance(part, FRead | FElement)
         }
-        if isinstance(stmt, FEmit | FStore) or _marks(stmt):
+        if isinstance(stmt, FEmit | FStore) or marks(stmt):
             live |= used | around
         if isinstance(stmt, FSet | FSetElement | FLoop):
             reads.setdefault(stmt.var, set()).update(used, around)
         for inner in bodies(stmt):
             _collect(inner, around | used | ({stmt.var} if isinstance(stmt, FLoop) else set()), live, reads)
-
-
-def _marks(stmt: FStmt) -> bool:
-    """Whether a statement can mark something that matters."""
-    return any(mark.index >= 0 for mark in marks_in(stmt))
 
 
 def _kept(body: list[FStmt], live: set[Var]) -> list[FStmt]:
@@ -282,7 +282,7 @@ def _kept(body: list[FStmt], live: set[Var]) -> list[FStmt]:
         inner = bodies(stmt)
         for part in inner:
             part[:] = _kept(part, live)
-        if isinstance(stmt, FEmit | FStore) or _marks(stmt):
+        if isinstance(stmt, FEmit | FStore) or marks(stmt):
             made.append(stmt)
         elif isinstance(stmt, FIf | FCase):
             if any(inner):
@@ -319,46 +319,49 @@ def _forward_in(body: list[FStmt], movable: set[Var]) -> None:
     for stmt in body:
         for inner in bodies(stmt):
             _forward_in(inner, movable)
-    at = len(body) - 2
-    while at >= 0:
+    facts = [facts_of(stmt) for stmt in body]
+    for at in range(len(body) - 2, -1, -1):
         stmt = body[at]
-        if isinstance(stmt, FSet) and stmt.var in movable and _move(stmt, body[at + 1 :]):
-            del body[at]
-        at -= 1
+        if isinstance(stmt, FSet) and stmt.var in movable:
+            end = at + 1 + limits.AHEAD_MAX
+            if _move(stmt, zip(body[at + 1 : end], facts[at + 1 : end], strict=True)):
+                del body[at], facts[at]
 
 
-def _move(stmt: FSet, rest: Sequence[FStmt]) -> bool:
+def _move(stmt: FSet, rest: Iterable[tuple[FStmt, Facts]]) -> bool:
     """Put a value in where it is read, if nothing between changes it."""
     needs = {part.var for part in parts(stmt.value) if isinstance(part, FRead | FElement)}
     asks = any(isinstance(part, FAsk) for part in parts(stmt.value))
-    marks = _marks(stmt)
-    for other in rest:
-        inside = list(walk([other]))
-        if marks and any(map(_tells_quality, inside)):
+    marking = marks(stmt)
+    for other, facts in rest:
+        if marking and facts.tells:
             return False
-        if _reads([other], stmt.var):
-
-            def change(expr: FExpr) -> FExpr:
-                return stmt.value if isinstance(expr, FRead) and expr.var is stmt.var else expr
-
-            rewrite_statement(other, change)
-            return True
-        changed = {s.var for s in inside if isinstance(s, FSet | FSetElement | FLoop)}
-        if changed & needs or (asks and any(_marks(s) for s in inside)) or _reads(inside, stmt.var):
+        if stmt.var in facts.own:
+            return _put_in(stmt, other, facts)
+        if not facts.changed.isdisjoint(needs) or (asks and facts.marks) or stmt.var in facts.inner:
             return False
     return False
 
 
-def _tells_quality(stmt: FStmt) -> bool:
-    """Whether a statement looks at marks."""
-    asks = any(isinstance(part, FAsk) for expr in expressions(stmt) for part in parts(expr))
-    return asks or isinstance(stmt, FEmit)
+def _put_in(stmt: FSet, reader: FStmt, facts: Facts) -> bool:
+    """Put a value in where it is read, unless that would nest too deep."""
+    if _depth(stmt.value) + max(map(_depth, expressions(reader))) > limits.NESTING_MAX:
+        return False
+
+    def change(expr: FExpr) -> FExpr:
+        return stmt.value if isinstance(expr, FRead) and expr.var is stmt.var else expr
+
+    rewrite_statement(reader, change)
+    facts.own |= {part.var for part in parts(stmt.value) if isinstance(part, FRead)}
+    facts.marks |= marks(stmt)
+    facts.tells |= any(isinstance(part, FAsk) for part in parts(stmt.value))
+    return True
 
 
-def _reads(stmts: Sequence[FStmt], var: Var) -> bool:
-    return any(
-        isinstance(part, FRead) and part.var is var
-        for stmt in stmts
-        for expr in expressions(stmt)
-        for part in parts(expr)
-    )
+def _depth(expr: FExpr) -> int:
+    match expr:
+        case FOp(_, _, args, _):
+            return 1 + max(map(_depth, args), default=0)
+        case FElement(_, index, _):
+            return 1 + _depth(index)
+    return 1

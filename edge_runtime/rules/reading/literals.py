@@ -57,6 +57,16 @@ def read(kind: str, spelling: str, span: Span) -> syntax.Expression:
             return _typed(spelling, span)
 
 
+def _joined(spelling: str) -> str:
+    """Digits without their separators (IEC 61131-3, 6.3.2: one underline at a time, between digits)."""
+    if re.search(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])", spelling):
+        hint = "1_000_000, 16#FF_00 or T#1h_30m"
+        raise LiteralFaultError(
+            f"expected underlines one at a time and between digits, got {spelling!r}", hint
+        )
+    return spelling.replace("_", "")
+
+
 def text(spelling: str) -> str:
     """A text literal without its quotes and escapes."""
     return re.sub(r"\$(.)", r"\1", spelling[1:-1])
@@ -76,7 +86,7 @@ def _integer(spelling: str) -> int:
     base, mark, digits = spelling.partition("#")
     if not mark:
         base, digits = "10", spelling
-    plain = digits.replace("_", "")
+    plain = _joined(digits)
     if len(plain) > INTEGER_CHARS_MAX:
         raise LiteralFaultError("expected an integer of at most 64 bits")
     try:
@@ -89,7 +99,7 @@ def _integer(spelling: str) -> int:
 
 
 def _real(spelling: str) -> float:
-    value = float(spelling.replace("_", ""))
+    value = float(_joined(spelling))
     if math.isinf(value):
         raise LiteralFaultError("expected a number within LREAL, at most 1.797E308")
     return value
@@ -106,7 +116,7 @@ def duration(spelling: str) -> int:
     """
     body = spelling.partition("#")[2].lower()
     sign = -1 if body.startswith("-") else 1
-    body = body.lstrip("-+").replace("_", "")
+    body = _joined(body.lstrip("-+"))
     if len(body) > DURATION_CHARS_MAX:
         raise LiteralFaultError(f"expected a time of at most {DURATION_CHARS_MAX} characters")
     total, at, order = Fraction(0), 0, list(_UNITS_MS)

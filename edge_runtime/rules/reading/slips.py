@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from math import isfinite
 from typing import NamedTuple
 
 KEYWORDS = frozenset(
@@ -156,7 +157,9 @@ def _number(text: str) -> Meant:
         return Meant(f"expected a time, got {text!r}", f"write T#{text}", "DURATION", f"T#{text}")
     if _EXPONENT.fullmatch(text):
         digits, _, exponent = text.upper().partition("E")
-        hint = f"a number with an exponent has a point: {digits}.0E{exponent or 6}"
+        meant = f"{digits}.0E{exponent or 6}"
+        fits = len(meant) < 40 and isfinite(float(meant))
+        hint = f"a number with an exponent has a point: {meant if fits else '1.0E6'}"
         return Meant(f"expected a number, got {text!r}", hint, "REAL", "1.0")
     return Meant(f"expected a number or a name, got {text!r}", "names begin with a letter", "NAME", text)
 

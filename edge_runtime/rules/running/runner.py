@@ -71,7 +71,7 @@ def load(code: str) -> Step:
     """The step function on CPython; see also `narrowing`."""
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
-        "w64": wrap_lint,
+        "wrap64": wrap_lint,
         "add64": add64,
         "sub64": sub64,
         "mul64": mul64,

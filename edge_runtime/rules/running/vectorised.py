@@ -53,7 +53,7 @@ def load_compiled(code: str) -> Step:
     njit = numba.njit(error_model="numpy")
     names: dict[str, Any] = {
         "__builtins__": {"range": range, "int": int, "float": float},
-        "w64": njit(_same),
+        "wrap64": njit(_same),
         "add64": njit(_add),
         "sub64": njit(_subtract),
         "mul64": njit(_multiply),
