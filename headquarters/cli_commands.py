@@ -123,7 +123,7 @@ def known_gateway(trust: Any, gateway: str) -> None:
     from protocols.errors import InputError, Problem
     from protocols.tomlfile import suggest
 
-    known = {node.id for node in trust.current if node.role == "gateway"}
+    known = {node.id for node in trust.identities if node.role == "gateway"}
     if gateway not in known:
         expected = f"a gateway that is allowed here; {suggest(gateway, known)}"
         raise InputError([Problem("command", "gateway", gateway, expected)])
