@@ -20,6 +20,8 @@ from edge_runtime.cliview import count, home_option, json_option, print_json, pr
 
 if TYPE_CHECKING:
     from edge_runtime.check import CheckReport
+    from protocols.identity import PublicIdentity
+    from protocols.joining import Answer
 
 EPILOG = """Exit codes: 0 done; 1 a fault was found; 2 wrong usage or input; 3 a device or the gateway
 cannot be reached; 4 trouble with the local disk; 130 interrupted."""
@@ -114,6 +116,11 @@ def cli() -> None:
       catchment-edge join --home gw1 hub/identity.toml --address tcp://hub:7500
       catchment-edge join --home gw1 hq/identity.toml
       catchment-edge run --home gw1
+
+    In a group with an authority, a token replaces init and join:
+
+    \b
+      catchment-edge enroll --home gw1 --token TOKEN
     """
 
 
@@ -158,6 +165,56 @@ def join(home: Path, identity: Path, address: str) -> None:
     click.echo(
         f"added {' and '.join(added)} to {home / 'gateway.toml'}" if added else "it was joined already"
     )
+
+
+@cli.command(short_help="Join a group with a token.")
+@home_option
+@click.option(
+    "--token", required=True, envvar="CATCHMENT_TOKEN", help="The line that `gateways invite` printed."
+)
+@click.option("--new-keys", is_flag=True, help="Ask with new keys, in place of those that are here.")
+@click.option("--no-wait", is_flag=True, help="Ask once; run the same command again after the approval.")
+@json_option
+def enroll(home: Path, token: str, new_keys: bool, no_wait: bool, as_json: bool) -> None:
+    """Join a group: ask with a token of `catchment-hq gateways invite`, and wait for approval.
+
+    A home that is not there yet is made, with keys of its own, which never leave it. Compare the
+    fingerprint with the one that headquarters shows before you approve there. When the command
+    ends, the gateway has its certificate and knows where to send: run it, or restart it.
+
+    Whatever was cut is done again by the same command. With --new-keys a gateway that was
+    quarantined or revoked comes back. Exit code 3 when there is no answer or approval yet.
+
+    \b
+      catchment-edge enroll --home gw1 --token catchment.mAG3dGNwOi8v...
+    """
+    from edge_runtime.provision.enrol import enroll as enrol_node
+    from protocols.enrolment import fingerprint
+
+    def begun(node: PublicIdentity) -> None:
+        if not as_json:
+            click.echo(f"gateway {node.id} asks with the keys {fingerprint(node)}")
+
+    told: list[str] = []
+
+    def progress(answer: Answer) -> None:
+        if not as_json and answer.why not in told[-1:]:
+            told.append(answer.why)
+            click.echo(answer.why, err=True)
+
+    done = enrol_node(home, token, new_keys=new_keys, wait=not no_wait, begun=begun, progress=progress)
+    if as_json:
+        state = done.answer.waiting.value if done.grant is None else "granted"
+        fields = {"id": done.node.id, "state": state, "fingerprint": fingerprint(done.node)}
+        print_json(fields | {"why": done.answer.why if done.grant is None else ""})
+    elif done.grant is None:
+        click.echo(done.answer.why)
+    else:
+        where = " and ".join(upstream.node.id for upstream in done.grant.upstreams)
+        click.echo(f"enrolled{f'; it sends to {where}' if where else ''}")
+        click.echo(f"next: catchment-edge run --home {home}")
+    if done.grant is None:
+        raise SystemExit(3)
 
 
 @cli.command(short_help="Check configuration and point table.")

@@ -133,12 +133,14 @@ class UplinkConfig:
             new epoch and goes first; `None` keeps strict order.
         backlog_bytes_per_s: Most that the backlog may send beside fresh data; `None` for
             as fast as it goes.
+        directory_s: How often the directory of hubs is refreshed.
     """
 
     ack_timeout_s: float = 10.0
     failover_s: float = 30.0
     live_first_s: float | None = 60.0
     backlog_bytes_per_s: int | None = None
+    directory_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,6 +380,7 @@ class _Reader:
             failover_s=values["failover_s"],
             live_first_s=values["live_first_s"] or None,
             backlog_bytes_per_s=values["backlog_kb_per_s"] << 10 or None,
+            directory_s=values["directory_s"],
         )
 
     def _updates(self) -> UpdatesConfig:

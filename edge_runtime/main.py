@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from edge_runtime.configread import load
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
+from edge_runtime.provision.membership import Member
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
@@ -210,7 +212,8 @@ class Session:
         stop: Stop,
         damaged: Path | None = None,
     ) -> None:
-        self._config = config
+        self._member = Member(config.home, config.data, config.id, config.uplink.directory_s, log)
+        self._config = replace(config, upstreams=self._member.trusted(config.upstreams))
         self._identity = identity
         self._log = log
         self._stop = stop
@@ -226,6 +229,7 @@ class Session:
         self._shared = Shared()
         self._alarms: AlarmService | None = None
         self._apps: AppService | None = None
+        self._joining: Worker | None = None
         self._commands: CommandService | None = None
         self._page: PageServer | None = None
         self._told: dict[str, Any] = {}
@@ -487,13 +491,14 @@ class Session:
             self._sending = Worker("uplink", self._uplink.step, self._failed.set)
         self._telling = Worker("status", self._tell, self._failed.set)
         self._ruling = None if self._apps is None else Worker("apps", self._apps.step, self._failed.set)
+        self._joining = self._build_joining()
         assert self._commands is not None
         self._commanding = Worker("commands", self._commands.executor.step, self._failed.set)
         self._asking = self._build_asking()
         self._workers = [
             worker
             for worker in (
-                *(self._ruling, self._commanding, self._asking),
+                *(self._ruling, self._commanding, self._asking, self._joining),
                 *(self._writing, self._sending, self._telling),
             )
             if worker is not None
@@ -504,6 +509,14 @@ class Session:
         self._state_at = time.monotonic() + STATEMENT_S
         self._left_over = 0
         self._warm = False
+
+    def _build_joining(self) -> Worker | None:
+        """The thread that keeps the gateway's place in its group, where it has one."""
+        services = service_addresses(self._config)
+        if not services or not self._member.enrolled:
+            return None
+        self._upward = Upward(services, self._identity.link, give_up=self._asking_over.is_set)
+        return Worker("membership", self._keep_membership, self._failed.set, self._upward.close)
 
     def _build_asking(self) -> Worker | None:
         """The thread that asks the upstream for commands, where there is one that answers calls."""
@@ -566,6 +579,14 @@ class Session:
             self._told = status
             write_status(self._config.data / STATUS, status)
 
+    def _is_ending(self) -> bool:
+        return self._stop.asked or self._failed.is_set() or self.anew
+
+    def _keep_membership(self) -> None:
+        assert self._joining is not None
+        pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
+        self._joining.wait(pause_s)
+
     def _wrote(self, result: Result) -> None:
         """Hand what became of an order to whoever gave it."""
         if result.order.who == WHO and self._commands is not None:
@@ -598,7 +619,7 @@ class Session:
             seconds=round(time.monotonic() - self._began, 3),
         )
         self._write_status()
-        while not (self._stop.asked or self._failed.is_set() or self._anew.is_set()):
+        while not self._is_ending():
             await asyncio.sleep(POLL_S)
             failure = self._collector.failure()
             if failure is not None:

@@ -130,6 +130,11 @@ UPLINK = (
         "Most that the backlog may send beside fresh data; 0 for as fast as it goes.",
         default=0, low=0, high=1 << 20, unit="KiB/s",
     ),
+    Setting(
+        "directory_s", Kind.NUMBER,
+        "How often an enrolled gateway asks which hubs are in force, and whether it should make new keys.",
+        default=_UPLINK.directory_s, low=1, high=86_400, unit="s",
+    ),
 )  # fmt: skip
 
 UPDATES = (

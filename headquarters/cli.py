@@ -14,7 +14,9 @@ from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from headquarters import config
 from headquarters.cli_apps import app
+from headquarters.cli_authority import authority, authority_options, make_authority
 from headquarters.cli_commands import command
+from headquarters.cli_gateways import gateways, refuse_enrolled
 from headquarters.cli_updates import updates
 from headquarters.cliview import (
     EXIT_CODES,
@@ -25,6 +27,7 @@ from headquarters.cliview import (
     print_table,
     progress,
 )
+from protocols import keyfiles
 from protocols.addresses import is_bind
 from protocols.batch import is_name
 from protocols.command import teach
@@ -64,13 +67,27 @@ def main() -> None:
 @click.option(
     "--bind", default="tcp://0.0.0.0:7600", show_default=True, help="Where hubs and gateways connect."
 )
+@click.option("--service", help="Where known nodes call, such as tcp://0.0.0.0:7601; left out: closed.")
+@click.option("--enrolment", help="Where new nodes ask, such as tcp://0.0.0.0:7602; left out: closed.")
+@authority_options
 @json_option
 @teach
-def init(home: Path, id_: str, bind: str, as_json: bool) -> None:
-    """Make the directory of headquarters: keys, headquarters.toml and an empty allow-list.
+def init(
+    home: Path,
+    id_: str,
+    bind: str,
+    service: str | None,
+    enrolment: str | None,
+    root_key: Path | None,
+    seal_root: bool,
+    seal: bool,
+    as_json: bool,
+) -> None:
+    """Make the directory of headquarters: keys, an authority, headquarters.toml and an empty allow-list.
 
     The keys in keys/ are readable by you alone and never leave this machine; identity.toml is
-    the public half, to hand to hubs and gateways.
+    the public half, to hand to hubs and gateways. The root's key is needed again in years only:
+    take its file away to a safe place.
     """
     if (home / config.CONFIG).exists():
         problem = Problem(str(home / config.CONFIG), "", "a configuration", "none yet; choose another --home")
@@ -78,16 +95,21 @@ def init(home: Path, id_: str, bind: str, as_json: bool) -> None:
     if not is_name(id_):
         expected = "lower-case letters, digits, '-', '_' or '.', starting with a letter or digit"
         raise InputError([Problem("--id", "", id_, expected)])
-    if not is_bind(bind):
-        raise InputError([Problem("--bind", "", bind, "an address such as 'tcp://0.0.0.0:7600'")])
+    for option, address in (("--bind", bind), ("--service", service), ("--enrolment", enrolment)):
+        if address is not None and not is_bind(address):
+            raise InputError([Problem(option, "", address, "an address such as 'tcp://0.0.0.0:7600'")])
+    passphrase = keyfiles.required_passphrase("--seal") if seal else None
     home.mkdir(parents=True, exist_ok=True)
-    identity = Identity.create(home, id_, "headquarters")
-    (home / config.CONFIG).write_text(config.example(id_, bind), encoding="utf-8")
+    identity = Identity.create(home, id_, "headquarters", passphrase=passphrase)
+    root_key = make_authority(home, id_, root_key, seal_root, passphrase)
+    (home / config.CONFIG).write_text(config.example(id_, bind, service, enrolment), encoding="utf-8")
     (home / ALLOW).touch()
     if as_json:
-        print_json({"id": identity.id, "home": str(home), "identity": str(home / IDENTITY)})
+        paths = {"home": home, "identity": home / IDENTITY, "root_key": root_key}
+        print_json({"id": identity.id} | {name: str(path) for name, path in paths.items()})
         return
-    click.echo(f"Made headquarters {id_} in {home}.")
+    click.echo(f"Made headquarters {id_} in {home}, with an authority of its own.")
+    click.echo(f"Take the root's key away to a safe place: {root_key}")
     click.echo(f"Next: give {home / IDENTITY} to hubs and gateways,")
     click.echo(f"      catchment-hq allow --home {home} IDENTITY.toml for each of them,")
     click.echo(f"      catchment-hq run --home {home}")
@@ -123,6 +145,7 @@ def allow_(home: Path, identities: tuple[Path, ...], as_json: bool) -> None:
 
     config.load(home)
     nodes = [node for path in identities for node in read_peers(path)]
+    refuse_enrolled(home, nodes)
     replaced = [node.id for node in nodes if allow(home, node)]
     if as_json:
         print_json({"allowed": [node.id for node in nodes], "replaced": replaced})
@@ -329,6 +352,8 @@ def confirm(home: Path, file: Path) -> None:
 
 
 main.add_command(app)
+main.add_command(authority)
+main.add_command(gateways)
 main.add_command(command)
 main.add_command(updates)
 

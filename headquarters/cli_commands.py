@@ -90,14 +90,14 @@ def send(home: Path, gateway: str, verb: str, as_json: bool, wait: float, **give
       catchment-hq command send unit-1 write SP-7=42.5 --confirm 18
     """
     from headquarters.commands.queue import CommandQueue, Draft
-    from headquarters.trust import TrustFile
+    from headquarters.trust import in_force
     from protocols.identity import Identity
 
     settings = config.load(home)
     identity = Identity.load(home)
     queue = CommandQueue(settings.data)
     wire_verb, arguments = arguments_of(verb, given, queue)
-    known_gateway(TrustFile(home).trust, gateway)
+    known_gateway(in_force(home, settings.offline_days), gateway)
     requester = f"{given['operator']}@{settings.id}"
     draft = Draft(gateway, wire_verb, arguments, requester, seconds("--expires", given["expires"]))
     _results(settings.lake).close()  # without a lake nothing could come back: say so first
@@ -123,7 +123,7 @@ def known_gateway(trust: Any, gateway: str) -> None:
     from protocols.errors import InputError, Problem
     from protocols.tomlfile import suggest
 
-    known = {node.id for node in trust.current if node.role == "gateway"}
+    known = {node.id for node in trust.identities if node.role == "gateway"}
     if gateway not in known:
         expected = f"a gateway that is allowed here; {suggest(gateway, known)}"
         raise InputError([Problem("command", "gateway", gateway, expected)])

@@ -8,12 +8,13 @@ Rules:
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from protocols.addresses import is_bind
+from protocols.addresses import is_bind, is_host
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -99,11 +100,51 @@ UPDATES = (
         unit="days",
     ),
 )
+SECURITY = (
+    Setting(
+        "host",
+        Kind.TEXT,
+        "How nodes reach this machine, told to those that enrol here; left out: its host name.",
+        form=Form(is_host, "a host name or an IP address"),
+    ),
+    Setting(
+        "certificate_days",
+        Kind.INTEGER,
+        "How long a node's certificate is valid; it is renewed when a third is left.",
+        365,
+        low=1,
+        high=3650,
+        unit="days",
+    ),
+    Setting(
+        "offline_days",
+        Kind.INTEGER,
+        "For how long a node whose certificate expired may still deliver and renew.",
+        90,
+        low=1,
+        high=3650,
+        unit="days",
+    ),
+    Setting(
+        "forks",
+        Kind.TEXT,
+        "What follows when a gateway's chain forks: it is quarantined, or only reported.",
+        "quarantine",
+        choices=("quarantine", "report"),
+    ),
+)
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
 )
-_TABLES = {"headquarters": HEADQUARTERS, "lake": LAKE, "archive": ARCHIVE, "updates": UPDATES, "log": LOG}
+_TABLES = {
+    "headquarters": HEADQUARTERS,
+    "lake": LAKE,
+    "archive": ARCHIVE,
+    "security": SECURITY,
+    "updates": UPDATES,
+    "log": LOG,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +166,10 @@ class HeadquartersConfig:
         archive: The archive's folder.
         retention_days: How long payloads are kept; `None` for ever.
         offline_window_days: How long gateways must do without news.
+        host: How nodes reach this machine.
+        certificate_days: How long a node's certificate is valid.
+        offline_days: For how long one that expired lets its node deliver and renew.
+        quarantine_forks: Whether a forked chain puts its gateway into quarantine.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -143,6 +188,10 @@ class HeadquartersConfig:
     archive: Path
     retention_days: int | None
     offline_window_days: int
+    host: str
+    certificate_days: int
+    offline_days: int
+    quarantine_forks: bool
     log_level: str
     log_directory: Path | None
 
@@ -175,7 +224,8 @@ def load(home: Path) -> HeadquartersConfig:
     """
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
-    own, lake, archive, updates, log = (_table(toml, name, schema) for name, schema in _TABLES.items())
+    tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
+    own, lake, archive, security, updates, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -198,19 +248,30 @@ def load(home: Path) -> HeadquartersConfig:
         archive=home / archive["path"],
         retention_days=archive["retention_days"] or None,
         offline_window_days=updates["offline_window_days"],
+        host=security["host"] or socket.gethostname(),
+        certificate_days=security["certificate_days"],
+        offline_days=security["offline_days"],
+        quarantine_forks=security["forks"] == "quarantine",
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )
 
 
-def example(id: str, bind: str) -> str:
+def example(id: str, bind: str, service: str | None = None, enrolment: str | None = None) -> str:
     """The `headquarters.toml` that init writes: what must be set, and how the rest would look."""
+    calls = "".join(
+        f'{"" if address else "# "}{name} = "{address or default}"\n'
+        for name, address, default in (
+            ("service", service, "tcp://0.0.0.0:7601"),
+            ("enrolment", enrolment, "tcp://0.0.0.0:7602"),
+        )
+    )
     return f"""\
 # Catchment headquarters. All settings: docs/settings.md
 [headquarters]
 id = "{id}"
 bind = "{bind}"
-hole_wait_s = 3600
+{calls}hole_wait_s = 3600
 
 [lake]
 path = "data/lake"

@@ -12,7 +12,7 @@ staged, and senders send it again: nothing was acknowledged.
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from headquarters.config import HeadquartersConfig
 from headquarters.custody import Confirmed, Position, receipts
@@ -20,7 +20,7 @@ from headquarters.keeper import LakeKeeper, Writer, Written, now_us
 from headquarters.latest import Directory, LatestValues
 from headquarters.status import Durations, Latency
 from protocols import crash
-from protocols.batch import Chain, Signer, header_hash
+from protocols.batch import Chain, Header, Signer, header_hash
 from protocols.daemon import EventLog
 from protocols.errors import InputError, StoreError
 from protocols.records import Mark
@@ -94,6 +94,7 @@ class Intake:
         config: Intervals and bounds.
         confirmed: What is backed up.
         log: For findings.
+        look_at: Shown each header that was verified; `None` for nobody.
     """
 
     def __init__(
@@ -104,8 +105,10 @@ class Intake:
         config: HeadquartersConfig,
         confirmed: Confirmed,
         log: EventLog,
+        look_at: Callable[[Header], None] | None = None,
     ) -> None:
         self._receiver = receiver
+        self._look_at = look_at
         self._keeper = keeper
         self._signer = signer
         self._config = config
@@ -180,6 +183,9 @@ class Intake:
     def _take(self) -> None:
         while self._receiver.staged and self._pending_rows < self._config.commit_rows_max:
             taken = self._receiver.take(BATCHES_PER_TAKE, BYTES_PER_TAKE)
+            if self._look_at is not None:
+                for accepted in taken:
+                    self._look_at(accepted.header)
             self._pending += taken
             self._pending_rows += sum(accepted.header.n for accepted in taken)
 

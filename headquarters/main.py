@@ -16,16 +16,22 @@ from headquarters.custody import Confirmed
 from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
-from headquarters.trust import TrustFile
+from headquarters.security.publisher import SOCKETS
+from headquarters.security.service import Security, open_security
+from headquarters.security.suspicion import Lives
+from headquarters.trust import Trust, TrustSource
 from headquarters.updates.repository import FOLDER as UPDATES
 from headquarters.updates.terms import Terms
 from headquarters.updates.upkeep import UpdatesThread
+from protocols.addresses import reachable
+from protocols.batch import Header
 from protocols.blobs import Blobs
 from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
 from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
+from protocols.session.findings import SUSPICIOUS
 from protocols.updates import Shelf, file_handler
 
 STEP_S = 0.02
@@ -55,7 +61,6 @@ def run(home: Path, stop: Stop | None = None) -> None:
         found = f"{identity.public.role} {identity.id!r}"
         place = f"{home / IDENTITY}"
         raise InputError([Problem(place, "id, role", found, f"the keys of headquarters {config.id!r}")])
-    trust = TrustFile(home)
     if stop is None:
         stop = Stop()
         stop.on_signals()
@@ -64,7 +69,7 @@ def run(home: Path, stop: Stop | None = None) -> None:
     try:
         config.data.mkdir(parents=True, exist_ok=True)
         with alone(config.data):
-            Headquarters(config, identity, trust, stop, log).run()
+            Headquarters(config, identity, stop, log).run()
     except OSError as error:
         raise StoreError(f"cannot use {config.data}: {error.strerror}") from error
     finally:
@@ -74,18 +79,27 @@ def run(home: Path, stop: Stop | None = None) -> None:
 class Headquarters:
     """One run over one lake."""
 
-    def __init__(
-        self, config: HeadquartersConfig, identity: Identity, trust: TrustFile, stop: Stop, log: EventLog
-    ) -> None:
+    def __init__(self, config: HeadquartersConfig, identity: Identity, stop: Stop, log: EventLog) -> None:
         self._config = config
-        self._trust = trust
         self._stop = stop
         self._log = log
         self._started = time.time()
-        self._keeper = LakeKeeper(config, trust.site_of, log)
+        self._security: Security | None = open_security(config, identity, log, self._known)
+        registry = None if self._security is None else self._security.registry
+        self._trust = TrustSource(config.home, registry, config.offline_days)
+        self._keeper = LakeKeeper(config, self._trust.site_of, log)
         self._link = self._listen(identity)
         confirmed = Confirmed(config.custody)
-        self._intake = Intake(self._link.receiver, self._keeper, identity.signing, config, confirmed, log)
+        self._lives = Lives()
+        self._intake = Intake(
+            self._link.receiver,
+            self._keeper,
+            identity.signing,
+            config,
+            confirmed,
+            log,
+            None if self._security is None else self._look_at,
+        )
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
@@ -94,12 +108,15 @@ class Headquarters:
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
-        calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log)
+        calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log, self._is_limited)
         commands = CommandQueue(self._config.data)
         desk = CommandDesk(commands, Blobs(self._config.data / FETCHED), identity.signing)
         shelf = Shelf(self._config.data / UPDATES / "public")
         service: dict[str, Handler] = {**desk.handlers, "file": file_handler(shelf.read)}
         enrolment: dict[str, Handler] = {}
+        if self._security is not None:
+            service |= self._security.service_handlers()
+            enrolment |= self._security.enrolment_handlers()
         try:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
@@ -107,11 +124,37 @@ class Headquarters:
             self._link.close()
             commands.close()
             raise
+        if self._security is not None:
+            bound = {"data": self._link.address, **calls.addresses()}
+            host = self._config.host
+            self._security.listening(
+                {name: reachable(bound[name], host) if name in bound else "" for name in SOCKETS}
+            )
         self._commands = commands
         return calls
 
+    def _known(self) -> Trust:
+        return self._trust.trust
+
     def _admit(self, link: bytes) -> PublicIdentity | None:
         return self._trust.trust.by_link(link)
+
+    def _is_limited(self, link: bytes) -> bool:
+        return self._trust.trust.is_limited(link)
+
+    def _look_at(self, header: Header) -> None:
+        """See whether a batch that was verified tells of two of its gateway."""
+        why = self._lives.note(header)
+        if why is not None:
+            self._lives.forget(header.gateway)
+            self._suspect(header.gateway, "clone", why)
+
+    def _suspect(self, node: str, what: str, detail: str) -> None:
+        try:
+            if self._security is not None and self._security.suspect(node, what, detail):
+                self._read_trust()
+        except StoreError as error:  # it is noticed again
+            self._log.error("quarantine-failed", node=node, error=str(error))
 
     def _listen(self, identity: Identity) -> ReceiverLink:
         config, marks = self._config, self._keeper.marks
@@ -146,6 +189,8 @@ class Headquarters:
             self._link.close()
             self._upkeep.join(10.0)
             self._updates.join(10.0)
+            if self._security is not None:
+                self._security.close()
         self._log.info("headquarters-stopped", headquarters=self._config.id, **self._intake.counters)
 
     def _serve(self) -> None:
@@ -159,16 +204,22 @@ class Headquarters:
                 tick_at = now + TICK_S
                 self._tick(now)
 
-    def _tick(self, now: float) -> None:
+    def _read_trust(self) -> None:
         try:
             if self._trust.changed():
                 self._link.set_allow(self._trust.trust)
-                self._log.info("allow-list-read", nodes=len(self._trust.trust.current))
-        except InputError as error:
+                self._log.info("allow-list-read", nodes=len(self._trust.trust.identities))
+        except (InputError, StoreError) as error:
             self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
+
+    def _tick(self, now: float) -> None:
+        self._read_trust()
         self._intake.confirm()
         self._intake.close_holes(now)
         noticed = self._link.receiver.noticed()
+        for item in noticed:
+            if item.finding in SUSPICIOUS and item.proven:
+                self._suspect(item.node, item.finding.value, item.detail)
         for item in noticed[:FINDINGS_PER_TICK]:
             chain = None if item.chain is None else str(item.chain)
             self._log.warning(item.finding.value, node=item.node, chain=chain, detail=item.detail)

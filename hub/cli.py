@@ -12,10 +12,13 @@ import click
 from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from hub import config
+from protocols import keyfiles
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
+from protocols.enrolment import fingerprint
 from protocols.errors import InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_peers
+from protocols.joining import Answer, Application, accept, keys_for, parse_token
 
 STALE_S = 10.0
 """A status older than this is that of a hub that does not run."""
@@ -60,6 +63,9 @@ def main() -> None:
 @_home
 @click.option("--id", "id_", required=True, help="The hub's node name, unique in the group.")
 @click.option("--bind", default="tcp://0.0.0.0:7500", show_default=True, help="Where gateways connect.")
+@click.option("--service", help="Where known nodes call, such as tcp://0.0.0.0:7501; left out: closed.")
+@click.option("--enrolment", help="Where new nodes ask, such as tcp://0.0.0.0:7502; left out: closed.")
+@click.option("--seal", is_flag=True, help="Seal the private keys by this machine's passphrase.")
 @click.option(
     "--upstream",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -68,7 +74,17 @@ def main() -> None:
 @click.option("--address", help="Where that upstream listens, such as tcp://hq.example:7600.")
 @_json
 @teach
-def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | None, as_json: bool) -> None:
+def init(
+    home: Path,
+    id_: str,
+    bind: str,
+    service: str | None,
+    enrolment: str | None,
+    seal: bool,
+    upstream: Path | None,
+    address: str | None,
+    as_json: bool,
+) -> None:
     """Make a hub's directory: keys, hub.toml and an empty allow-list.
 
     The keys in keys/ are readable by you alone and never leave this machine; identity.toml is
@@ -79,16 +95,23 @@ def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | 
     if (home / config.CONFIG).exists():
         problem = Problem(str(home / config.CONFIG), "", "a configuration", "none yet; choose another --home")
         raise InputError([problem])
-    for option, value in (("id", id_), ("bind", bind), ("address", address)):
-        if value is not None and not config.fits(option, value):
-            raise InputError([Problem(f"--{option}", "", value, config.FORMS[option])])
+    for option, form, value in (
+        ("id", "id", id_),
+        ("bind", "bind", bind),
+        ("service", "bind", service),
+        ("enrolment", "bind", enrolment),
+        ("address", "address", address),
+    ):
+        if value is not None and not config.fits(form, value):
+            raise InputError([Problem(f"--{option}", "", value, config.FORMS[form])])
     known = None if upstream is None else read_peers(upstream)[0]
     if known is not None and known.role != "headquarters":
         expected = "the identity.toml of headquarters; add other upstreams to hub.toml by hand"
         raise InputError([Problem(str(upstream), "role", known.role, expected)])
+    passphrase = keyfiles.required_passphrase("--seal") if seal else None
     home.mkdir(parents=True, exist_ok=True)
-    text = config.example(id_, bind, known, address)
-    identity = Identity.create(home, id_, "hub")
+    text = config.example(id_, bind, known, address, service, enrolment)
+    identity = Identity.create(home, id_, "hub", passphrase=passphrase)
     (home / config.CONFIG).write_text(text, encoding="utf-8")
     (home / ALLOW).touch()
     config.load(home)
@@ -96,9 +119,60 @@ def init(home: Path, id_: str, bind: str, upstream: Path | None, address: str | 
         click.echo(json.dumps({"id": identity.id, "home": str(home), "identity": str(home / IDENTITY)}))
         return
     click.echo(f"Made hub {id_} in {home}.")
-    click.echo(f"Next: give {home / IDENTITY} to headquarters and to the gateways,")
+    click.echo(f"Next: catchment-hub enroll --home {home} --token TOKEN, where headquarters gave a token;")
+    click.echo(f"or, by hand: give {home / IDENTITY} to headquarters and to the gateways,")
     click.echo(f"      catchment-hub allow --home {home} GATEWAY-IDENTITY.toml for each gateway,")
     click.echo(f"      catchment-hub run --home {home}")
+
+
+@main.command(epilog=EXIT_CODES)
+@_home
+@click.option(
+    "--token", required=True, envvar="CATCHMENT_TOKEN", help="The line that `gateways invite` printed."
+)
+@click.option("--new-keys", is_flag=True, help="Ask with new keys, in place of those that are here.")
+@click.option("--no-wait", is_flag=True, help="Ask once; run the same command again after the approval.")
+@_json
+@teach
+def enroll(home: Path, token: str, new_keys: bool, no_wait: bool, as_json: bool) -> None:
+    """Join a group: ask headquarters with a token of `gateways invite --role hub`, and wait for approval.
+
+    The home must be made by init. When the command ends, the hub has its certificate and knows
+    headquarters: restart it. With --new-keys a hub that was revoked comes back, and gateways
+    must be told of its new link key. Exit code 3 when there is no answer or approval yet.
+    """
+    settings = config.load(home)
+    asked = parse_token(token, "hub")
+    identity = keys_for(home, asked, new_keys)
+    shown = fingerprint(identity.public)
+    if not as_json:
+        click.echo(f"hub {settings.id} asks with the keys {shown}")
+
+    told: list[str] = []
+
+    def progress(answer: Answer) -> None:
+        if not as_json and answer.why not in told[-1:]:
+            told.append(answer.why)
+            click.echo(answer.why, err=True)
+
+    application = Application(asked, identity, time.time())
+    try:
+        answer = application.ask(time.time())
+        grant = answer.grant
+        if grant is None and not no_wait:
+            progress(answer)
+            grant = application.wait(time.time, time.sleep, progress)
+    finally:
+        application.close()
+    if grant is not None:
+        accept(home, grant, identity.public, config.CONFIG, new_keys)
+    state = answer.waiting.value if grant is None else "granted"
+    if as_json:
+        click.echo(json.dumps({"id": settings.id, "state": state, "fingerprint": shown}))
+    else:
+        click.echo(answer.why if grant is None else f"Enrolled. Next: catchment-hub run --home {home}")
+    if grant is None:
+        raise SystemExit(EXIT_UNREACHABLE)
 
 
 @main.command(epilog=EXIT_CODES)
@@ -169,6 +243,9 @@ def _print(id_: str, found: dict[str, Any] | None, running: bool) -> None:
         click.echo(f"  NO ROOM: {found['no_room']}; gateways keep their own until there is")
     if found["quarantined"] or found["refusals"]:
         click.echo(f"  {found['refusals']} refusals, {found['quarantined']} batches in quarantine")
+    membership = found.get("membership", {})
+    if membership.get("quarantined"):
+        click.echo(f"  QUARANTINED: {', '.join(membership['quarantined'])}; there seem to be two of each")
     for name, upstream in found["upstreams"].items():
         state = "connected" if upstream["connected"] else "OUT OF REACH"
         click.echo(

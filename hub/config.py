@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from protocols import limits
-from protocols.addresses import is_address, is_bind, is_link
+from protocols.addresses import is_address, is_bind, is_host, is_link
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -41,6 +42,21 @@ HUB = (
         Kind.TEXT,
         "Where new nodes ask to be let in, such as tcp://0.0.0.0:7502; left out: closed.",
         form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7502'"),
+    ),
+    Setting(
+        "host",
+        Kind.TEXT,
+        "How gateways reach this machine, told to those that enrol through it; left out: its host name.",
+        form=Form(is_host, "a host name or an IP address"),
+    ),
+    Setting(
+        "directory_s",
+        Kind.NUMBER,
+        "How often the directory of nodes is refreshed from headquarters: a revocation takes so long.",
+        30.0,
+        low=1,
+        high=3600,
+        unit="s",
     ),
     Setting(
         "statement_s",
@@ -220,6 +236,8 @@ class HubConfig:
         reserve_bytes: Free disk space that is always left.
         trim: The mark at which batches may go.
         statement_s: How often the hub states its ledger.
+        host: How gateways reach this machine.
+        directory_s: How often the directory is refreshed.
         upstreams: Where batches go; empty to only store.
         headquarters: Whose receipts count: its name and Ed25519 public key; `None` only when
             there is no upstream.
@@ -238,6 +256,8 @@ class HubConfig:
     reserve_bytes: int
     trim: Mark
     statement_s: float
+    host: str
+    directory_s: float
     upstreams: tuple[UpstreamConfig, ...]
     headquarters: tuple[str, bytes] | None
     landings: tuple[LandingConfig, ...]
@@ -298,6 +318,8 @@ def load(home: Path) -> HubConfig:
         reserve_bytes=store["reserve_mb"] << 20,
         trim=TRIM[store["trim"]],
         statement_s=hub["statement_s"],
+        host=hub["host"] or socket.gethostname(),
+        directory_s=hub["directory_s"],
         upstreams=tuple(
             UpstreamConfig(
                 u["id"],
@@ -323,8 +345,22 @@ def load(home: Path) -> HubConfig:
     )
 
 
-def example(id: str, bind: str, upstream: PublicIdentity | None, address: str | None) -> str:
+def example(
+    id: str,
+    bind: str,
+    upstream: PublicIdentity | None,
+    address: str | None,
+    service: str | None = None,
+    enrolment: str | None = None,
+) -> str:
     """The `hub.toml` that init writes; without an upstream, how one would look."""
+    calls = "".join(
+        f'{"" if given else "# "}{name} = "{given or default}"\n'
+        for name, given, default in (
+            ("service", service, "tcp://0.0.0.0:7501"),
+            ("enrolment", enrolment, "tcp://0.0.0.0:7502"),
+        )
+    )
     mark = "# " if upstream is None else ""
     known = upstream or PublicIdentity("headquarters", "headquarters", bytes(32), b"40 characters")
     signing = known.signing.hex() if upstream is not None else "64 hexadecimal digits"
@@ -333,7 +369,7 @@ def example(id: str, bind: str, upstream: PublicIdentity | None, address: str | 
 [hub]
 id = "{id}"
 bind = "{bind}"
-
+{calls}
 # Where batches go. id, link and signing are those of the upstream's identity.toml.
 {mark}[[upstream]]
 {mark}id = "{known.id}"

@@ -18,6 +18,7 @@ from protocols.errors import StoreDamagedError, StoreError
 from protocols.records import OpenReason, Receipt, RefusalReason
 from protocols.session import Receiver, SenderEvent
 from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
+from protocols.session.findings import SUSPICIOUS, Noticed
 
 ROTTEN = frozenset((RefusalReason.HEADER, RefusalReason.SIGNATURE, RefusalReason.CHAIN, RefusalReason.HASH))
 """Refusals that our own checks would have made: our copy must have changed since."""
@@ -48,6 +49,7 @@ class Ingest:
         receiver: The receiving side of the gateways' links.
         verifier: From a key id to an allowed signing key.
         own: The hub's own chain; `None` for a hub that makes no statements.
+        suspect: Told what looks like two of a node.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Ingest:
         receiver: Receiver,
         verifier: Callable[[bytes], Verifier | None],
         own: OwnChain | None = None,
+        suspect: Callable[[Noticed], None] = lambda noticed: None,
     ) -> None:
         self.store = store
         self.receiver = receiver
         self._verifier = verifier
         self._own = own
+        self._suspect = suspect
         self._findings: list[Finding] = []
         self._news: list[News] = []
         self._forks: dict[Chain, bytes] = {}
@@ -157,6 +161,8 @@ class Ingest:
         """What is worth a line in the log since the last call."""
         for noticed in self.receiver.noticed():
             self._note(noticed.finding.value, node=noticed.node, chain=noticed.chain, detail=noticed.detail)
+            if noticed.finding in SUSPICIOUS and noticed.proven:
+                self._suspect(noticed)
         found, self._findings = self._findings, []
         return found
 

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,9 +23,11 @@ from hub import limits, schema
 from hub.admission import Room
 from hub.commands import HubCommands
 from hub.config import CONFIG, HubConfig, LandingConfig, load
+from hub.forward import Forwarder
 from hub.ingest import Ingest, News
 from hub.landing import Landing
 from hub.ledger import forget_finished
+from hub.membership import Membership
 from hub.mirror import Mirror
 from hub.mirrorstore import MirrorStore
 from hub.outbox import Recent
@@ -36,8 +39,11 @@ from protocols.batch import Verifier
 from protocols.calls import CallThreads, Handler, ServiceAddress, Upward
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
+from protocols.held import HeldDirectory
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, PublicIdentity, VerifyKey
 from protocols.link import ReceiverLink
+from protocols.renewal import Renewal
+from protocols.session.findings import Noticed
 from protocols.session.receiver import KeyBook
 from protocols.updates import Pace, file_handler
 
@@ -155,6 +161,11 @@ class Hub:
         self._rates = Rates()
         self._tick_at = self._state_at = 0.0
         self._relay_stop = Stop()
+        self._is_closing = threading.Event()
+        self._membership = self._join_group(identity)
+        self._seen_version = self._membership.version
+        self._list = self._membership.roster(allow.list.identities)
+        self._roster_until = self._list.changes_at
         self._connection = schema.connect(config.store)
         self._store = self._open_store()
         recent = Recent()
@@ -162,7 +173,7 @@ class Hub:
             self._store.listen(recent.add)
         self._link = self._listen(identity)
         own = OwnChain(self._store, identity, secrets.token_bytes(16), secrets.randbits(16))
-        self._ingest = Ingest(self._store, self._link.receiver, self._verifier, own)
+        self._ingest = Ingest(self._store, self._link.receiver, self._verifier, own, self._suspect)
         connect: Callable[[], sqlite3.Connection] = partial(schema.connect, config.store, readonly=True)
         self._relays: list[Relay] = []
         if config.headquarters is not None:
@@ -194,13 +205,16 @@ class Hub:
             relay.start()
         if self._mirror is not None:
             self._mirror.start()
+        self._membership.start()
         self._calls.start()
         self._commands.start()
         try:
             self._serve()
             self._finish()
         finally:
+            self._is_closing.set()
             self._calls.close()
+            self._membership.close()
             self._commands.close()
             if self._mirror is not None:
                 self._mirror.close()
@@ -224,7 +238,7 @@ class Hub:
     def _listen(self, identity: Identity) -> ReceiverLink:
         try:
             return ReceiverLink(
-                self._config.bind, identity, self._allow.list, self._store, any_start=True, runs=True
+                self._config.bind, identity, self._list, self._store, any_start=True, runs=True
             )
         except zmq.ZMQError as error:
             self._connection.close()
@@ -251,11 +265,11 @@ class Hub:
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
-        calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log)
-        service: dict[str, Handler] = {**self._commands.handlers}
+        calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log, self._is_limited)
+        service: dict[str, Handler] = {**self._membership.service_handlers(), **self._commands.handlers}
         if self._mirror is not None:
             service["file"] = file_handler(self._mirror.read)
-        enrolment: dict[str, Handler] = {}
+        enrolment: dict[str, Handler] = {**self._membership.enrolment_handlers()}
         try:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
@@ -264,7 +278,26 @@ class Hub:
             self._commands.close()
             self._connection.close()
             raise
+        self._membership.listening({"data": self._link.address, **calls.addresses()})
         return calls
+
+    def _join_group(self, identity: Identity) -> Membership:
+        """What the hub knows of the group, with sockets of its own to ask headquarters."""
+        config, home = self._config, self._config.home
+        upstreams = service_addresses(config)[:1]  # headquarters; what is beside it knows no nodes
+        refreshing = forwarder = None
+        if upstreams:
+            refreshing = Upward(upstreams, identity.link, give_up=self._is_closing.is_set)
+            forwarder = Forwarder(Upward(upstreams, identity.link, give_up=self._is_closing.is_set))
+        return Membership(
+            HeldDirectory(home, config.data, time.time()),
+            Renewal(home),
+            config.host,
+            config.directory_s,
+            refreshing,
+            forwarder,
+            self._log,
+        )
 
     def _pass_commands(self, identity: Identity) -> HubCommands:
         config = self._config
@@ -273,7 +306,10 @@ class Hub:
         return HubCommands(config.data, addresses, verifier, identity.link, self._log)
 
     def _admit(self, link: bytes) -> PublicIdentity | None:
-        return self._allow.list.by_link(link)
+        return self._list.by_link(link)
+
+    def _is_limited(self, link: bytes) -> bool:
+        return self._list.is_limited(link)
 
     def _land(self, landing: LandingConfig, identity: Identity) -> LandingWatch:
         watched = Landing(
@@ -369,11 +405,22 @@ class Hub:
         except InputError as error:
             self._log.error("allow-list-wrong", error=str(error), remedy="the old list stays in force")
             return
-        if changed:
-            self._link.set_allow(self._allow.list)
-            self._log.info("allow-list-read", nodes=len(self._allow.list.identities))
-            for watch in self._landings:
-                watch.landing.keys_changed()
+        version = self._membership.version
+        if not changed and version == self._seen_version and time.time() < self._roster_until:
+            return
+        self._seen_version = version
+        roster = self._membership.roster(self._allow.list.identities)
+        self._list, self._roster_until = roster, roster.changes_at
+        self._link.set_allow(roster)
+        self._log.info("allow-list-read", nodes=len(roster.identities))
+        for watch in self._landings:
+            watch.landing.keys_changed()
+
+    def _suspect(self, noticed: Noticed) -> None:
+        """Two of a node were seen: bar it, or tell headquarters."""
+        node = next((known for known in self._list.identities if known.id == noticed.node), None)
+        if node is not None:
+            self._membership.bar(node, noticed.finding.value, noticed.detail)
 
     def _report(self) -> None:
         findings = self._ingest.findings()
@@ -398,7 +445,8 @@ class Hub:
             "stored": self._ingest.stored,
             "commits": self._ingest.commits,
             "duplicates": self._ingest.receiver.duplicates,
-            "allowed": len(self._allow.list.identities),
+            "allowed": len(self._list.identities),
+            "membership": self._membership.describe(self._list),
             "refused_keys": self._link.refused_keys,
             "calls": self._calls.describe(),
             "commands": self._commands.describe(),
@@ -413,13 +461,13 @@ class Hub:
             relay.join(5.0)
 
     def _verifier(self, key_id: bytes) -> Verifier | None:
-        return self._allow.list.verifier(key_id)
+        return self._list.verifier(key_id)
 
     def _is_hub(self, node: str) -> bool:
-        return any(peer.id == node and peer.role == "hub" for peer in self._allow.list.identities)
+        return any(peer.id == node and peer.role == "hub" for peer in self._list.identities)
 
     def _owner(self, key_id: bytes) -> str | None:
-        identity = self._allow.list.by_key_id(key_id)
+        identity = self._list.by_key_id(key_id)
         return None if identity is None else identity.id
 
 

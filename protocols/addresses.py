@@ -45,6 +45,16 @@ def is_host(text: str) -> bool:
     return True
 
 
+def reachable(address: str, host: str) -> str:
+    """A socket's address as others reach it: its port at our host.
+
+    >>> reachable("tcp://[::]:7601", "hq.example")
+    'tcp://hq.example:7601'
+    """
+    shown = f"[{host}]" if ":" in host else host
+    return f"tcp://{shown}:{address.rpartition(':')[2]}"
+
+
 def is_link(text: str) -> bool:
     """Whether it is a CURVE public key: 32 bytes in Z85.
 

@@ -92,6 +92,58 @@ def rename_durably(source: Path, target: Path) -> None:
         raise _failed(source, error) from error
 
 
+def make_folder_durably(folder: Path, mode: int = 0o755) -> None:
+    """Make a folder, if it is not there, so that it stays there after a power cut.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=mode)
+            flush_folder(folder.parent)
+    except OSError as error:
+        raise _failed(folder, error) from error
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Rename a file or a folder, so that after a power cut it is at one of both places.
+
+    A file at `target` is replaced; a folder there must be empty. A source that is not there,
+    because another process moved it meanwhile, is left so.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        source.replace(target)
+        flush_folder(target.parent)
+        if source.parent != target.parent:
+            flush_folder(source.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failed(target, error) from error
+
+
+def remove_folder_durably(folder: Path) -> None:
+    """Remove a folder and the files in it, if it is there.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        if folder.exists():
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
+            folder.rmdir()
+            flush_folder(folder.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failed(folder, error) from error
+
+
 def flush_folder(folder: Path) -> None:
     """Make the names in a folder last through a power cut.
 

@@ -12,22 +12,25 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import zmq
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from protocols import keyfiles
 from protocols.addresses import is_link
 from protocols.batch import is_name
 from protocols.durable import write_durably
 from protocols.errors import InputError, Problem
+from protocols.keyfiles import IDENTITY as IDENTITY
+from protocols.keyfiles import LINK_KEY as LINK_KEY
+from protocols.keyfiles import SIGNING_KEY as SIGNING_KEY
 
 ROLES = ("gateway", "hub", "headquarters")
-SIGNING_KEY = "keys/signing.key"
-LINK_KEY = "keys/link.key"
-IDENTITY = "identity.toml"
+LEVEL_OF = {"headquarters": 1, "hub": 2, "gateway": 3}
+"""The level of the group that each role works at."""
 ALLOW = "allow.toml"
 
 
@@ -121,17 +124,24 @@ class Identity:
     def generate(cls, id: str, role: str, site: str = "") -> Identity:
         """Draw new keys; nothing is written."""
         assert is_name(id) and role in ROLES
-        link_public, link_secret = zmq.curve_keypair()
-        signing = SigningKey(os.urandom(32))
-        public = PublicIdentity(id, role, signing.public, link_public, site)
-        return cls(public, signing, LinkKey(link_public, link_secret))
+        return NewKeys.draw(id, role, site).identity
 
     @classmethod
-    def create(cls, home: Path, id: str, role: str, site: str = "") -> Identity:
+    def create(
+        cls, home: Path, id: str, role: str, site: str = "", passphrase: str | None = None
+    ) -> Identity:
         """Draw new keys and write them under `home`, private files with mode 0600.
+
+        Args:
+            home: The node's home directory.
+            id: Its name.
+            role: `gateway`, `hub` or `headquarters`.
+            site: The site of a gateway.
+            passphrase: Seals the private keys; `None` leaves them readable by their owner.
 
         Raises:
             InputError: The name is not allowed, or `home` has keys already.
+            StoreError: The disk failed.
         """
         if not is_name(id):
             expected = (
@@ -143,25 +153,23 @@ class Identity:
                 raise InputError(
                     [Problem(str(home / name), "", "a key", "no key yet; choose another directory")]
                 )
-        (home / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
-        seed = os.urandom(32)
-        signing = SigningKey(seed)
-        link_public, link_secret = zmq.curve_keypair()
-        _write_private(home / SIGNING_KEY, seed.hex())
-        _write_private(home / LINK_KEY, link_secret.decode())
-        public = PublicIdentity(id, role, signing.public, link_public, site)
-        (home / IDENTITY).write_text(public.to_toml(), encoding="utf-8")
-        return cls(public, signing, LinkKey(link_public, link_secret))
+        drawn = NewKeys.draw(id, role, site)
+        keyfiles.discard_next(home)
+        keyfiles.place_next(home, drawn.files(passphrase))
+        keyfiles.switch(home)
+        return drawn.identity
 
     @classmethod
     def load(cls, home: Path) -> Identity:
-        """Read the keys that `create` wrote.
+        """Read the keys that `create` wrote, or those that took their place since.
 
         Raises:
             InputError: A file is missing, damaged, or readable by others.
+            StoreError: A switch to other keys was cut and cannot be finished.
         """
-        seed = _read_private(home / SIGNING_KEY)
-        secret = _read_private(home / LINK_KEY)
+        keyfiles.finish(home)
+        seed = keyfiles.read_private(home / SIGNING_KEY)
+        secret = keyfiles.read_private(home / LINK_KEY)
         public = read_identities(home / IDENTITY)[0]
         try:
             signing = SigningKey(bytes.fromhex(seed))
@@ -178,16 +186,74 @@ class Identity:
         return cls(public, signing, link)
 
 
-class AllowList:
-    """The peers a node listens to, found by link key or by signing key."""
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """Keys that were just drawn, with what is needed to write them down.
 
-    def __init__(self, identities: Iterable[PublicIdentity]) -> None:
-        self.identities = tuple(identities)
-        self._by_link = {identity.link: identity for identity in self.identities}
-        self._by_key_id = {key_id_of(identity.signing): identity for identity in self.identities}
-        self._verify = {
-            key_id_of(identity.signing): VerifyKey(identity.signing) for identity in self.identities
+    Args:
+        identity: The keys.
+        seed: The Ed25519 private key, 32 bytes.
+    """
+
+    identity: Identity
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def draw(cls, id: str, role: str, site: str = "") -> NewKeys:
+        """Draw keys; nothing is written."""
+        link_public, link_secret = zmq.curve_keypair()
+        seed = os.urandom(32)
+        signing = SigningKey(seed)
+        public = PublicIdentity(id, role, signing.public, link_public, site)
+        return cls(Identity(public, signing, LinkKey(link_public, link_secret)), seed)
+
+    def files(self, passphrase: str | None) -> dict[str, str]:
+        """The texts of its files, by name: see `keyfiles.place_next`."""
+        secret = self.identity.link.secret.decode()
+        return {
+            Path(SIGNING_KEY).name: keyfiles.private_text(self.seed.hex(), passphrase),
+            Path(LINK_KEY).name: keyfiles.private_text(secret, passphrase),
+            IDENTITY: self.identity.public.to_toml(),
         }
+
+    @classmethod
+    def read(cls, public: PublicIdentity, seed: str, secret: str) -> NewKeys:
+        """Keys from the texts of their files.
+
+        Raises:
+            ValueError: They are none.
+        """
+        signing = SigningKey(bytes.fromhex(seed))
+        try:
+            link = zmq.curve_public(secret.encode())
+        except zmq.ZMQError as error:
+            raise ValueError("not a CURVE key") from error
+        named = replace(public, signing=signing.public, link=link)
+        return cls(Identity(named, signing, LinkKey(link, secret.encode())), bytes.fromhex(seed))
+
+
+class AllowList:
+    """The peers a node listens to, found by link key or by signing key.
+
+    Args:
+        identities: Who may connect and sign.
+        retired: Whose signatures count as well, for what they signed before.
+        limited: Link keys (Z85) of those that may deliver and renew, and nothing else.
+    """
+
+    def __init__(
+        self,
+        identities: Iterable[PublicIdentity],
+        retired: Iterable[PublicIdentity] = (),
+        limited: Iterable[bytes] = (),
+    ) -> None:
+        self.identities = tuple(identities)
+        self.retired = tuple(retired)
+        self._by_link = {identity.link: identity for identity in self.identities}
+        self.limited = frozenset(limited)
+        signers = [*self.retired, *self.identities]
+        self._by_key_id = {key_id_of(identity.signing): identity for identity in signers}
+        self._verify = {key_id_of(identity.signing): VerifyKey(identity.signing) for identity in signers}
 
     @classmethod
     def load(cls, path: Path) -> AllowList:
@@ -201,6 +267,10 @@ class AllowList:
     def by_link(self, link: bytes) -> PublicIdentity | None:
         """Who has this CURVE key (Z85), if allowed."""
         return self._by_link.get(link)
+
+    def is_limited(self, link: bytes) -> bool:
+        """Whether this key may deliver and renew only, because its certificate expired."""
+        return link in self.limited
 
     def by_key_id(self, key_id: bytes) -> PublicIdentity | None:
         """Who signs with this key, if allowed."""
@@ -288,24 +358,3 @@ def _is_hex(text: str, size: int) -> bool:
         return len(bytes.fromhex(text)) == size
     except ValueError:
         return False
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text + "\n")
-
-
-def _read_private(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError as error:
-        raise InputError([Problem(str(path), "", "", "the key that init writes")]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError([Problem(str(path), "", type(error).__name__, "a readable key file")]) from error
-    if mode & 0o077:
-        raise InputError(
-            [Problem(str(path), "permissions", oct(mode & 0o777), "0600; run: chmod 600 on the file")]
-        )
-    return text

@@ -11,6 +11,7 @@ whenever its session ends, after a jittered and growing pause.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from protocols import limits
 from protocols.batch import Verifier
 from protocols.curve import ZapDoor, secure, serve_behind
 from protocols.identity import AllowList, Identity
-from protocols.session import Outbox, Receiver, Sender, SenderEvent
+from protocols.session import Outbox, Receiver, Sender, SenderEvent, messages
 from protocols.session.events import Disconnected, Ready
 from protocols.session.messages import Marks
 from protocols.session.receiver import KeyBook
@@ -34,6 +35,10 @@ RECONNECT_MAX_S = 10.0
 
 MESSAGES_PER_STEP = 256
 """Messages taken in one step, so that a busy peer cannot keep a link from sending."""
+
+
+LIFE = os.urandom(messages.LIFE_BYTES)
+"""Of this process: see `protocols.session.peers` on how a clone is found by it."""
 
 
 class SenderLink:
@@ -48,6 +53,7 @@ class SenderLink:
         receiver: Checks refusals of the direct peer.
         answer_timeout_s: See `Sender`.
         backlog_bytes_per_s: See `Sender`.
+        life: Of this process, unless a test says otherwise.
         context: ZeroMQ context; the process's own by default.
         clock: Monotonic seconds.
     """
@@ -63,6 +69,7 @@ class SenderLink:
         receiver: Verifier,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         backlog_bytes_per_s: int | None = None,
+        life: bytes = LIFE,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,6 +83,7 @@ class SenderLink:
         self.sender = Sender(
             identity.id,
             role,
+            life=life,
             headquarters=headquarters,
             receiver=receiver,
             owns_chains=role == "gateway",

@@ -6,7 +6,10 @@ To add one: a `Target` in `TARGETS`.
 from __future__ import annotations
 
 import hashlib
+import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -15,9 +18,13 @@ import numpy as np
 import zstandard
 
 from edge_runtime.rules.reading.errors import RuleError
-from protocols import columns, commandcalls, container, records
+from headquarters.security import authority
+from protocols import certificates, columns, commandcalls, container, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
+from protocols.directory import Directory, Entry, NodeState, Part, Trusted, open_sealed, seal
+from protocols.enrolment import Grant, Request, Token, Upstream, unpack_link
 from protocols.errors import PeerError
+from protocols.identity import Identity
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 from protocols.session import messages
 from protocols.updates import Wanted, hash_named, parse_piece, parse_wanted
@@ -158,6 +165,40 @@ def _read_container(data: bytes) -> None:
     list(read.batches())
 
 
+SIGNER = Identity.generate("headquarters", "headquarters")
+NODE = Identity.generate("gw-1", "gateway", "plant-a").public
+
+
+def _certificates() -> tuple[bytes, ...]:
+    now = time.time()
+    with tempfile.TemporaryDirectory() as home:
+        made = authority.create(Path(home), Path(home) / "root.key", "headquarters", now, None, None)
+    binding = certificates.Binding("gateway", 3, "plant-a", "gw-1", unpack_link(NODE.link))
+    return made.issue(binding, NODE.signing, now, 365).der, made.certificate.der, made.root.der
+
+
+CERTIFICATES = _certificates()
+
+
+def _token() -> Token:
+    return Token("tcp://hub:7502", HASH, HASH, bytes(16), "gw-1", "plant-a", "gateway")
+
+
+def _request() -> bytes:
+    return Request(NODE, 1.0, bytes(16), bytes(8), 7, True).pack()
+
+
+def _grant() -> bytes:
+    upstream = Upstream(SIGNER.public, "tcp://hub:7500", "tcp://hub:7501")
+    node, online, root = CERTIFICATES
+    return Grant(HASH, 1.0, (node, online), root, SIGNER.public, (upstream,)).sign(SIGNER.signing)
+
+
+def _directory() -> Directory:
+    entry = Entry(NODE, 7, 1, 2, NodeState.QUARANTINED, (HASH,))
+    return Directory(Part.GATEWAYS, 3, 1.0, 2.0, 3.0, (entry,), ((HASH, HASH),), ("gw-1",))
+
+
 TARGETS: tuple[Target, ...] = (
     Target("columns frame", columns.decode, _payloads()),
     Target("columns content", _decode_content, _contents()),
@@ -211,6 +252,16 @@ TARGETS: tuple[Target, ...] = (
     _link("ack", messages.parse_ack, messages.ack([(CHAIN, 9)], 64, 1 << 20)),
     _link("rewind", messages.parse_rewind, messages.rewind(CHAIN, 3)),
     Target("container", _read_container, (_container(),)),
+    Target("certificate", certificates.parse, CERTIFICATES),
+    Target("token", lambda data: Token.parse(data.decode("latin-1")), (_token().text().encode(),)),
+    Target("enrolment request", Request.parse, (_request(),)),
+    Target("grant", Grant.parse, (_grant(),)),
+    Target("directory", Directory.parse, (_directory().pack(),)),
+    Target(
+        "sealed directory",
+        lambda data: open_sealed(data, Trusted(SIGNER.signing.public, 1, b""), 1.0),
+        (seal(_directory(), b"", SIGNER.signing),),
+    ),
     Target(
         "rules",
         fuzz_rules.compile_and_run,

@@ -65,6 +65,7 @@ HEADQUARTERS = (
     Table("[headquarters]", "Who headquarters is, and where it listens.", headquarters_config.HEADQUARTERS),
     Table("[lake]", "The lake's folder, commits and roll-ups.", headquarters_config.LAKE),
     Table("[archive]", "Payloads as they came, for `catchment-hq verify`.", headquarters_config.ARCHIVE),
+    Table("[security]", "Certificates and enrolment.", headquarters_config.SECURITY),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
 )
 

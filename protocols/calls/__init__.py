@@ -15,7 +15,7 @@ from protocols.calls.client import CallClient, CallTimeoutError
 from protocols.calls.messages import CallRefusedError
 from protocols.calls.server import Caller, CallServer, Handler, Later
 from protocols.calls.threads import CallThreads
-from protocols.calls.upward import Calls, ServiceAddress, Upward
+from protocols.calls.upward import Calls, OwnCalls, ServiceAddress, Upward
 
 __all__ = [
     "CallClient",
@@ -27,6 +27,7 @@ __all__ = [
     "Calls",
     "Handler",
     "Later",
+    "OwnCalls",
     "ServiceAddress",
     "Upward",
 ]

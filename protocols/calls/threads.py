@@ -8,10 +8,12 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import zmq
 
-from protocols.calls.server import CallServer, Handler
+from protocols.calls.messages import CallRefusedError
+from protocols.calls.server import Caller, CallServer, Handler
 from protocols.daemon import EventLog
 from protocols.errors import InputError, Problem
 from protocols.identity import LinkKey, PublicIdentity
@@ -24,6 +26,10 @@ ENROLMENTS_PER_S = 50.0
 a tenth of that, and each costs a signature check."""
 
 
+VERBS_WHEN_EXPIRED = frozenset(("renew",))
+"""What a node may call whose certificate expired while it was away; its data is delivered over the link."""
+
+
 class CallThreads:
     """Opens and answers call sockets.
 
@@ -33,6 +39,7 @@ class CallThreads:
         key: Our CURVE key.
         admit: Who has a CURVE key; see `CallServer`.
         log: Told of errors in handlers that only a bug can cause.
+        limited: Whether a CURVE key may renew and nothing else, because its certificate expired.
     """
 
     def __init__(
@@ -42,12 +49,14 @@ class CallThreads:
         key: LinkKey,
         admit: Callable[[bytes], PublicIdentity | None],
         log: EventLog,
+        limited: Callable[[bytes], bool] = lambda link: False,
     ) -> None:
         self._file = file
         self._section = section
         self._key = key
         self._admit = admit
         self._log = log
+        self._limited = limited
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._servers: dict[str, CallServer] = {}
@@ -59,7 +68,8 @@ class CallThreads:
             InputError: The address cannot be listened on.
         """
         if bind is not None:
-            self._open("service", bind, CallServer, handlers)
+            guarded = {verb: self._guarded(verb, handler) for verb, handler in handlers.items()}
+            self._open("service", bind, CallServer, guarded)
 
     def open_enrolment(self, bind: str | None, handlers: Mapping[str, Handler]) -> None:
         """Open the socket of any key, whose calls are few; without an address there is none.
@@ -92,6 +102,19 @@ class CallThreads:
             for name, server in self._servers.items()
         }
 
+    def addresses(self) -> dict[str, str]:
+        """Where the open sockets are, by name: `service`, `enrolment`."""
+        return {name: server.address for name, server in self._servers.items()}
+
+    def _guarded(self, verb: str, handler: Handler) -> Handler:
+        def answer(caller: Caller, argument: Any) -> object:
+            if verb not in VERBS_WHEN_EXPIRED and self._limited(caller.link):
+                self._log.warning("call-refused", code="certificate-expired", verb=verb, node=_name(caller))
+                raise CallRefusedError("certificate-expired", "it may deliver and renew; nothing else")
+            return handler(caller, argument)
+
+        return answer
+
     def _open(
         self, name: str, bind: str, opener: Callable[..., CallServer], handlers: Mapping[str, Handler]
     ) -> None:
@@ -111,6 +134,10 @@ class CallThreads:
 
     def _failed(self, error: BaseException) -> None:
         self._log.error("call-bug", error="".join(traceback.format_exception(error)))
+
+
+def _name(caller: Caller) -> str:
+    return "" if caller.identity is None else caller.identity.id
 
 
 def _open_to_all(

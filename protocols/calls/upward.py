@@ -21,6 +21,13 @@ class Calls(Protocol):
         """Ask and wait; see `CallClient.call`."""
 
 
+class OwnCalls(Calls, Protocol):
+    """The same, of whoever has it for itself and closes it."""
+
+    def close(self) -> None:
+        """Close the sockets; the next call opens them anew."""
+
+
 class ServiceAddress(NamedTuple):
     """Where an upstream answers calls.
 

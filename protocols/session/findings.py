@@ -18,10 +18,23 @@ class Finding(Enum):
     MALFORMED = "malformed"
 
 
+SUSPICIOUS = frozenset((Finding.CLONE, Finding.FORK))
+"""Findings that tell of two of a node, where they are proven."""
+
+
 class Noticed(NamedTuple):
-    """One finding, for the log and the status page."""
+    """One finding, for the log and the status page.
+
+    Args:
+        finding: What.
+        node: Whose session.
+        chain: Which chain, if one.
+        detail: What was seen.
+        proven: Of a fork or a clone: the node itself is at both ends of it, by its own keys.
+    """
 
     finding: Finding
     node: str
     chain: Chain | None
     detail: str
+    proven: bool = False

@@ -3,7 +3,7 @@
 ======  =========  ====================================================================
 kind    direction  parts
 ======  =========  ====================================================================
-HELLO   up         (versions, node, role)
+HELLO   up         (versions, node, role, life)
 OFFER   up         a list of (gateway, stream, epoch, oldest, next, head)
 BATCH   up         header, payload, signature
 QUERY   up         (gateway, stream, epoch, seq, hash): is this the header you hold?
@@ -40,6 +40,12 @@ RECEIPT, REFUSAL, UNKNOWN = b"C", b"N", b"X"
 
 VERSIONS = (1,)
 """Versions of the link that this code speaks."""
+
+LIFE_BYTES = 16
+"""A life is random and long enough to be drawn once only."""
+
+NO_LIFE = bytes(LIFE_BYTES)
+"""Of a sender that lives once."""
 
 DIFFERENT, EQUAL, FORGOTTEN, BEYOND = 0, 1, 2, 3
 """Verdicts of an ANSWER; FORGOTTEN: no longer known there; BEYOND: never had, it wants that one next."""
@@ -120,19 +126,22 @@ class Marks(Protocol):
         """Hash of a durable header, or `None` when it is no longer known."""
 
 
-def hello(node: str, role: str) -> Frames:
-    """Begin a session."""
-    return [HELLO, _pack((VERSIONS, node, role))]
+def hello(node: str, role: str, life: bytes = NO_LIFE) -> Frames:
+    """Begin a session; `life` is drawn once in each life of the sender's process."""
+    assert len(life) == LIFE_BYTES
+    return [HELLO, _pack((VERSIONS, node, role, life))]
 
 
-def parse_hello(frames: Frames) -> tuple[tuple[int, ...], str, str]:
-    """(versions, node, role) of a HELLO."""
-    versions, node, role = _row(frames, 3)
+def parse_hello(frames: Frames) -> tuple[tuple[int, ...], str, str, bytes]:
+    """(versions, node, role, life) of a HELLO."""
+    versions, node, role, life = _row(frames, 4)
+    if not isinstance(life, bytes) or len(life) != LIFE_BYTES:
+        raise MalformedError(f"expected a life of {LIFE_BYTES} bytes in a hello")
     if not isinstance(versions, tuple) or not all(isinstance(version, int) for version in versions):
         raise MalformedError("expected versions in a hello")
     if not isinstance(node, str) or not is_name(node) or not isinstance(role, str):
         raise MalformedError(f"expected a node and its role in a hello, got {node!r:.80}")
-    return versions, node, role
+    return versions, node, role, life
 
 
 def offers(items: Iterable[Offer]) -> list[Frames]:

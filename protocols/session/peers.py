@@ -16,11 +16,16 @@ SESSION_IDLE_S = 60.0
 SESSION_CREDIT_BYTES_MIN = 1 << 20
 """However many peers there are, each may have this much under way."""
 
-TAKEOVERS_MAX = 6
-"""So many changes of a node between two live connections within `TAKEOVER_S` mean a clone."""
+RETURNS_MAX = 3
+"""So many returns of lives that another one had replaced, within `RETURN_S`, mean two live processes. One
+process that is restarted has a new life each time. A greeting of a dead one that is late, on a satellite
+link, returns once and makes the living one return once."""
 
-TAKEOVER_S = 120.0
-"""The window for `TAKEOVERS_MAX`."""
+RETURN_S = 600.0
+"""The window for `RETURNS_MAX`: two senders that take a session from each other do so within seconds."""
+
+LIVES_KEPT = 32
+"""Lives of one node that are remembered."""
 
 
 @dataclass(slots=True)
@@ -67,7 +72,8 @@ class Peers:
         self._sessions: dict[bytes, Session] = {}
         self._peer_of: dict[str, bytes] = {}
         self._open: dict[Chain, dict[bytes, None]] = {}
-        self._takeovers: dict[str, deque[float]] = {}
+        self._lives: dict[str, deque[bytes]] = {}
+        self._returns: dict[str, deque[float]] = {}
         self.paused = False
         """Whether no credit is granted."""
 
@@ -86,16 +92,22 @@ class Peers:
         """Whether any session has a chain open."""
         return chain in self._open
 
-    def begin(self, peer: bytes, node: str, role: str, now: float) -> tuple[Session, str | None]:
+    def begin(self, peer: bytes, node: str, role: str, life: bytes, now: float) -> tuple[Session, str | None]:
         """Begin a session; an earlier one of the same node ends.
+
+        Args:
+            peer: The connection.
+            node: The node that its link key proved.
+            role: That node's role.
+            life: Of the process that greets.
+            now: Seconds on the monotonic clock.
 
         Returns:
             The session, and what looks like a clone of the node, if anything does.
         """
-        suspicion = None
+        suspicion = self._note_life(node, life, now)
         before = self._peer_of.get(node)
         if before is not None and before != peer:
-            suspicion = self._note_takeover(node, now)
             self.end(before)
         self.end(peer)
         session = self._sessions[peer] = Session(peer, node, role, now)
@@ -146,9 +158,19 @@ class Peers:
         if session is not None:
             session.staged_bytes = max(0, session.staged_bytes - size)
 
-    def _note_takeover(self, node: str, now: float) -> str | None:
-        times = self._takeovers.setdefault(node, deque(maxlen=TAKEOVERS_MAX))
+    def _note_life(self, node: str, life: bytes, now: float) -> str | None:
+        lives = self._lives.setdefault(node, deque(maxlen=LIVES_KEPT))
+        if lives and lives[-1] == life:
+            return None
+        returned = life in lives
+        if returned:
+            lives.remove(life)
+        lives.append(life)
+        if not returned:
+            return None
+        times = self._returns.setdefault(node, deque(maxlen=RETURNS_MAX))
         times.append(now)
-        if len(times) == TAKEOVERS_MAX and now - times[0] < TAKEOVER_S:
-            return f"{TAKEOVERS_MAX} connections took turns within {now - times[0]:.0f} s"
-        return None
+        if len(times) < RETURNS_MAX or now - times[0] > RETURN_S:
+            return None
+        times.clear()
+        return f"two live processes take the session from each other: {RETURNS_MAX} times in {RETURN_S:.0f} s"

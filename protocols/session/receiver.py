@@ -251,7 +251,7 @@ class Receiver:
     # -- one method a message ------------------------------------------------------------------
 
     def _on_hello(self, peer: bytes, node: str, role: str, frames: Frames, now: float) -> None:
-        versions, *claimed = messages.parse_hello(frames)
+        versions, *claimed, life = messages.parse_hello(frames)
         if claimed != [node, role]:
             raise IntegrityError(f"the link key is that of {role} {node!r}, the hello says {claimed!r}")
         common = max(set(versions) & set(messages.VERSIONS), default=0)
@@ -261,9 +261,9 @@ class Receiver:
         if self._runs:  # whoever had a session as this node before may have left what is not its own
             for fault in first_faults(self._staging.of(node), self._keys.verifier, self._doubted):
                 self._take_back(fault)
-        _, suspicion = self._peers.begin(peer, node, role, now)
+        _, suspicion = self._peers.begin(peer, node, role, life, now)
         if suspicion is not None:
-            self._noticed.append(Noticed(Finding.CLONE, node, None, suspicion))
+            self._noticed.append(Noticed(Finding.CLONE, node, None, suspicion, proven=True))
         self._out.append((peer, messages.welcome(common, self._node, *self._peers.credit())))
 
     def _on_offers(self, session: Session, frames: Frames, now: float) -> None:
@@ -386,7 +386,8 @@ class Receiver:
     def _on_old_batch(self, session: Session, chain: Chain, seq: int, batch: Batch, now: float) -> None:
         if self._staging.verdict(chain, seq, header_hash(batch.header)) == messages.DIFFERENT:
             detail = f"sequence {seq} is held with another header"
-            self._noticed.append(Noticed(Finding.FORK, session.node, chain, detail))
+            proven = self._is_proven(session, chain, batch)
+            self._noticed.append(Noticed(Finding.FORK, chain.gateway, chain, detail, proven))
             self._refuse_to(session, chain, seq, batch, RefusalReason.CHAIN, detail)
             return
         self.duplicates += 1
@@ -394,12 +395,28 @@ class Receiver:
         if durable is not None and durable[0] > seq:
             self._out.append((session.peer, messages.ack([(chain, durable[0])], *self._peers.credit())))
 
+    def _is_proven(self, session: Session, chain: Chain, batch: Batch) -> bool:
+        """Whether a header that differs is the gateway's own word, and not that of whoever relays."""
+        if session.node == chain.gateway:
+            return True
+        try:
+            key_id = Header.parse(batch.header).key_id
+            verifier = self._keys.verifier(key_id)
+            if verifier is None or self._keys.owner(key_id) != chain.gateway:
+                return False
+            check_signature(batch, verifier)
+        except PeerError:
+            return False
+        return True
+
     def _on_query(self, session: Session, frames: Frames, now: float) -> None:
         chain, seq, head = messages.parse_query(frames)
         session.check_right(chain)
         verdict = self._staging.verdict(chain, seq, head)
         if verdict == messages.DIFFERENT:
-            self._noticed.append(Noticed(Finding.FORK, session.node, chain, f"sequence {seq} differs"))
+            proven = session.node == chain.gateway
+            detail = f"sequence {seq} differs"
+            self._noticed.append(Noticed(Finding.FORK, chain.gateway, chain, detail, proven))
         self._out.append((session.peer, messages.answer(chain, seq, verdict)))
 
     def _on_alive(self, session: Session, frames: Frames, now: float) -> None:

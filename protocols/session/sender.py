@@ -73,6 +73,7 @@ class Sender:
             ahead of us then means that we were restored from an old image. A hub may
             well find a receiver ahead, because another hub delivered.
         answer_timeout_s: Without any answer for this long the connection is given up.
+        life: Drawn once in each life of the process.
         backlog_bytes_per_s: Most that chains which are no longer the newest of their
             stream may send; `None` for no bound.
     """
@@ -87,9 +88,11 @@ class Sender:
         owns_chains: bool,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         backlog_bytes_per_s: int | None = None,
+        life: bytes = messages.NO_LIFE,
     ) -> None:
         self._node = node
         self._role = role
+        self._life = life
         self._headquarters = headquarters
         self._receiver = receiver
         self._owns_chains = owns_chains
@@ -120,7 +123,7 @@ class Sender:
         self._chains.clear()
         self._turns = Turns()
         self._window = Window()
-        self._out = [messages.hello(self._node, self._role)]
+        self._out = [messages.hello(self._node, self._role, self._life)]
         self._heard = self._spoke = self._looked = now
 
     def tick(self, now: float) -> list[SenderEvent]:

@@ -467,11 +467,30 @@ def test_no_common_version_ends_the_session_with_a_reason() -> None:
     assert "version" in event.why
 
 
-def test_two_live_connections_of_one_node_are_reported_as_a_clone() -> None:
-    joined = Joined(MemoryOutbox())
-    for turn in range(7):
-        joined.receiver.receive(bytes([turn % 2 + 1]), "gw", "gateway", messages.hello("gw", "gateway"), turn)
-    assert [noticed.finding for noticed in joined.receiver.noticed()] == [Finding.CLONE]
+def greet(joined: Joined, lives: str, every_s: float = 1.0) -> list[Finding]:
+    """Processes of one node greet over connections of their own; a letter is a life."""
+    for turn, life in enumerate(lives):
+        hello = messages.hello("gw", "gateway", life.encode() * messages.LIFE_BYTES)
+        joined.receiver.receive(b"%d" % turn, "gw", "gateway", hello, turn * every_s)
+    return [noticed.finding for noticed in joined.receiver.noticed()]
+
+
+def test_two_live_processes_of_one_node_are_reported_as_a_clone() -> None:
+    assert greet(Joined(MemoryOutbox()), "ababa") == [Finding.CLONE]
+    assert greet(Joined(MemoryOutbox()), "xyzababa") == [Finding.CLONE]
+
+
+def test_quick_restarts_of_one_node_are_no_clone() -> None:
+    assert greet(Joined(MemoryOutbox()), "abcdefghijklmnopqrstuvwxyz", every_s=0.1) == []
+
+
+def test_new_connections_of_one_process_are_no_clone() -> None:
+    assert greet(Joined(MemoryOutbox()), "a" * 50 + "b" * 50, every_s=0.1) == []
+
+
+def test_a_late_greeting_of_a_dead_process_is_no_clone() -> None:
+    assert greet(Joined(MemoryOutbox()), "abab") == []
+    assert greet(Joined(MemoryOutbox()), "ababa", every_s=400.0) == []
 
 
 def test_a_pause_grants_no_credit_and_its_end_grants_it_again() -> None:

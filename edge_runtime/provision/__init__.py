@@ -1,0 +1,1 @@
+"""How a gateway comes to its keys and its place in the group, and how it keeps them."""

@@ -1,0 +1,71 @@
+"""`catchment-edge enroll`: from a token to a home that can run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_runtime import home as homes
+from edge_runtime.config import CONFIG
+from protocols.enrolment import Grant
+from protocols.identity import IDENTITY, PublicIdentity
+from protocols.joining import Answer, Application, accept, keys_for, parse_token
+
+
+class Enrolled(NamedTuple):
+    """What came of it.
+
+    Args:
+        node: The gateway, with the keys that it asked with.
+        grant: What it got; `None` while it waits.
+        answer: The last answer.
+    """
+
+    node: PublicIdentity
+    grant: Grant | None
+    answer: Answer
+
+
+def enroll(
+    home: Path,
+    text: str,
+    *,
+    new_keys: bool,
+    wait: bool,
+    begun: Callable[[PublicIdentity], None],
+    progress: Callable[[Answer], None],
+) -> Enrolled:
+    """Ask with a token, and put what comes in force.
+
+    Args:
+        home: The gateway's home directory; a new one is made where there is none.
+        text: The token.
+        new_keys: Ask with new keys, in place of those that the home has.
+        wait: Whether to wait for approval.
+        begun: Told who asks, once there are keys.
+        progress: Told each answer that is no grant.
+
+    Raises:
+        InputError: The token or the home is wrong.
+        PeerError: The gateway is not let in, or the answer does not hold.
+        StoreError: The disk failed.
+    """
+    token = parse_token(text, "gateway")
+    if not (home / CONFIG).exists() and not (home / IDENTITY).exists():
+        homes.create(home, token.id, token.site)
+    identity = keys_for(home, token, new_keys)
+    begun(identity.public)
+    application = Application(token, identity, time.time())
+    try:
+        answer = application.ask(time.time())
+        grant = answer.grant
+        if grant is None and wait:
+            progress(answer)
+            grant = application.wait(time.time, time.sleep, progress)
+    finally:
+        application.close()
+    if grant is not None:
+        accept(home, grant, identity.public, CONFIG, new_keys)
+    return Enrolled(identity.public, grant, answer)
