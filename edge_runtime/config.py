@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocols.errors import Problem
 from protocols.points import Point
 from protocols.records import Mark
+
+if TYPE_CHECKING:
+    from protocols.desired import Document
 
 CONFIG = "gateway.toml"
 POINTS = "points.csv"
@@ -235,6 +238,8 @@ class GatewayConfig:
         command_writes: What commands may write.
         page: The local status page; `None` for none.
         warnings: What is allowed but was perhaps not meant.
+        managed: The desired document in force; `None` for a gateway without one. Apps of a
+            managed gateway write what it grants, and nothing else.
     """
 
     home: Path
@@ -253,6 +258,7 @@ class GatewayConfig:
     command_writes: tuple[WriteGrant, ...] = ()
     page: PageConfig | None = None
     warnings: tuple[Problem, ...] = ()
+    managed: Document | None = None
 
     @property
     def data(self) -> Path:

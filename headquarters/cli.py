@@ -15,6 +15,9 @@ from edge_runtime.slots.tier import Tier
 from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_commands import command
+from headquarters.cli_desired import desired
+from headquarters.cli_publish import publish
+from headquarters.cli_rollout import rollout
 from headquarters.cli_updates import updates
 from headquarters.cliview import (
     EXIT_CODES,
@@ -328,9 +331,8 @@ def confirm(home: Path, file: Path) -> None:
     click.echo(f"confirmed {len(positions):,} chains as backed up")
 
 
-main.add_command(app)
-main.add_command(command)
-main.add_command(updates)
+for _group in (app, command, desired, publish, rollout, updates):
+    main.add_command(_group)
 
 
 def _iso_now() -> str:

@@ -13,9 +13,11 @@ from headquarters.commands.handler import FETCHED, CommandDesk
 from headquarters.commands.queue import CommandQueue
 from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.custody import Confirmed
+from headquarters.desired.targets import UpdateRepository
 from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
+from headquarters.rollout.thread import DesiredThread, ReportTaker
 from headquarters.trust import TrustFile
 from headquarters.updates.repository import FOLDER as UPDATES
 from headquarters.updates.terms import Terms
@@ -85,7 +87,11 @@ class Headquarters:
         self._keeper = LakeKeeper(config, trust.site_of, log)
         self._link = self._listen(identity)
         confirmed = Confirmed(config.custody)
-        self._intake = Intake(self._link.receiver, self._keeper, identity.signing, config, confirmed, log)
+        self._reports = ReportTaker(config.data, log)
+        self._intake = Intake(
+            self._link.receiver, self._keeper, identity.signing, config, confirmed, log, self._reports.take
+        )
+        self._desired = DesiredThread(config.data, config.lake, lambda: UpdateRepository(config), stop, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
@@ -130,6 +136,7 @@ class Headquarters:
             "headquarters-started", headquarters=self._config.id, address=self._link.address, pid=os.getpid()
         )
         self._upkeep.start()
+        self._desired.start()
         self._latest.start()
         self._calls.start()
         self._updates.start()
@@ -146,6 +153,8 @@ class Headquarters:
             self._link.close()
             self._upkeep.join(10.0)
             self._updates.join(10.0)
+            self._desired.join(10.0)
+            self._reports.close()
         self._log.info("headquarters-stopped", headquarters=self._config.id, **self._intake.counters)
 
     def _serve(self) -> None:
@@ -206,6 +215,7 @@ class Headquarters:
                 for chain, (missing, oldest, since) in receiver.holes().items()
             ],
             "upkeep": self._upkeep.describe(),
+            "desired": dict(self._desired.counters),
             "tables": {
                 table.table.name: {
                     "version": table.log.version,
