@@ -77,11 +77,11 @@ class MachineSlots:
 
     def state(self) -> Firmware | None:
         """See `Slots`."""
-        from edge_runtime import slots
+        from edge_runtime.slots import state
         from protocols.errors import InputError
 
         try:
-            found = slots.state(self._root)
+            found = state(self._root)
         except InputError:
             return None
         good = found.of(found.good)
@@ -97,9 +97,9 @@ class MachineSlots:
 
     def install(self, image: Path) -> None:
         """See `Slots`."""
-        from edge_runtime import slots
+        from edge_runtime.slots import install
 
-        slots.install(self._root, image)
+        install(self._root, image)
 
 
 def slots_of(home: Path) -> Slots:
