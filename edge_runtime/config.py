@@ -212,9 +212,11 @@ class UpdatesConfig:
 
     Args:
         bytes_per_s: What fetching may take of the line; infinite for all.
+        poll_s: How often a newer desired state is asked for.
     """
 
     bytes_per_s: float = 256e3
+    poll_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

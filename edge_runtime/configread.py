@@ -396,8 +396,9 @@ class _Reader:
         )
 
     def _updates(self) -> UpdatesConfig:
-        budget = self._section("updates")["budget_kb_per_s"]
-        return UpdatesConfig(bytes_per_s=1000.0 * budget if budget else math.inf)
+        values = self._section("updates")
+        budget = values["budget_kb_per_s"]
+        return UpdatesConfig(1000.0 * budget if budget else math.inf, values["poll_s"])
 
     def _log(self) -> LogConfig:
         values = self._section("log")

@@ -30,10 +30,12 @@ from edge_runtime.commands.fieldwork import WHO
 from edge_runtime.commands.service import CommandService, Surroundings
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.configread import load
+from edge_runtime.desired import ACCEPTED
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.status import StatusBoard
+from edge_runtime.updates import GatewaySource
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
 from protocols.calls import ServiceAddress, Upward
@@ -195,8 +197,19 @@ def _named(error: Exception, home: Path) -> list[str]:
 
 
 def desired_service(config: GatewayConfig, identity: Identity, log: EventLog) -> DesiredService | None:
-    """The gateway's desired state; `None` where nobody manages it."""
-    return None
+    """The gateway's desired state; `None` where nobody could be asked for one and none is in force."""
+    if not service_addresses(config) and not (config.home / ACCEPTED).exists():
+        return None
+    from edge_runtime.desired.firmware import slots_of
+    from edge_runtime.desired.service import DesiredService
+
+    poll_s = config.updates.poll_s
+    return DesiredService(config, identity, _gateway_source, slots_of(config.home), log, poll_s)
+
+
+def _gateway_source(config: GatewayConfig, identity: Identity, give_up: Callable[[], bool]) -> GatewaySource:
+    addresses, budget = service_addresses(config), config.updates.bytes_per_s
+    return GatewaySource(config.home, config.id, identity.link, addresses, budget, give_up=give_up)
 
 
 def service_addresses(config: GatewayConfig) -> list[ServiceAddress]:

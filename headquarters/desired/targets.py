@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -54,12 +54,22 @@ class UpdateRepository:
 
     Args:
         config: Its configuration.
+        keys: Key files that a person brought, to sign with.
+        passphrase: Asked for those that are sealed.
+
+    Raises:
+        InputError: A key file is wrong.
     """
 
-    def __init__(self, config: HeadquartersConfig) -> None:
+    def __init__(
+        self,
+        config: HeadquartersConfig,
+        keys: Iterable[Path] = (),
+        passphrase: Callable[[Path], str | None] = lambda path: None,
+    ) -> None:
         from headquarters.updates import Updates  # python-tuf takes a while to import
 
-        self._updates = Updates(config.home, config.offline_window_days)
+        self._updates = Updates(config.home, config.offline_window_days, keys, passphrase)
 
     def targets(self) -> Mapping[str, Target]:
         """See `Repository`."""

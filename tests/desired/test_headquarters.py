@@ -43,7 +43,7 @@ class FolderRepository:
 
     folder = Path()
 
-    def __init__(self, config: object) -> None:
+    def __init__(self, config: object, *keys: object) -> None:
         self._file = self.folder / "targets.json"
 
     def targets(self) -> Mapping[str, Target]:
