@@ -274,9 +274,9 @@ def run(home: Path) -> None:
     \b
       catchment-edge run --home gw1
     """
-    from edge_runtime.configread import load
+    from edge_runtime.desired.recovery import load_home
 
-    config = load(home)
+    config = load_home(home)
     # What collects and sends is imported only once there is something to run.
     from edge_runtime.main import run as run_gateway
 

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from protocols.errors import Problem
 from protocols.points import Point
 from protocols.records import Mark
+
+if TYPE_CHECKING:
+    from protocols.desired import Document
 
 CONFIG = "gateway.toml"
 POINTS = "points.csv"
@@ -211,9 +214,11 @@ class UpdatesConfig:
 
     Args:
         bytes_per_s: What fetching may take of the line; infinite for all.
+        poll_s: How often a newer desired state is asked for.
     """
 
     bytes_per_s: float = 256e3
+    poll_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +242,8 @@ class GatewayConfig:
         command_writes: What commands may write.
         page: The local status page; `None` for none.
         warnings: What is allowed but was perhaps not meant.
+        managed: The desired document in force; `None` for a gateway without one. Apps of a
+            managed gateway write what it grants, and nothing else.
     """
 
     home: Path
@@ -255,6 +262,7 @@ class GatewayConfig:
     command_writes: tuple[WriteGrant, ...] = ()
     page: PageConfig | None = None
     warnings: tuple[Problem, ...] = ()
+    managed: Document | None = None
 
     @property
     def data(self) -> Path:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime import pointids, settings
 from edge_runtime.config import (
@@ -31,6 +31,7 @@ from edge_runtime.config import (
     UpstreamConfig,
     WriteGrant,
 )  # fmt: skip
+from edge_runtime.desired import ACCEPTED
 from edge_runtime.page.form import is_loopback, split_listen
 from edge_runtime.rawvalues import held
 from protocols import limits
@@ -46,6 +47,9 @@ from protocols.pointtable import PointTable, read_points
 from protocols.records import Mark, pack_definitions
 from protocols.tablefile import read_table
 from protocols.tomlfile import KeyPath, Table, TomlFile, suggest
+
+if TYPE_CHECKING:
+    from protocols.desired import Document
 
 CONFIG_MISSING = "the configuration; make one with: catchment-edge init --home DIR --id NAME"
 POINTS_MISSING = "the point table; write one, or use: catchment-edge points import FILE"
@@ -83,7 +87,16 @@ def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
         raise InputError(problems)
     assert config is not None, "a configuration without problems was read"
     warnings = (*config.warnings, *table.warnings, *_unused(config, points))
-    return replace(config, points=tuple(points), warnings=warnings)
+    return replace(config, points=tuple(points), warnings=warnings, managed=_managed(home, config.id))
+
+
+def _managed(home: Path, id: str) -> Document | None:
+    """What is desired of the gateway; most have nothing of the kind and need not load what reads it."""
+    if not (home / ACCEPTED).exists():
+        return None
+    from edge_runtime.desired.accepted import managed
+
+    return managed(home, id)
 
 
 def read_candidate(
@@ -384,8 +397,9 @@ class _Reader:
         )
 
     def _updates(self) -> UpdatesConfig:
-        budget = self._section("updates")["budget_kb_per_s"]
-        return UpdatesConfig(bytes_per_s=1000.0 * budget if budget else math.inf)
+        values = self._section("updates")
+        budget = values["budget_kb_per_s"]
+        return UpdatesConfig(1000.0 * budget if budget else math.inf, values["poll_s"])
 
     def _log(self) -> LogConfig:
         values = self._section("log")

@@ -31,16 +31,18 @@ from edge_runtime.commands.fieldwork import WHO
 from edge_runtime.commands.service import CommandService, Surroundings
 from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.configread import load
+from edge_runtime.desired import ACCEPTED
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.provision.membership import Member
 from edge_runtime.status import StatusBoard
+from edge_runtime.updates import GatewaySource
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
 from protocols.calls import ServiceAddress, Upward
 from protocols.daemon import EXIT_FAULT, EXIT_OK, EventLog, Stop, alone, write_status
-from protocols.errors import InputError, StoreDamagedError, StoreError, StoreFullError
+from protocols.errors import CatchmentError, InputError, StoreDamagedError, StoreError, StoreFullError
 from protocols.field import registry
 from protocols.field.base import Driver, DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
@@ -49,6 +51,7 @@ from protocols.records import EventRecord, EventType, Gap, GapCause, OpenReason,
 
 if TYPE_CHECKING:
     from edge_runtime.apps.service import AppService, Prepared
+    from edge_runtime.desired.service import DesiredService
     from edge_runtime.page.server import PageServer
     from edge_runtime.slots.spool import SlotEvent
 
@@ -105,30 +108,110 @@ def run(config: GatewayConfig) -> int:
     stop.on_signals()
     config.data.mkdir(parents=True, exist_ok=True)
     with alone(config.data):
-        return live(config, identity, log, stop)
+        return live(config, identity, log, stop, desired_service)
 
 
-def live(config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop) -> int:
+Manage = Callable[[GatewayConfig, Identity, EventLog], "DesiredService | None"]
+"""Makes what looks after the gateway's desired state; `None` where nobody manages it."""
+
+
+def live(
+    config: GatewayConfig,
+    identity: Identity,
+    log: EventLog,
+    stop: Stop,
+    manage: Manage = lambda config, identity, log: None,
+) -> int:
     """Run one session after the other until one ends in order. Returns the exit code.
 
     A session that was asked to begin anew is followed by one on the configuration and keys
-    that are in the home directory then. When those are wrong, the old ones go on.
+    that are in the home directory then. When those are wrong, the old ones go on. When a session
+    does not run with what is on trial of the desired state, that goes back.
+    """
+    desired: DesiredService | None = None
+    try:
+        while True:
+            if desired is None:
+                desired = manage(config, identity, log)
+                if desired is not None:
+                    desired.start()
+            code = _one_session(config, identity, log, stop, desired)
+            if code is not None:
+                return code
+            config, identity = _reload(config, identity, log, desired)
+    finally:
+        if desired is not None:
+            desired.close()
+
+
+def _one_session(
+    config: GatewayConfig, identity: Identity, log: EventLog, stop: Stop, desired: DesiredService | None
+) -> int | None:
+    """Run one session, on a fresh buffer where the old one is damaged.
+
+    Returns:
+        The exit code, or `None` when another should follow on what is in the home directory then.
     """
     damaged: Path | None = None
     while True:
-        session = Session(config, identity, log, stop, damaged)
+        session = Session(config, identity, log, stop, damaged, desired)
         damaged = None
         try:
             code = session.run()
         except StoreDamagedError as error:
             damaged = session.give_up_file(str(error))
             continue
-        if not session.anew or code != EXIT_OK:
-            return code
+        except Exception as error:
+            if desired is None or not desired.give_back(_said(error), _named(error, config.home)):
+                raise
+            return None
+        else:
+            went_wrong = code != EXIT_OK and not stop.asked
+            returned = went_wrong and desired is not None and desired.give_back("a thread ended by a fault")
+            return None if returned or (session.anew and code == EXIT_OK) else code
+
+
+def _reload(
+    config: GatewayConfig, identity: Identity, log: EventLog, desired: DesiredService | None
+) -> tuple[GatewayConfig, Identity]:
+    """What is in the home directory now, without what is on trial if it is that which is wrong."""
+    while True:
         try:
-            config, identity = load(config.home), Identity.load(config.home)
+            fresh = Identity.load(config.home)
+            if desired is not None:
+                desired.rekey(fresh)
+            return load(config.home), fresh
         except InputError as error:
+            if desired is not None and desired.give_back(_said(error), _named(error, config.home)):
+                continue
             log.error("home-wrong", error=str(error), remedy="what was in force before stays so")
+            return config, identity
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, CatchmentError) else f"{type(error).__name__}: {error}"
+
+
+def _named(error: Exception, home: Path) -> list[str]:
+    """Paths within a home that an error names."""
+    problems = error.problems if isinstance(error, InputError) else ()
+    return [problem.file.removeprefix(f"{home}/") for problem in problems]
+
+
+def desired_service(config: GatewayConfig, identity: Identity, log: EventLog) -> DesiredService | None:
+    """The gateway's desired state; `None` where nobody could be asked for one and none is in force."""
+    if not service_addresses(config) and not (config.home / ACCEPTED).exists():
+        return None
+    from edge_runtime.desired.firmware import slots_of
+    from edge_runtime.desired.service import DesiredService
+
+    poll_s = config.updates.poll_s
+    return DesiredService(config, identity, _gateway_source, slots_of(config.home), log, poll_s)
+
+
+def _gateway_source(config: GatewayConfig, identity: Identity, give_up: Callable[[], bool]) -> GatewaySource:
+    addresses, budget = service_addresses(config), config.updates.bytes_per_s
+    return GatewaySource(config.home, config.id, identity.link, addresses, budget, give_up=give_up)
 
 
 def service_addresses(config: GatewayConfig) -> list[ServiceAddress]:
@@ -202,6 +285,7 @@ class Session:
         log: For events.
         stop: Asked for by a signal.
         damaged: The file that the session before this one had to give up, or `None`.
+        desired: Told of this session's life, and asked for reports; or `None`.
     """
 
     def __init__(
@@ -211,7 +295,9 @@ class Session:
         log: EventLog,
         stop: Stop,
         damaged: Path | None = None,
+        desired: DesiredService | None = None,
     ) -> None:
+        self._desired = desired
         self._member = Member(config.home, config.data, config.id, config.uplink.directory_s, log)
         self._config = replace(config, upstreams=self._member.trusted(config.upstreams))
         self._identity = identity
@@ -240,6 +326,16 @@ class Session:
         """Whether another session should follow, on what is in the home directory then."""
         return self._anew.is_set()
 
+    @property
+    def status(self) -> dict[str, Any] | None:
+        """The last status document; `None` before the first."""
+        return self._told or None
+
+    def tell(self, record: EventRecord) -> None:
+        """Journal and send an event; from any thread."""
+        if self._alarms is not None:
+            self._alarms.manager.tell(clean_event(record))
+
     def begin_anew(self, why: str) -> None:
         """End this session in order, so that another begins on new files of the home; from any thread."""
         self._log.info("session-anew", why=why)
@@ -260,6 +356,8 @@ class Session:
             asyncio.run(self._live())
         finally:
             self._asking_over.set()
+            if self._desired is not None:
+                self._desired.ended()
             for worker in self._workers:
                 worker.end()
             if self._page is not None:
@@ -373,6 +471,8 @@ class Session:
             None if self._uplink is None else self._uplink.status,
             self._started_us,
             list if self._apps is None else self._apps.status,
+            self._alarms_raised,
+            None if self._desired is None else self._desired.status,
         )
         self._build_commands(apps)
         self._build_page()
@@ -422,6 +522,7 @@ class Session:
             self._alarms.manager,
             lambda: self._told,
             self.begin_anew,
+            None if self._desired is None else self._desired.refresh,
         )
         self._commands = CommandService(self._config, around, self._clock, self._log)
         self._alarms.add(self._commands.door)
@@ -546,6 +647,16 @@ class Session:
             self._log.info("store-has-room")
         if now >= self._state_at:
             self._make_statement()
+        self._send_report()
+
+    def _send_report(self) -> None:
+        report = None if self._desired is None else self._desired.take_report()
+        if report is None or self._desired is None:
+            return
+        try:
+            self._writer_buffer.report(report.pack())
+        except StoreFullError:
+            self._desired.put_back(report)
 
     def _make_statement(self) -> None:
         listening = self._uplink is not None and self._uplink.status.connected
@@ -587,6 +698,9 @@ class Session:
         pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
         self._joining.wait(pause_s)
 
+    def _alarms_raised(self) -> int:
+        return 0 if self._alarms is None else self._alarms.manager.raised
+
     def _wrote(self, result: Result) -> None:
         """Hand what became of an order to whoever gave it."""
         if result.order.who == WHO and self._commands is not None:
@@ -619,6 +733,8 @@ class Session:
             seconds=round(time.monotonic() - self._began, 3),
         )
         self._write_status()
+        if self._desired is not None:
+            self._desired.began(self, self._config, self._identity)
         while not self._is_ending():
             await asyncio.sleep(POLL_S)
             failure = self._collector.failure()

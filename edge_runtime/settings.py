@@ -143,6 +143,10 @@ UPDATES = (
         "Most that fetching apps, models, firmware and configuration may take of the line; 0 for all.",
         default=int(UpdatesConfig().bytes_per_s) // 1000, low=0, high=1 << 20, unit="kB/s",
     ),
+    Setting(
+        "poll_s", Kind.NUMBER, "How often a newer desired state is asked for.",
+        default=UpdatesConfig().poll_s, low=0.5, high=86_400, unit="s",
+    ),
 )  # fmt: skip
 
 LOG = (

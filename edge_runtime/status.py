@@ -48,6 +48,8 @@ class StatusBoard:
         uplink: What sends, or `None`.
         started_us: When this process began.
         apps: Tells of the apps that run.
+        alarms_raised: Tells how many alarms were raised since the session began.
+        desired: Tells of the desired state; `None` where nobody manages the gateway.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class StatusBoard:
         uplink: UplinkStatus | None,
         started_us: int,
         apps: Callable[[], list[dict[str, Any]]] = list,
+        alarms_raised: Callable[[], int] = int,
+        desired: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._config = config
         self._buffer = buffer
@@ -71,6 +75,8 @@ class StatusBoard:
         self._uplink = uplink
         self._started_us = started_us
         self._apps = apps
+        self._alarms_raised = alarms_raised
+        self._desired = desired
         self._seen: deque[Seen] = deque(maxlen=RATE_S + 1)
 
     def status(self, state: str, monotonic_s: float) -> dict[str, Any]:
@@ -102,6 +108,8 @@ class StatusBoard:
             "devices": [self._device(name, driver) for name, driver in self._drivers.items()],
             "tasks": [self._task(task) for task in self._tasks],
             "apps": self._apps(),
+            "alarms_raised": self._alarms_raised(),
+            "desired": None if self._desired is None else self._desired(),
             "chains": [
                 {"chain": str(offer.chain), "oldest": offer.oldest, "next": offer.next}
                 for offer in self._buffer.offers()

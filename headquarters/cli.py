@@ -16,7 +16,10 @@ from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_authority import authority, authority_options, make_authority
 from headquarters.cli_commands import command
+from headquarters.cli_desired import desired
 from headquarters.cli_gateways import gateways, refuse_enrolled
+from headquarters.cli_publish import publish
+from headquarters.cli_rollout import rollout
 from headquarters.cli_updates import updates
 from headquarters.cliview import (
     EXIT_CODES,
@@ -351,11 +354,8 @@ def confirm(home: Path, file: Path) -> None:
     click.echo(f"confirmed {len(positions):,} chains as backed up")
 
 
-main.add_command(app)
-main.add_command(authority)
-main.add_command(gateways)
-main.add_command(command)
-main.add_command(updates)
+for _group in (app, authority, command, desired, gateways, publish, rollout, updates):
+    main.add_command(_group)
 
 
 def _iso_now() -> str:

@@ -149,7 +149,7 @@ def sign(file: Path, key: Path) -> None:
     from headquarters.updates.publishing import sign_file
     from protocols.durable import write_bytes_durably
 
-    write_bytes_durably(file, sign_file(file, read_key(key, _passphrase)))
+    write_bytes_durably(file, sign_file(file, read_key(key, ask_passphrase)))
     click.echo(f"Signed {file}.")
 
 
@@ -168,7 +168,7 @@ def sign_root(home: Path, keys: tuple[Path, ...], as_json: bool) -> None:
 
     if not keys:
         raise InputError([Problem("--key", "", "", "the key file of a holder")])
-    waiting = _updates(home).sign_root([read_key(path, _passphrase) for path in keys])
+    waiting = _updates(home).sign_root([read_key(path, ask_passphrase) for path in keys])
     if as_json:
         missing = 0 if waiting is None else max(waiting.first.missing, waiting.second.missing)
         print_json({"published": waiting is None, "missing": missing})
@@ -400,7 +400,7 @@ def root(home: Path, file: Path) -> None:
 def _updates(home: Path, keys: tuple[Path, ...] = ()) -> Updates:
     from headquarters.updates import Updates
 
-    return Updates(home, config.load(home).offline_window_days, keys, _passphrase)
+    return Updates(home, config.load(home).offline_window_days, keys, ask_passphrase)
 
 
 def _new_key(desk: Updates, path: Path) -> SSlibKey:
@@ -409,7 +409,7 @@ def _new_key(desk: Updates, path: Path) -> SSlibKey:
 
     if path.suffix != SUFFIX:
         return read_public(path)
-    pair = read_key(path, _passphrase)
+    pair = read_key(path, ask_passphrase)
     desk.keys.hold(pair)
     return pair.public
 
@@ -449,7 +449,8 @@ def _print_waiting(waiting: Any) -> None:
     click.echo(f"The root waits for {missing} more of {left}: catchment-hq updates sign-root --key FILE")
 
 
-def _passphrase(path: Path) -> str | None:
+def ask_passphrase(path: Path) -> str | None:
+    """The passphrase of a sealed key file: from the environment, or typed; `None` where nobody can type."""
     said = os.environ.get(PASSPHRASE)
     if said is not None or not sys.stdin.isatty():
         return said

@@ -12,10 +12,11 @@ staged, and senders send it again: nothing was acknowledged.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from headquarters.config import HeadquartersConfig
 from headquarters.custody import Confirmed, Position, receipts
+from headquarters.ingest.rows import EventRow
 from headquarters.keeper import LakeKeeper, Writer, Written, now_us
 from headquarters.latest import Directory, LatestValues
 from headquarters.status import Durations, Latency
@@ -95,6 +96,7 @@ class Intake:
         confirmed: What is backed up.
         log: For findings.
         look_at: Shown each header that was verified; `None` for nobody.
+        reported: Takes the event rows of each commit, with the time; reports are among them.
     """
 
     def __init__(
@@ -106,7 +108,9 @@ class Intake:
         confirmed: Confirmed,
         log: EventLog,
         look_at: Callable[[Header], None] | None = None,
+        reported: Callable[[Sequence[EventRow], int], None] = lambda rows, received_us: None,
     ) -> None:
+        self._reported = reported
         self._receiver = receiver
         self._look_at = look_at
         self._keeper = keeper
@@ -222,6 +226,7 @@ class Intake:
         self._keeper.marks.committed(cycle)
         crash.point("hq:before-ack")
         self._receiver.committed(cycle.accepted, now)
+        self._reported(cycle.events, now_us())
         for refused in cycle.refused:
             chain, header, batch, _ = refused.accepted
             head = header_hash(batch.header)

@@ -13,9 +13,11 @@ from headquarters.commands.handler import FETCHED, CommandDesk
 from headquarters.commands.queue import CommandQueue
 from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.custody import Confirmed
+from headquarters.desired.targets import UpdateRepository
 from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
+from headquarters.rollout.thread import DesiredThread, ReportTaker
 from headquarters.security.publisher import SOCKETS
 from headquarters.security.service import Security, open_security
 from headquarters.security.suspicion import Lives
@@ -91,6 +93,7 @@ class Headquarters:
         self._link = self._listen(identity)
         confirmed = Confirmed(config.custody)
         self._lives = Lives()
+        self._reports = ReportTaker(config.data, log)
         self._intake = Intake(
             self._link.receiver,
             self._keeper,
@@ -99,7 +102,9 @@ class Headquarters:
             confirmed,
             log,
             None if self._security is None else self._look_at,
+            self._reports.take,
         )
+        self._desired = DesiredThread(config.data, config.lake, lambda: UpdateRepository(config), stop, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
@@ -173,6 +178,7 @@ class Headquarters:
             "headquarters-started", headquarters=self._config.id, address=self._link.address, pid=os.getpid()
         )
         self._upkeep.start()
+        self._desired.start()
         self._latest.start()
         self._calls.start()
         self._updates.start()
@@ -189,6 +195,8 @@ class Headquarters:
             self._link.close()
             self._upkeep.join(10.0)
             self._updates.join(10.0)
+            self._desired.join(10.0)
+            self._reports.close()
             if self._security is not None:
                 self._security.close()
         self._log.info("headquarters-stopped", headquarters=self._config.id, **self._intake.counters)
@@ -257,6 +265,7 @@ class Headquarters:
                 for chain, (missing, oldest, since) in receiver.holes().items()
             ],
             "upkeep": self._upkeep.describe(),
+            "desired": dict(self._desired.counters),
             "tables": {
                 table.table.name: {
                     "version": table.log.version,

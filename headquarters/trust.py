@@ -88,6 +88,12 @@ def in_force(home: Path, offline_days: float) -> Trust:
         registry.close()
 
 
+def gateway_sites(home: Path, offline_days: float) -> dict[str, str]:
+    """The site of each gateway that may deliver, by its name; see `in_force`."""
+    trusted = in_force(home, offline_days).identities
+    return {node.id: node.site for node in trusted if node.role == "gateway"}
+
+
 def everyone(home: Path) -> Trust:
     """Everyone who ever was: what verifies the ledger.
 

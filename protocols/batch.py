@@ -61,6 +61,8 @@ class Kind(IntEnum):
     """First of every chain: why the epoch was opened and which one it follows."""
     STATEMENT = 6
     """A tier's own ledger, for reconciliation."""
+    REPORT = 7
+    """What a gateway says of itself: which of its desired state is in place, and its health."""
 
 
 class ClockState(IntEnum):

@@ -216,6 +216,20 @@ APP_INSTANCES_MAX = 10_000
 APP_TEXT_CHARS_MAX = 1000
 """A title or a summary, in one language."""
 
+# -- desired state ------------------------------------------------------------------------
+
+DESIRED_BYTES_MAX = 4 << 20
+"""One gateway's document: a thousand instances of apps at 1 kB each, four times over."""
+
+DESIRED_ITEMS_MAX = 256
+"""Items of one document: configuration, points, firmware, and more apps and models than a gateway runs."""
+
+DESIRED_NEEDS_MAX = 32
+"""Items that one item names as needed first."""
+
+DESIRED_PATH_CHARS_MAX = 200
+"""A target's path: folder, publisher, and a name of an app with its version."""
+
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PIECE_BYTES_MAX + 1024 <= ANSWER_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"

@@ -19,7 +19,7 @@ import zstandard
 
 from edge_runtime.rules.reading.errors import RuleError
 from headquarters.security import authority
-from protocols import certificates, columns, commandcalls, container, records
+from protocols import certificates, columns, commandcalls, container, desired, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
 from protocols.directory import Directory, Entry, NodeState, Part, Trusted, open_sealed, seal
 from protocols.enrolment import Grant, Request, Token, Upstream, unpack_link
@@ -153,6 +153,40 @@ def _rehashed(data: bytes) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
+def _desired() -> bytes:
+    settings = desired.AppSettings(
+        "fast",
+        {"hall": desired.InstanceSettings({"ch4": "QT-101"}, {"limit": 20.5, "on": True}, {"trip": "甲烷"})},
+        {"hall": {"trip": desired.Grant("XV-104", 0, 1.5)}},
+    )
+    app = desired.Item(
+        desired.ItemKind.APP,
+        "gas",
+        "1.2.0",
+        "apps/acme/gas-1.2.0.capp",
+        5,
+        "ab" * 32,
+        ("points",),
+        app=settings,
+    )
+    points = desired.Item(desired.ItemKind.POINTS, "p", "3", "config/p-3.csv", 5, "cd" * 32)
+    return desired.Document("gw-1", 7, (app, points)).pack()
+
+
+def _report() -> bytes:
+    item = desired.ItemReport("app/gas", "1.2.0", desired.ItemState.FAILED, "crashed", "1.1.0", "ab" * 32)
+    return desired.Report(
+        5,
+        "gw-1",
+        7,
+        "cd" * 32,
+        (item,),
+        "0.1.0",
+        desired.SlotReport("a", "1.0"),
+        desired.Health(60, 600, 600),
+    ).pack()
+
+
 def _container() -> bytes:
     offers = messages.offers([messages.Offer(CHAIN, 0, 1, HASH)])
     batches = [[messages.BATCH, _header(), b"payload", bytes(64)]]
@@ -251,6 +285,8 @@ TARGETS: tuple[Target, ...] = (
     _link("marks", messages.parse_marks, *messages.marks([messages.Mark(CHAIN, 9, HASH, 1)])),
     _link("ack", messages.parse_ack, messages.ack([(CHAIN, 9)], 64, 1 << 20)),
     _link("rewind", messages.parse_rewind, messages.rewind(CHAIN, 3)),
+    Target("desired document", desired.parse_document, (_desired(),)),
+    Target("report", desired.Report.parse, (_report(),)),
     Target("container", _read_container, (_container(),)),
     Target("certificate", certificates.parse, CERTIFICATES),
     Target("token", lambda data: Token.parse(data.decode("latin-1")), (_token().text().encode(),)),

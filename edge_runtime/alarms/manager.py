@@ -71,6 +71,8 @@ class AlarmManager:
         """Why nothing can be journalled; empty when all is well."""
         self.damaged = False
         """Whether the file must be replaced."""
+        self.raised = 0
+        """Alarms raised since the start."""
         self.without_state = 0
         """Alarms raised beyond the bound of alarms, which were journalled and have no state."""
 
@@ -119,6 +121,7 @@ class AlarmManager:
             latching = False if known is None else known.condition.latching
             if not self.define(app, instance, path, text, priority, latching):
                 self.without_state += 1
+                self.raised += 1
                 alarm = Alarm(id, text, priority, value=value, quality=quality)
                 return [self._journal(alarm, Trigger.RAISE, time_us, Act())]
             alarm = replace(self._alarms[id], value=value, quality=quality)
@@ -305,6 +308,7 @@ class AlarmManager:
         if advance(alarm.condition, trigger) is alarm.condition:
             return []
         if trigger is Trigger.RAISE:
+            self.raised += 1
             alarm = replace(alarm, raised_us=time_us, count=alarm.count + 1)
         return [self._move(alarm, trigger, time_us, Act())]
 

@@ -9,6 +9,7 @@ from edge_runtime.apps.installed import Grant, InstalledApp, Instance, is_thinne
 from edge_runtime.apps.outputs import raw_value
 from edge_runtime.apps.pointfit import type_fault
 from edge_runtime.config import GatewayConfig, ScanClass
+from edge_runtime.desired.accepted import grants_of
 from edge_runtime.rules.apps.build import BuiltApp
 from edge_runtime.rules.apps.settings import InstanceSettings, SettingsReader
 from edge_runtime.rules.checking.types import Type
@@ -46,9 +47,24 @@ class Binder:
         if len(self._file.problems) > before or scan is None:
             return None
         self._warn(instances, scan)
+        granted = [grant for grant in grants if self._is_granted(grant)]
+        ungranted = [grant for grant in grants if grant not in granted]
+        for grant in ungranted:
+            expected = (
+                "a grant of the desired document, which alone counts on a managed gateway; "
+                "have it set at headquarters"
+            )
+            self._warn_at(("grant", grant.instance, grant.output), grant.point.name, expected)
         path = self._config.home / "apps" / f"{self._built.app.id}.toml"
         return InstalledApp(
-            path, sha256, self._built, scan, tuple(instances), tuple(grants), tuple(self._warnings)
+            path,
+            sha256,
+            self._built,
+            scan,
+            tuple(instances),
+            tuple(granted),
+            tuple(self._warnings),
+            tuple(ungranted),
         )
 
     # -- instances ---------------------------------------------------------------------------------
@@ -110,6 +126,18 @@ class Binder:
                 granted = [self._grant((*path, name), table) for name, table in outputs.items()]
                 found += [grant for grant in granted if grant is not None]
         return found
+
+    def _is_granted(self, grant: Grant) -> bool:
+        """Whether a grant of the settings counts: on a managed gateway only one that was signed."""
+        document = self._config.managed
+        if document is None:
+            return True
+        signed = grants_of(document, self._built.app.id).get((grant.instance, grant.output))
+        if signed is None or signed.point != grant.point.name:
+            return False
+        low = 0.0 if signed.low is None else signed.low
+        high = 1.0 if signed.high is None else signed.high
+        return (low, high) == (grant.low, grant.high)
 
     def _grant(self, path: KeyPath, table: Table) -> Grant | None:
         before = len(self._file.problems)

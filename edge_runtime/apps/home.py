@@ -10,3 +10,12 @@ FOLDER = "apps"
 def settings_files(home: Path) -> list[Path]:
     """The settings of all installed apps, by name."""
     return sorted((home / FOLDER).glob("*.toml"))
+
+
+def model_files(app: str, model: str) -> tuple[str, str]:
+    """Where the model that takes the place of an app's own is, and what says which one it is.
+
+    >>> model_files("monitoring", "pca")
+    ('models/monitoring/pca.onnx', 'models/monitoring/pca.toml')
+    """
+    return f"models/{app}/{model}.onnx", f"models/{app}/{model}.toml"

@@ -68,6 +68,7 @@ class InstalledApp:
         instances: In the order of the settings.
         grants: What it may write.
         warnings: What is allowed but was perhaps not meant.
+        ungranted: What its settings let it write and the desired document does not: not written.
     """
 
     settings: Path
@@ -77,6 +78,7 @@ class InstalledApp:
     instances: tuple[Instance, ...]
     grants: tuple[Grant, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    ungranted: tuple[Grant, ...] = ()
 
     @property
     def id(self) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.apps.binding import Binder
-from edge_runtime.apps.home import settings_files
+from edge_runtime.apps.home import model_files, settings_files
 from edge_runtime.apps.installed import InstalledApp
 from edge_runtime.config import GatewayConfig
 from edge_runtime.rules.apps.build import BuiltApp, build
 from protocols.errors import InputError, PeerError, Problem
 from protocols.package import archive
 from protocols.package.manifest import SUFFIX
-from protocols.package.package import of_files, read_bytes
+from protocols.package.package import Package, of_files, read_bytes
 from protocols.tomlfile import TomlFile
 
 SETTINGS_MISSING = "the settings of an installed app; install it with: catchment-edge app install PACKAGE"
@@ -126,9 +127,29 @@ def _built(path: Path, file: TomlFile) -> BuiltApp | None:
         expected = f"{archive.digest(data)}, if it was changed on purpose; else install the app again"
         file.problem(("sha256",), str(sha256), expected)
         return None
-    built = build(of_files(files, str(package)))
+    package_ = _with_models(path, of_files(files, str(package)), file)
+    if file.problems:
+        return None
+    built = build(package_)
     if (built.package.manifest.archive, built.app.id) != (name, path.stem):
         manifest = built.package.manifest
         expected = f"{manifest.archive!r} in {manifest.id}.toml, what the package says of itself"
         file.problem(("package",), name, expected)
     return built
+
+
+def _with_models(settings: Path, package: Package, file: TomlFile) -> Package:
+    """The package with the models that were delivered to take the place of its own."""
+    home = settings.parent.parent
+    replaced: dict[str, bytes] = {}
+    for spec in package.manifest.models:
+        onnx, note = (home / each for each in model_files(package.manifest.id, spec.name))
+        if not note.exists():
+            continue
+        sha256 = TomlFile(note, "what says which model this is").document.get("sha256")
+        data = read_bytes(onnx)
+        if archive.digest(data) != sha256:
+            expected = f"a model whose SHA-256 is {sha256}; have it delivered again, or remove {note}"
+            file.problems.append(Problem(str(onnx), "file", archive.digest(data), expected))
+        replaced[spec.file] = data
+    return replace(package, files={**package.files, **replaced}) if replaced else package

@@ -18,7 +18,7 @@ from edge_runtime.apps import snapshots
 from edge_runtime.apps.board import Feed
 from edge_runtime.apps.derived import Derived, definitions, derive
 from edge_runtime.apps.engine import AppEngine, Emitted, RunningApp, Told, make_board, task_name
-from edge_runtime.apps.installed import InstalledApp
+from edge_runtime.apps.installed import Grant, InstalledApp
 from edge_runtime.apps.loading import load_apps
 from edge_runtime.apps.marks import state_of
 from edge_runtime.apps.writing import AppWrites
@@ -209,6 +209,8 @@ class AppService:
                     {
                         "model": scorer.model.spec.name,
                         "overruns": scorer.overruns,
+                        "rows": scorer.rows,
+                        "outside": scorer.outside,
                         "suspended": scorer.suspended,
                     }
                     for scorer in running.scorers
@@ -240,6 +242,8 @@ class AppService:
             self._manager.define(*id, site.text, site.priority)
         self._agree(app, live, how)
         self._tell(app, "started", f"version {app.version}, {how}", {"start": how, "state_us": since_us})
+        for grant in app.ungranted:
+            self._refuse(app, grant)
         self._keep(state_of(running, StateKind(how), start_us))
         if how == StateKind.COLD:
             self._unsettled.add(app.id)
@@ -361,6 +365,14 @@ class AppService:
             case _:
                 self._log.info("app-on-time", app=told.app)
         self._tell(app, told.kind, told.detail, {})
+
+    def _refuse(self, app: InstalledApp, grant: Grant) -> None:
+        """A grant that nobody signed."""
+        place = f"{grant.instance}.{grant.output}"
+        self._log.warning("app-grant-refused", app=app.id, grant=place, point=grant.point.name)
+        text = f"grant {place} to {grant.point.name} is not in the desired document"
+        detail = {"point": grant.point.name, "low": grant.low, "high": grant.high}
+        self._tell(app, "grant-refused", text, detail)
 
     def _tell(self, app: InstalledApp, transition: str, text: str, detail: Mapping[str, Any]) -> None:
         self._manager.tell(

@@ -274,6 +274,12 @@ class Buffer:
             self._add(Stream.META, self._chains.draft_now(Kind.STATEMENT, statement.pack()))
         return statement
 
+    def report(self, payload: bytes) -> None:
+        """Append a report of the gateway about itself to the meta chain."""
+        with self._store.transaction():
+            compressed = zstandard.compress(payload, 3)
+            self._add(Stream.META, self._chains.draft_now(Kind.REPORT, compressed, compressed=True))
+
     def open_epoch(self, stream: Stream, reason: OpenReason) -> Chain:
         """Close the stream's current chain and begin another."""
         with self._store.transaction():

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from headquarters import limits
 from protocols.batch import FLAG_ZSTD, Header, Kind
+from protocols.desired import Report
 from protocols.errors import MalformedError
 from protocols.records import (
     Correction,
@@ -271,18 +272,22 @@ def event_rows(header: Header, body: bytes, batch: int, received_us: int) -> lis
             EventRow(header.gateway, stream, kind, event.time_us, _beside(event), batch, received_us, event)
             for event in _checked(header, parse_events(body))
         ]
-    time_us, detail = _record_detail(header.kind, body)
+    time_us, detail = _record_detail(header.kind, header.gateway, body)
     at = header.t_min_us if time_us is None else time_us
     return [EventRow(header.gateway, stream, kind, at, detail, batch, received_us)]
 
 
-def _record_detail(kind: Kind, body: bytes) -> tuple[int | None, str]:
+def _record_detail(kind: Kind, gateway: str, body: bytes) -> tuple[int | None, str]:
     """The time that a record states, if any, and the record as JSON."""
     if kind is Kind.OPEN:
         opening = Opening.parse(body)
         fields = {"reason": opening.reason, "follows": opening.follows, "next": opening.follows_next}
         return None, _json(fields)
-    if kind is Kind.STATEMENT:
+    if kind is Kind.REPORT:
+        report = Report.parse(body)
+        if report.gateway != gateway:
+            raise MalformedError(f"expected a report of {gateway}, got one of {report.gateway!r:.80}")
+    elif kind is Kind.STATEMENT:
         parse_statement(body)
     elif kind is Kind.CORRECTION:
         Correction.parse(body)

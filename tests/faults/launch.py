@@ -4,6 +4,7 @@ Only tests start nodes this way: the product has no switch for any of it.
 
 forgetful: headquarters loses its watermarks at each start (the ablation).
 clock: the wall clock is off by as many microseconds as the file ARGUMENT says, now.
+hasty: what is desired is on trial for a second, and roll-outs are looked at all the time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,15 @@ def shift(file: str) -> None:
     time.time_ns = off
 
 
-PATCHES: dict[str, Callable[[str], None]] = {"forgetful": forget, "clock": shift}
+def hasten(tier: str) -> None:
+    """Wait less where only patience would be tested."""
+    if tier == "edge":
+        import_module("edge_runtime.desired.service").CONFIRM_S = 1.0  # type: ignore[attr-defined]
+    else:
+        import_module("headquarters.rollout.thread").STEP_S = 0.5  # type: ignore[attr-defined]
+
+
+PATCHES: dict[str, Callable[[str], None]] = {"forgetful": forget, "clock": shift, "hasty": hasten}
 
 
 def main() -> None:

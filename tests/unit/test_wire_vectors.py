@@ -9,6 +9,7 @@ import pytest
 
 from protocols import records
 from protocols.batch import Batch, Chain, Header, Stream, check_payload, check_signature, header_hash
+from protocols.desired import Health, ItemReport, ItemState, Report, SlotReport
 from protocols.identity import VerifyKey
 from protocols.session import messages
 from tests.chains import GATEWAY_KEY, HEADQUARTERS_KEY, ChainOfBatches
@@ -50,6 +51,14 @@ def made() -> dict[str, bytes]:
         number=7,
     )
     vectors["event, an alarm raised"] = next(records.pack_events([alarm])).data
+    items = (
+        ItemReport("app/gas", "1.2.0", ItemState.FAILED, "it crashed", "1.1.0"),
+        ItemReport("points", "3", ItemState.ACTIVE, running="3"),
+    )
+    health = Health(window_s=60, samples=6000, due=6000)
+    vectors["report on version 7, an app failed"] = Report(
+        1, "gw", 7, "ab" * 32, items, "0.1.0", SlotReport("a", "1.0.0"), health
+    ).pack()
     vectors["receipt for next 2, key of 32 bytes `71`"] = records.sign_record(receipt, HEADQUARTERS_KEY)
     vectors["refusal of seq 1, same key"] = records.sign_record(refusal, HEADQUARTERS_KEY)
     command = records.Command(

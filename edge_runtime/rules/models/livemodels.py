@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from edge_runtime.rules.models.model import Cells, Model, ModelScorer
 
 OVERRUNS_MAX = 5
@@ -69,6 +71,10 @@ class LiveModel(ModelScorer):
         """Scans in which it did not answer in time."""
         self.failures = 0
         """Scans in which onnxruntime failed."""
+        self.rows = 0
+        """Answers, one for each instance and scan."""
+        self.outside = 0
+        """Of these, such as are not good: inputs bad, or outside of what the model was trained on."""
         self.suspended = False
         self.silent = False
         """Whether it gave no answer in the last scan: what a replay must be told."""
@@ -76,7 +82,11 @@ class LiveModel(ModelScorer):
     def evaluate(self, values: Cells, qualities: Cells) -> tuple[Cells, Cells]:
         """What programs see, for one scan; see `Model.evaluate`."""
         self.silent = False
-        return super().evaluate(values, qualities)
+        seen = super().evaluate(values, qualities)
+        marks = self.scored.qualities
+        self.rows += len(marks)
+        self.outside += int(np.count_nonzero(marks.max(axis=1, initial=0)))
+        return seen
 
     def notices(self) -> list[Notice]:
         """What there is to tell since this was last asked."""

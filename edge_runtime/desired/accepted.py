@@ -1,0 +1,74 @@
+"""The document that a gateway has accepted, sealed with the gateway's own key.
+
+What may be written to devices (grants) is decided by it. It was verified against the update
+repository when it came; afterwards the seal says that it is still the same, without the
+repository's metadata, which may have expired while headquarters was dark. Whoever can write
+files here, but not read the gateway's private keys, cannot make one.
+
+1. A gateway with such a file is *managed*: grants count only when its document has them.
+2. A file whose seal does not hold grants nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_runtime.desired import ACCEPTED
+from protocols.batch import Signer, Verifier
+from protocols.desired import Document, Grant, parse_document
+from protocols.errors import PeerError
+
+ACCEPTED_DOMAIN = b"catchment/accepted/v1\x00"
+SIGNATURE_BYTES = 64
+
+
+def seal(document: Document, signer: Signer) -> bytes:
+    """The file's content."""
+    packed = document.pack()
+    return signer.sign(ACCEPTED_DOMAIN, packed) + packed
+
+
+def unseal(data: bytes, gateway: str, verifier: Verifier) -> Document | None:
+    """The document in a file; `None` when it is not what this gateway sealed."""
+    signature, packed = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
+    if not verifier.verify(ACCEPTED_DOMAIN, packed, signature):
+        return None
+    try:
+        document = parse_document(packed)
+    except PeerError:
+        return None
+    return document if document.gateway == gateway else None
+
+
+def managed(home: Path, gateway: str) -> Document | None:
+    """What a gateway has accepted; `None` when it is not managed.
+
+    A file that cannot be trusted counts as a document without items.
+
+    Raises:
+        InputError: The gateway's keys cannot be read.
+    """
+    path = home / ACCEPTED
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Document(gateway, 0)
+    from protocols.identity import Identity, VerifyKey
+
+    verifier = VerifyKey(Identity.load(home).public.signing)
+    return unseal(data, gateway, verifier) or Document(gateway, 0)
+
+
+def grants_of(document: Document, app: str) -> Mapping[tuple[str, str], Grant]:
+    """What a document lets an app write, by instance and output."""
+    item = document.by_ref.get(f"app/{app}")
+    if item is None or item.app is None:
+        return {}
+    return {
+        (instance, output): grant
+        for instance, outputs in item.app.grants.items()
+        for output, grant in outputs.items()
+    }

@@ -1,0 +1,1 @@
+"""What gateways should run, and what they say of it: documents with history, and reported state."""

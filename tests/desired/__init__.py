@@ -1,0 +1,1 @@
+"""Desired and reported state, and roll-outs."""

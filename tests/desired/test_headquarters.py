@@ -1,0 +1,402 @@
+"""Headquarters' side: commands, history, publishing, reports from gateways, roll-outs in the process."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from headquarters.cli import main
+from headquarters.config import load
+from headquarters.desired import targets
+from headquarters.desired.store import DesiredStore
+from headquarters.desired.targets import Target, publish
+from headquarters.lake.query import Engine
+from headquarters.rollout.health import LakeLook
+from headquarters.rollout.thread import DesiredThread, ReportTaker
+from protocols.batch import Kind, Stream
+from protocols.daemon import EventLog, Stop
+from protocols.desired import Health, ItemReport, ItemState, Report, parse_document
+from protocols.errors import InputError, Problem
+from protocols.package import archive
+from protocols.records import EventRecord, EventType
+from tests.app_parts import manifest
+from tests.lake_parts import NOW, SECOND, T0, HandGateway, Headquarters
+
+PROGRAM = b"PROGRAM gas\nVAR_INPUT x : LREAL; END_VAR\nVAR_OUTPUT y : LREAL; END_VAR\ny := x;\nEND_PROGRAM\n"
+TEST_FILES = {
+    "tests/plain/input.csv": b"time,x\n1767225600,1.0\n",
+    "tests/plain/expected.csv": b"time,y\n1767225600,1.0\n",
+}
+
+POINTS = "name,device,address,type,scan_class\nP1,plc,holding:0,f32,fast\n"
+
+
+class FolderRepository:
+    """An update repository without signatures: what is in it is in a file."""
+
+    folder = Path()
+
+    def __init__(self, config: object, *keys: object) -> None:
+        self._file = self.folder / "targets.json"
+
+    def targets(self) -> Mapping[str, Target]:
+        if not self._file.exists():
+            return {}
+        found = json.loads(self._file.read_text())
+        return {path: Target(*target) for path, target in found.items() if not path.startswith("gateways/")}
+
+    def add(self, file: Path, path: str) -> Target:
+        data = file.read_bytes()
+        target = Target(len(data), archive.digest(data))
+        self._keep(path, list(target))
+        return target
+
+    def direct(self, documents: Mapping[str, bytes]) -> None:
+        for gateway, data in documents.items():
+            self._keep(f"gateways/{gateway}/desired.json", data.decode())
+
+    def document(self, gateway: str) -> Any:
+        found = json.loads(self._file.read_text())[f"gateways/{gateway}/desired.json"]
+        return parse_document(found.encode())
+
+    def _keep(self, path: str, value: object) -> None:
+        found = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self._file.write_text(json.dumps(found | {path: value}))
+
+
+@pytest.fixture
+def hq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Headquarters:
+    monkeypatch.setattr(targets, "UpdateRepository", FolderRepository)
+    monkeypatch.setattr(FolderRepository, "folder", tmp_path)
+    return Headquarters(tmp_path / "hq", HandGateway("unit-1"), HandGateway("unit-2", "plant-b"))
+
+
+def call(hq: Headquarters, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--home", str(hq.home)])
+
+
+def told(hq: Headquarters, *arguments: str) -> Any:
+    result = call(hq, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def published(hq: Headquarters, tmp_path: Path, version: str = "1.2.0") -> str:
+    package = tmp_path / f"gas-{version}.capp"
+    files = {"app.toml": manifest("gas", version=version), "programs/gas.st": PROGRAM, **TEST_FILES}
+    package.write_bytes(archive.pack(files))
+    path: str = told(hq, "publish", "app", str(package))["path"]
+    return path
+
+
+WANTED = """
+[points]
+target = "config/unit-1-3.csv"
+
+[app.gas]
+target = "apps/own/gas-1.2.0.capp"
+needs = ["points"]
+drift = "keep-local"
+[app.gas.instance.hall]
+inputs = {x = "P1"}
+parameters = {limit = 20.5}
+"""
+
+
+def test_what_is_published_can_be_desired_and_history_keeps_all(hq: Headquarters, tmp_path: Path) -> None:
+    path = published(hq, tmp_path)
+    assert path == "apps/own/gas-1.2.0.capp"
+    points = tmp_path / "unit-1-3.csv"
+    points.write_text(POINTS)
+    assert told(hq, "publish", "config", str(points))["path"] == "config/unit-1-3.csv"
+    wanted = tmp_path / "wanted.toml"
+    wanted.write_text(WANTED)
+    [first] = told(hq, "desired", "set", "unit-1", "--file", str(wanted), "--comment", "begin")
+    assert (first["version"], first["changed"]) == (1, True)
+    document = FolderRepository(None).document("unit-1")
+    app = document.by_ref["app/gas"]
+    assert app.app.instances["hall"].parameters == {"limit": 20.5} and app.needs == ("points",)
+    [again] = told(hq, "desired", "set", "unit-1", "--file", str(wanted))
+    assert (again["version"], again["changed"]) == (1, False)
+    newer = published(hq, tmp_path, "1.3.0")
+    [second] = told(hq, "desired", "set", "unit-1", "--put", newer)
+    assert second["version"] == 2
+    assert {change["field"] for change in second["changes"]} == {"path", "sha256", "version"}, "settings stay"
+    lines = call(hq, "desired", "diff", "unit-1").output
+    assert "app/gas version: '1.2.0' -> '1.3.0'" in lines
+    [third] = told(hq, "desired", "revert", "unit-1")
+    assert third["version"] == 3
+    assert FolderRepository(None).document("unit-1").content == document.content
+    history = told(hq, "desired", "history", "unit-1")
+    assert [entry["version"] for entry in history] == [3, 2, 1]
+    assert history[0]["comment"] == "back to version 1" and history[2]["comment"] == "begin"
+    assert all(entry["published"] for entry in history)
+    assert call(hq, "desired", "diff", "unit-1", "1", "3").output == "no difference\n"
+    [gone] = told(hq, "desired", "set", "unit-1", "--remove", "app/gas")
+    assert [change["item"] for change in gone["changes"]] == ["app/gas"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    (
+        (("set", "unit-9", "--put", "apps/own/gas-1.2.0.capp"), "did you mean 'unit-2'"),
+        (("set", "unit-1", "--put", "apps/own/gass-1.2.0.capp"), "a target that a gateway can have"),
+        (("set", "unit-1", "--remove", "app/gas"), "an item of the document"),
+        (("set", "unit-1"), "choose --file"),
+        (("show", "unit-1"), "a gateway with a desired state"),
+        (("diff", "unit-1"), "a gateway with a desired state"),
+        (("tag", "unit-1", "--add", "No Good"), "lower-case letters"),
+    ),
+)
+def test_wrong_wishes_are_answered_with_the_remedy(
+    hq: Headquarters, arguments: tuple[str, ...], expected: str
+) -> None:
+    result = call(hq, "desired", *arguments)
+    assert result.exit_code == 2 and expected in result.output
+
+
+def test_a_file_with_faults_is_answered_with_all_of_them(hq: Headquarters, tmp_path: Path) -> None:
+    published(hq, tmp_path)
+    wanted = tmp_path / "wanted.toml"
+    wanted.write_text(
+        """
+[pionts]
+target = "x"
+[config]
+target = "apps/own/gas-1.2.0.capp"
+[app.gas]
+target = "apps/own/gas-1.2.0.capp"
+drift = "sometimes"
+[app.gas.instance.hall]
+inputz = {}
+[app.gas.grant.hal.y]
+point = "P1"
+[app.other]
+target = "apps/own/gas-1.2.0.capp"
+"""
+    )
+    result = call(hq, "desired", "set", "unit-1", "--file", str(wanted))
+    assert result.exit_code == 2
+    for expected in (
+        "did you mean 'points'",
+        "a target of config",
+        "did you mean 'inputs'",
+        "did you mean 'hall'",
+        "a target of app.other",
+    ):
+        assert expected in result.output, expected
+
+
+def test_files_are_checked_before_they_are_published(hq: Headquarters, tmp_path: Path) -> None:
+    wrong_app = tmp_path / "gas-1.0.0.capp"
+    broken = {"app.toml": manifest("gas"), "programs/gas.st": PROGRAM.replace(b":= x", b":= z")}
+    wrong_app.write_bytes(archive.pack(broken))
+    failing = tmp_path / "gas-1.0.1.capp"
+    expected = TEST_FILES | {"tests/plain/expected.csv": b"time,y\n1767225600,2.0\n"}
+    files = {"app.toml": manifest("gas", version="1.0.1"), "programs/gas.st": PROGRAM, **expected}
+    failing.write_bytes(archive.pack(files))
+    points = tmp_path / "unit-1-1.csv"
+    points.write_text(POINTS.replace("f32", "f33"))
+    unnamed = tmp_path / "unit.toml"
+    unnamed.write_text("[scan.fast]\nperiod_s = 1\n")
+    for arguments, said in (
+        (("app", str(wrong_app)), "declared"),
+        (("app", str(failing)), "as recorded"),
+        (("config", str(points)), "f33"),
+        (("config", str(unnamed)), "NAME-VERSION"),
+        (("model", str(unnamed)), "who publishes it"),
+        (("model", str(unnamed), "--publisher", "acme"), "NAME-VERSION"),
+    ):
+        result = call(hq, "publish", *arguments)
+        assert result.exit_code == 2 and said in result.output, result.output
+    assert FolderRepository(None).targets() == {}
+    named = tmp_path / "unit-2.toml"
+    named.write_text("[scan.fast]\nperiod_s = 1\n")
+    dry = told(hq, "publish", "config", str(named), "--dry-run")
+    assert dry == {"kind": "config", "path": "config/unit-2.toml", "published": False}
+    assert FolderRepository(None).targets() == {}
+
+
+def report(gateway: HandGateway, document: int, state: ItemState, at: int = T0) -> Report:
+    items = (ItemReport("app/gas", "1.2.0", state, "", "1.2.0"),)
+    return Report(at, gateway.name, document, "", items, "0.1.0", health=Health(60, 600, 600))
+
+
+def test_reports_land_in_the_lake_and_beside_what_is_desired(hq: Headquarters, tmp_path: Path) -> None:
+    gateway = HandGateway("unit-1")
+    published(hq, tmp_path)
+    told(hq, "desired", "set", "unit-1", "--put", "apps/own/gas-1.2.0.capp")
+    assert told(hq, "desired", "list")[0]["state"] == "never reported"
+    said = report(gateway, 1, ItemState.ACTIVE)
+    later = report(gateway, 1, ItemState.DRIFTED, T0 + SECOND)
+    batches = [
+        gateway.batch(Kind.REPORT, each.pack(), stream=Stream.META, times=(each.time_us, each.time_us))
+        for each in (said, later)
+    ]
+    cycle = hq.take(gateway.open(Stream.META), *batches)
+    assert not cycle.refused
+    taker = ReportTaker(hq.settings.data, EventLog(stream=None))
+    taker.take(list(reversed(cycle.events)), NOW)
+    taker.close()
+    shown = told(hq, "desired", "show", "unit-1")
+    assert [(item["item"], item["desired"], item["running"], item["state"]) for item in shown["items"]] == [
+        ("app/gas", "1.2.0", "1.2.0", "drifted")
+    ], "the newer one counts, in whatever order they come"
+    assert told(hq, "desired", "list")[0]["state"] == "drifted"
+    assert "app/gas" in call(hq, "desired", "show", "unit-1").output
+    engine = Engine(hq.settings.lake)
+    _, rows = engine.rows("SELECT gateway, detail FROM events WHERE kind = 'report' ORDER BY time")
+    assert [json.loads(detail)["document"] for _, detail in rows] == [1, 1]
+    engine.close()
+
+
+def test_a_report_in_anothers_name_is_refused(hq: Headquarters) -> None:
+    gateway = HandGateway("unit-1")
+    lie = report(HandGateway("unit-2"), 1, ItemState.ACTIVE)
+    cycle = hq.take(gateway.open(Stream.META), gateway.batch(Kind.REPORT, lie.pack(), stream=Stream.META))
+    assert "a report of unit-1" in cycle.refused[0].text and not [
+        row for row in cycle.events if row.kind == "report"
+    ]
+
+
+def test_the_lake_tells_how_late_samples_come_and_how_many_alarms(hq: Headquarters) -> None:
+    from tests.lake_parts import scan
+
+    gateway = HandGateway("unit-1")
+    hq.now_us = time.time_ns() // 1000
+    alarm = EventRecord(T0, EventType.ALARM, "gas", "hall", "high", "x", 1, "raised")
+    hq.take(gateway.open(), gateway.open(Stream.EVENT), gateway.data(scan(0)), gateway.events(alarm, alarm))
+    look = LakeLook(hq.settings.lake, time.monotonic)
+    found = look.vitals()["unit-1"]
+    assert found.alarms == 2
+    assert found.p99_s == pytest.approx((hq.now_us - T0) / 1e6, abs=1.0)
+    look.close()
+
+
+PLAN = """
+name = "gas-1.3"
+[change]
+having = ["app/gas"]
+[change.app.gas]
+target = "apps/own/gas-1.3.0.capp"
+[[ring]]
+name = "all"
+sites = ["plant-a", "plant-b"]
+soak_s = 0
+[halt]
+loss_max = "off"
+alarms_max = 10
+[[window]]
+zone = "Asia/Shanghai"
+days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+from = "00:00"
+to = "24:00"
+"""
+
+
+def test_a_rollout_is_planned_started_and_carried_on_by_headquarters(
+    hq: Headquarters, tmp_path: Path
+) -> None:
+    for gateway in ("unit-1", "unit-2"):
+        told(hq, "desired", "set", gateway, "--put", published(hq, tmp_path))
+    published(hq, tmp_path, "1.3.0")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    planned = told(hq, "rollout", "plan", str(plan))
+    assert planned["rings"] == [{"ring": "all", "gateways": ["unit-1", "unit-2"]}]
+    assert told(hq, "rollout", "start", "gas-1.3")["phase"] == "running"
+    log = io.StringIO()
+    settings = load(hq.home)
+    thread = DesiredThread(
+        settings.data, settings.lake, lambda: FolderRepository(None), Stop(), EventLog(stream=log)
+    )
+    thread._step()
+    thread._publish()
+    for gateway in ("unit-1", "unit-2"):
+        assert FolderRepository(None).document(gateway).by_ref["app/gas"].version == "1.3.0"
+    assert told(hq, "rollout", "pause", "gas-1.3")["phase"] == "paused"
+    assert told(hq, "rollout", "resume", "gas-1.3")["phase"] == "running"
+    store = DesiredStore(settings.data)
+    states = {"unit-1": ItemState.ACTIVE, "unit-2": ItemState.FAILED}
+    for name, state in states.items():
+        now_us = time.time_ns() // 1000
+        said = Report(now_us, name, 2, "", (ItemReport("app/gas", "1.3.0", state, "it crashed"),), "1")
+        store.take_reports([(name, now_us, json.dumps(said.fields()))], now_us)
+    thread._step()
+    watched = call(hq, "rollout", "watch", "gas-1.3")
+    assert watched.exit_code == 1 and "halted: 1 failed; unit-2: app/gas: it crashed" in watched.output
+    assert set(store.unpublished()) == {"unit-1", "unit-2"}
+    thread._publish()
+    for gateway in ("unit-1", "unit-2"):
+        document = FolderRepository(None).document(gateway)
+        assert document.version == 3 and document.by_ref["app/gas"].version == "1.2.0"
+    events = [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+    assert "rollout-halted" in events and "rollout-failed" in events and "desired-published" in events
+    [listed] = told(hq, "rollout", "list")
+    assert listed["phase"] == "halted" and listed["gateways"] == {"returning": 2}
+    store.close()
+
+
+def test_a_plan_with_faults_is_answered_with_all_of_them(hq: Headquarters, tmp_path: Path) -> None:
+    published(hq, tmp_path, "1.3.0")
+    plan = tmp_path / "plan.toml"
+    text = PLAN.replace("Asia/Shanghai", "Shanghai").replace('"mon"', '"monday"').replace("24:00", "25:00")
+    plan.write_text(text.replace("soak_s = 0", "soak_s = -1\nsitez = []") + "[stop]\n")
+    result = call(hq, "rollout", "plan", str(plan))
+    assert result.exit_code == 2
+    for expected in (
+        "a time zone",
+        "days of mon",
+        "01:30",
+        "a number from 0",
+        "did you mean 'sites'",
+        "stop",
+    ):
+        assert expected in result.output, expected
+    assert call(hq, "rollout", "start", "nothing").exit_code == 2
+
+
+def test_what_cannot_be_published_is_said_once_and_published_later(hq: Headquarters) -> None:
+    settings = load(hq.home)
+    store = DesiredStore(settings.data)
+    store.put("unit-1", (), NOW, "li")
+    log = io.StringIO()
+    broken = [True]
+
+    class Repository(FolderRepository):
+        def direct(self, documents: Mapping[str, bytes]) -> None:
+            if broken[0]:
+                raise InputError([Problem("updates", "", "", "a root that was signed")])
+            super().direct(documents)
+
+    thread = DesiredThread(
+        settings.data, settings.lake, lambda: Repository(None), Stop(), EventLog(stream=log)
+    )
+    for _ in range(3):
+        thread._guarded(thread._publish, thread._unpublished)
+    assert log.getvalue().count("desired-not-published") == 1
+    broken[0] = False
+    thread._guarded(thread._publish, thread._unpublished)
+    assert store.unpublished() == {} and FolderRepository(None).document("unit-1").version == 1
+    store.close()
+
+
+def test_only_the_newest_document_is_published(hq: Headquarters) -> None:
+    store = DesiredStore(load(hq.home).data)
+    from tests.desired.rollout_world import firmware
+
+    store.put("unit-1", (), NOW, "li")
+    store.put("unit-1", (firmware("2.0"),), NOW, "li")
+    repository = FolderRepository(None)
+    assert publish(store, repository) == ["unit-1"]
+    assert repository.document("unit-1").version == 2
+    assert all(entry.published for entry in store.history("unit-1"))
+    assert publish(store, repository) == []
+    store.close()
