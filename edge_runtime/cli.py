@@ -61,6 +61,12 @@ class AlarmsGroup(LateGroup):
     module = "edge_runtime.cli_alarms"
 
 
+class SlotsGroup(LateGroup):
+    """The commands about slots."""
+
+    module = "edge_runtime.cli_slots"
+
+
 class AppsGroup(LateGroup):
     """The commands about rule apps."""
 
@@ -79,7 +85,23 @@ class PageGroup(LateGroup):
     module = "edge_runtime.cli_page"
 
 
-@click.group(epilog=EPILOG, context_settings=CONTEXT)
+class RootGroup(click.Group):
+    """All commands; `supervise` comes from the slots, which a gateway without them never imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names for the help."""
+        return sorted([*self.commands, "supervise"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, for click."""
+        if cmd_name == "supervise":
+            from edge_runtime.cli_slots import SUPERVISE
+
+            return SUPERVISE
+        return self.commands.get(cmd_name)
+
+
+@click.group(cls=RootGroup, epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="catchment", prog_name="catchment-edge")
 def cli() -> None:
     """Collect from field devices, buffer, and send signed batches upward.
@@ -346,6 +368,11 @@ def app() -> None:
       catchment-edge app install mill-alarms-0.1.0.capp --input value=MILL_A.TEMP
       catchment-edge app status
     """
+
+
+@cli.group(cls=SlotsGroup)
+def slots() -> None:
+    """Look at the slots of a machine, install firmware, and go back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

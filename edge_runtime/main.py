@@ -45,17 +45,20 @@ from protocols.field import registry
 from protocols.field.base import Driver, DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
 from protocols.points import Point, to_definition
-from protocols.records import Gap, GapCause, OpenReason, pack_definitions
+from protocols.records import EventRecord, EventType, Gap, GapCause, OpenReason, clean_event, pack_definitions
 
 if TYPE_CHECKING:
     from edge_runtime.apps.service import AppService, Prepared
     from edge_runtime.page.server import PageServer
+    from edge_runtime.slots.spool import SlotEvent
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
 """For each collecting task its device, its scan class and its points."""
 
 BUFFER = "buffer.db"
 STATUS = "status.json"
+FIRMWARE_EVENTS = "firmware-events"
+"""Where in the home the supervisor leaves what happened to firmware."""
 
 STATUS_S = 1.0
 """How often the status file is rewritten."""
@@ -555,7 +558,18 @@ class Session:
         self._telling.wait(STATUS_S)
         if self._alarms is not None:
             self._alarms.step()
+            self._tell_of_firmware(self._alarms)
         self._write_status()
+
+    def _tell_of_firmware(self, alarms: AlarmService) -> None:
+        """Make events of what the supervisor left; a gateway without one does not load its code."""
+        folder = self._config.home / FIRMWARE_EVENTS
+        if not folder.is_dir():
+            return
+        from edge_runtime.slots import spool
+
+        with suppress(StoreError):  # what cannot be removed now is told again: a repeat, not a loss
+            spool.take(folder, lambda event: alarms.manager.tell(_firmware_event(event)))
 
     def _write_status(self) -> None:
         with suppress(StoreError):  # no room for a status is no reason to stop
@@ -656,3 +670,14 @@ class Session:
         aside = set_aside(self._path, time.time_ns() // 1000)
         self._log.error("buffer-set-aside", file=str(aside), why=why)
         return aside
+
+
+def _firmware_event(event: SlotEvent) -> EventRecord:
+    """What happened to a firmware, as it is journalled and sent."""
+    text = f"firmware {event.firmware} {event.what}: {event.why}"
+    detail = {"firmware": event.firmware, "why": event.why}
+    return clean_event(
+        EventRecord(
+            event.time_us, EventType.EVENT, source="firmware", text=text, transition=event.what, detail=detail
+        )
+    )

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from edge_runtime.slots.commands import slots_group, supervise_command
+from edge_runtime.slots.tier import Tier
 from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_authority import authority, authority_options, make_authority
@@ -402,6 +404,15 @@ def _print_array(objects: Any) -> None:
         click.echo((",\n " if number else "") + json_text(entry), nl=False)
     click.echo("]")
 
+
+def _tier() -> Tier:
+    from headquarters.supervised import TIER
+
+    return TIER
+
+
+main.add_command(supervise_command(_tier))
+main.add_command(slots_group(_tier))
 
 if __name__ == "__main__":
     main(prog_name="catchment-hq")

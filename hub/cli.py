@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from edge_runtime.slots.commands import slots_group, supervise_command
+from edge_runtime.slots.tier import Tier
 from hub import config
 from protocols import keyfiles
 from protocols.command import teach
@@ -263,6 +265,16 @@ def _print(id_: str, found: dict[str, Any] | None, running: bool) -> None:
 
 
 _ROW = "{:<20} {:<5} {:>12} {:>16} {:>11} {:>9}"
+
+
+def _tier() -> Tier:
+    from hub.supervised import TIER
+
+    return TIER
+
+
+main.add_command(supervise_command(_tier))
+main.add_command(slots_group(_tier))
 
 if __name__ == "__main__":
     main(prog_name="catchment-hub")

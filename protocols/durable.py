@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -53,6 +54,42 @@ def remove_durably(path: Path) -> None:
         flush_folder(path.parent)
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def flush_filesystem(folder: Path) -> None:
+    """Make everything that was written to the disk of a folder durable, thousands of files in one go.
+
+    Where the system has no syncfs, all its disks are flushed.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+            if syncfs is None:
+                os.sync()
+            elif syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _failed(folder, error) from error
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Give a file or folder another name in the same folder, so that it stays after a power cut.
+
+    Raises:
+        StoreError: The disk failed.
+    """
+    try:
+        source.rename(target)
+        flush_folder(target.parent)
+    except OSError as error:
+        raise _failed(source, error) from error
 
 
 def make_folder_durably(folder: Path, mode: int = 0o755) -> None:

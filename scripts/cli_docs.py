@@ -18,6 +18,7 @@ PROGRAMS = {
     "catchment-edge": "edge_runtime.cli",
     "catchment-hub": "hub.cli",
     "catchment-hq": "headquarters.cli",
+    "catchment-flash": "edge_runtime.flash.cli",
 }
 FILE = Path(__file__).parents[1] / "docs" / "cli.md"
 
@@ -26,7 +27,8 @@ HEAD = """\
 
 Made from the commands themselves by `make docs`; `--help` of each command says the same.
 
-Every command works on a node's home directory, `--home DIR`, by default the current one.
+Commands work on a node's home directory, `--home DIR`, by default the current one, or on a machine's
+root directory, `--root DIR`.
 
 | exit code | meaning |
 |---|---|

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import headquarters.config as headquarters_config
 import hub.config as hub_config
 from edge_runtime import settings as edge_settings
+from edge_runtime.slots import settings as slot_settings
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
 from protocols.pointtable import COLUMNS
@@ -28,6 +29,13 @@ Made from the programs' own declarations by `make docs`.
 A node's configuration is one TOML file in its home directory; a gateway has its point table beside it.
 `init` writes them with comments. What is left out takes its default; what is not known here is refused,
 with its line and the nearest known name. `catchment-edge check` tells every fault at once.
+"""
+
+
+SUPERVISOR_HEAD = """\
+In a machine's root directory, beside `slots/`; see [firmware](firmware.md). It need not be there.
+`late_ms` and `memory_mb` have defaults of each tier: 200 ms and 1,000 MB for a gateway, 4,000 MB for a hub
+(whose `late_ms` means nothing), 10,000 ms and 16,000 MB for headquarters, whose `start_s` is 120 s.
 """
 
 
@@ -62,6 +70,14 @@ HEADQUARTERS = (
 )
 
 
+SUPERVISOR = (
+    Table(
+        "[supervisor]", "When a new firmware is confirmed, and when it is given up.", slot_settings.SUPERVISOR
+    ),
+    Table("[health]", "What is asked of a program.", slot_settings.HEALTH),
+)
+
+
 def render() -> str:
     """The whole of docs/settings.md."""
     parts = [HEAD, "## gateway.toml\n"]
@@ -69,6 +85,7 @@ def render() -> str:
     parts += _drivers()
     parts += ["## points.csv\n", _columns(), "## hub.toml\n", *map(_table, HUB)]
     parts += ["## headquarters.toml\n", *map(_table, HEADQUARTERS)]
+    parts += ["## supervisor.toml\n", SUPERVISOR_HEAD, *map(_table, SUPERVISOR)]
     return "\n".join(parts)
 
 

@@ -18,24 +18,16 @@ The version of the archive is its hash; see `docs/decisions/0030-packages-are-st
 from __future__ import annotations
 
 import hashlib
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 
 from protocols import limits
 from protocols.errors import IntegrityError, LimitError, MalformedError
 from protocols.package.names import refusal
+from protocols.storedzip import LOCAL_BYTES, LOCAL_MARK, Stored, directory, local_header, parse_local
 
 MANIFEST = "MANIFEST.sha256"
 """The list of hashes, in the form of `sha256sum`."""
-
-# Version 1.0 suffices; no flags; stored; 1980-01-01 00:00:00, the earliest that a zip file knows.
-_LOCAL = struct.Struct("<4s5H3I2H")
-_CENTRAL = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_LOCAL_MARK, _CENTRAL_MARK, _END_MARK = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
-_VERSION, _MADE_BY_UNIX, _MIDNIGHT, _FIRST_DAY = 10, 3 << 8 | 10, 0, 1 << 5 | 1
-_PLAIN_FILE = 0o100644 << 16
 
 Entry = tuple[str, bytes]
 
@@ -117,44 +109,26 @@ def _compare(manifest: bytes, files: Mapping[str, bytes]) -> None:
 
 
 def _zip(entries: Sequence[Entry]) -> bytes:
-    """A zip file without compression (APPNOTE.TXT 6.3.10, 4.3)."""
-    body, directory = bytearray(), bytearray()
+    body = bytearray()
+    stored: list[Stored] = []
     for name, content in entries:
-        raw = name.encode("ascii")
-        common = (
-            _VERSION,
-            0,
-            0,
-            _MIDNIGHT,
-            _FIRST_DAY,
-            zlib.crc32(content),
-            len(content),
-            len(content),
-            len(raw),
-        )
-        central = (_CENTRAL_MARK, _MADE_BY_UNIX, *common, 0, 0, 0, 0, _PLAIN_FILE, len(body))
-        directory += _CENTRAL.pack(*central) + raw
-        body += _LOCAL.pack(_LOCAL_MARK, *common, 0) + raw + content
-    count = len(entries)
-    return bytes(body + directory + _END.pack(_END_MARK, 0, 0, count, count, len(directory), len(body), 0))
+        stored.append(Stored(name, zlib.crc32(content), len(content), len(body)))
+        body += local_header(stored[-1]) + content
+    return bytes(body) + directory(stored, len(body))
 
 
 def _entries(data: bytes) -> list[Entry]:
     """Names and contents, from the front to the directory; the rest is compared by the caller."""
-    if not data.startswith(_LOCAL_MARK):
+    if not data.startswith(LOCAL_MARK):
         raise MalformedError("expected an app package (.capp), got something else")
     entries: list[Entry] = []
     at = 0
-    while data.startswith(_LOCAL_MARK, at):
-        if len(data) - at < _LOCAL.size:
-            raise MalformedError("expected a whole package, got one that was cut off")
-        (_, _, flags, method, _, _, _, packed, size, name_size, extra) = _LOCAL.unpack_from(data, at)
-        if flags or method or extra or packed != size:
-            raise MalformedError("expected files stored without compression or encryption")
-        start = at + _LOCAL.size + name_size
+    while data.startswith(LOCAL_MARK, at):
+        size, name_size = parse_local(data[at : at + LOCAL_BYTES])[1:]
+        start = at + LOCAL_BYTES + name_size
         if start + size > len(data):
             raise MalformedError("expected a whole package, got one that was cut off")
-        raw = data[at + _LOCAL.size : start]
+        raw = data[at + LOCAL_BYTES : start]
         if not raw.isascii():
             raise MalformedError("expected names of files in ASCII")
         entries.append((raw.decode("ascii"), data[start : start + size]))

@@ -25,9 +25,11 @@ EVERYTHING = "\n".join(text_of(path) for path in documents())
 LEVELS = ("debug", "info", "warning", "error")
 WITHOUT_HOME = {
     "catchment-edge drivers",
+    *(f"catchment-{tier} slots migrate" for tier in ("edge", "hub", "hq")),
+    *(f"catchment-flash image {command}" for command in ("build", "inspect", "verify", "write")),
     *(f"catchment-edge app {command}" for command in ("new", "check", "test", "pack")),
 }
-"""Commands that tell of the program, or work on an app, and not on a node."""
+"""Commands that tell of the program, or work on an app, an image or a copy, and not on a node."""
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -62,7 +64,7 @@ def test_every_command_that_works_on_a_node_takes_its_home() -> None:
         name
         for name, command in commands()
         if not isinstance(command, click.Group)
-        and not any("--home" in parameter.opts for parameter in command.params)
+        and not any({"--home", "--root"} & set(parameter.opts) for parameter in command.params)
     }
     assert homeless == WITHOUT_HOME
 
@@ -137,7 +139,9 @@ def test_every_extra_has_its_lock() -> None:
 
 def test_every_program_that_documents_call_has_the_named_command() -> None:
     known = {name for name, _ in commands()}
-    called = set(re.findall(r"(catchment-(?:edge|hub|hq)(?: [a-z][a-z-]+)?)(?=[ `\n])", _code(EVERYTHING)))
+    called = set(
+        re.findall(r"(catchment-(?:edge|hub|hq|flash)(?: [a-z][a-z-]+)?)(?=[ `\n])", _code(EVERYTHING))
+    )
     assert called <= known, f"documents name commands that do not exist: {sorted(called - known)}"
 
 
