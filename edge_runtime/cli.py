@@ -128,7 +128,8 @@ def cli() -> None:
 @home_option
 @click.option("--id", "id_", required=True, help="The gateway's name in the whole group, such as unit-1.")
 @click.option("--site", default="", help="The site its points belong to, such as plant-a.")
-def init(home: Path, id_: str, site: str) -> None:
+@click.option("--seal", is_flag=True, help="Seal the private keys by this machine's passphrase.")
+def init(home: Path, id_: str, site: str, seal: bool) -> None:
     """Make a new gateway: keys, a commented gateway.toml and an example points.csv.
 
     Nothing is ever overwritten. Give identity.toml, which holds no secret, to the hub and
@@ -138,8 +139,10 @@ def init(home: Path, id_: str, site: str) -> None:
       catchment-edge init --home gw1 --id unit-1 --site plant-a
     """
     from edge_runtime import home as homes
+    from protocols.keyfiles import required_passphrase
 
-    public = homes.create(home, id_, site)
+    passphrase = required_passphrase("--seal") if seal else None
+    public = homes.create(home, id_, site, passphrase)
     click.echo(f"made gateway {public.id} in {home}")
     click.echo(f"next: edit {home / 'gateway.toml'} and {home / 'points.csv'}, then")
     click.echo(f"      catchment-edge check --home {home}")

@@ -68,8 +68,14 @@ XS-104,plc1,coil:0,bool,fast,,,,,,change,,,3600,Feed pump A running
 """
 
 
-def create(home: Path, id: str, site: str) -> PublicIdentity:
+def create(home: Path, id: str, site: str, passphrase: str | None = None) -> PublicIdentity:
     """Write keys, a commented configuration and an example point table.
+
+    Args:
+        home: The gateway's home directory.
+        id: Its name.
+        site: Its site; may be empty.
+        passphrase: Seals the private keys; `None` leaves them readable by their owner.
 
     Raises:
         InputError: The name is not allowed, or something of a node is there already.
@@ -81,7 +87,7 @@ def create(home: Path, id: str, site: str) -> PublicIdentity:
         expected = "a directory without a node; nothing was overwritten: choose another --home"
         raise InputError([Problem(str(home / name), "", "a file", expected) for name in there])
     _check_site(home, site)
-    identity = Identity.create(home, id, "gateway", site)
+    identity = Identity.create(home, id, "gateway", site, passphrase)
     config = CONFIG_TEMPLATE.format(id=json.dumps(id), site=json.dumps(site))
     write_durably(home / CONFIG, config, 0o600)  # it may come to hold passwords of devices
     write_durably(home / POINTS, POINTS_TEMPLATE)

@@ -56,7 +56,7 @@ def test_a_header_survives_its_round_trip() -> None:
         ("epoch", 2**63),
         ("seq", True),
         ("seq", 1.0),
-        ("kind", 7),
+        ("kind", 8),
         ("t_min_us", 2**63),
         ("boot_id", bytes(15)),
         ("clock_state", 3),

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.cli import invoke
 from headquarters.security.registry import KeyState
 from protocols import keyfiles, sealing
 from protocols.calls import CallTimeoutError
 from protocols.errors import InputError
 from protocols.identity import LINK_KEY, SIGNING_KEY, Identity
+from protocols.joining import accept
 from protocols.renewal import Renewal, Step
 from protocols.standing import read_standing
 from tests.group_parts import NOW, DirectCalls, Group, days
@@ -110,8 +112,6 @@ def test_sealed_keys_are_replaced_by_sealed_ones(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv(sealing.PASSPHRASE, "correct horse")
     identity = Identity.create(home, "unit-1", "gateway", "plant-a", passphrase="correct horse")
     (home / "gateway.toml").write_text('[gateway]\nid = "unit-1"\n')
-    from protocols.joining import accept
-
     accept(home, group.let_in(identity), identity.public, "gateway.toml", new_keys=False)
     assert Renewal(home).step(DirectCalls(group), NOW, True) is Step.ROTATED
     for name in (SIGNING_KEY, LINK_KEY):
@@ -156,3 +156,16 @@ class TestSealing:
         (tmp_path / "file").write_text("\n")
         with pytest.raises(InputError, match="on its first line"):
             sealing.passphrase({sealing.PASSPHRASE_FILE: str(tmp_path / "file")})
+
+
+def test_the_commands_make_sealed_keys_and_say_where_the_passphrase_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--home", str(tmp_path / "gw"), "--id", "unit-1", "--seal")
+    monkeypatch.delenv(sealing.PASSPHRASE, raising=False)
+    assert invoke(("init", *arguments)) == 2
+    assert sealing.PASSPHRASE_FILE in capsys.readouterr().err
+    monkeypatch.setenv(sealing.PASSPHRASE, "correct horse")
+    assert invoke(("init", *arguments)) == 0
+    assert keyfiles.is_sealed(tmp_path / "gw" / SIGNING_KEY)
+    assert Identity.load(tmp_path / "gw").id == "unit-1"
