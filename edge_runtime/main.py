@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -532,6 +533,7 @@ class Session:
         page = self._config.page
         if page is None:
             return
+        from edge_runtime.page.firmware import describe_slots
         from edge_runtime.page.service import make_page
 
         assert self._alarms is not None
@@ -544,7 +546,7 @@ class Session:
                 manager,
                 now_us,
                 lambda: self._told,
-                lambda: None,
+                partial(describe_slots, self._config.home),
                 self._log,
             )
         except InputError as error:

@@ -400,7 +400,7 @@ def root(home: Path, file: Path) -> None:
 def _updates(home: Path, keys: tuple[Path, ...] = ()) -> Updates:
     from headquarters.updates import Updates
 
-    return Updates(home, config.load(home).offline_window_days, keys, ask_passphrase)
+    return Updates(home, config.load(home).offline_days, keys, ask_passphrase)
 
 
 def _new_key(desk: Updates, path: Path) -> SSlibKey:

@@ -88,18 +88,6 @@ ARCHIVE = (
         unit="days",
     ),
 )
-UPDATES = (
-    Setting(
-        "offline_window_days",
-        Kind.INTEGER,
-        "How long gateways must be able to do without news from headquarters; what is signed here is valid"
-        " for longer.",
-        90,
-        low=1,
-        high=1000,
-        unit="days",
-    ),
-)
 SECURITY = (
     Setting(
         "host",
@@ -119,7 +107,8 @@ SECURITY = (
     Setting(
         "offline_days",
         Kind.INTEGER,
-        "For how long a node whose certificate expired may still deliver and renew.",
+        "How long nodes may be cut off: for so long one whose certificate expired may deliver and renew,"
+        " and what is signed for updates is valid for longer.",
         90,
         low=1,
         high=3650,
@@ -142,7 +131,6 @@ _TABLES = {
     "lake": LAKE,
     "archive": ARCHIVE,
     "security": SECURITY,
-    "updates": UPDATES,
     "log": LOG,
 }
 
@@ -165,7 +153,6 @@ class HeadquartersConfig:
         rollup_interval_s: How often roll-ups follow.
         archive: The archive's folder.
         retention_days: How long payloads are kept; `None` for ever.
-        offline_window_days: How long gateways must do without news.
         host: How nodes reach this machine.
         certificate_days: How long a node's certificate is valid.
         offline_days: For how long one that expired lets its node deliver and renew.
@@ -187,7 +174,6 @@ class HeadquartersConfig:
     rollup_interval_s: float
     archive: Path
     retention_days: int | None
-    offline_window_days: int
     host: str
     certificate_days: int
     offline_days: int
@@ -225,7 +211,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, updates, log = tables
+    own, lake, archive, security, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -247,7 +233,6 @@ def load(home: Path) -> HeadquartersConfig:
         rollup_interval_s=lake["rollup_interval_s"],
         archive=home / archive["path"],
         retention_days=archive["retention_days"] or None,
-        offline_window_days=updates["offline_window_days"],
         host=security["host"] or socket.gethostname(),
         certificate_days=security["certificate_days"],
         offline_days=security["offline_days"],

@@ -108,7 +108,7 @@ class Headquarters:
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
-        self._updates = UpdatesThread(config.home, Terms(config.offline_window_days), stop, log)
+        self._updates = UpdatesThread(config.home, Terms(config.offline_days), stop, log)
 
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""

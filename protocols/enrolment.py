@@ -52,7 +52,7 @@ CHECK_BYTES = 4
 REQUEST_BYTES_MAX = 2048
 """A request: two names, two keys and a nonce, about 250 bytes."""
 GRANT_BYTES_MAX = 32 << 10
-"""A grant: three certificates and some upstreams, about 2 kB."""
+"""A grant: three certificates, some upstreams, and a root that a few holders signed: about 5 kB."""
 UPSTREAMS_MAX = 16
 """Upstreams that a node is told of."""
 
@@ -325,6 +325,7 @@ class Grant:
         root: The root certificate, DER.
         headquarters: Whose receipts count.
         upstreams: Where to send; empty in a renewal.
+        updates_root: The TUF root that trust in updates begins with; empty while there is none.
     """
 
     request: bytes
@@ -333,6 +334,7 @@ class Grant:
     root: bytes
     headquarters: PublicIdentity
     upstreams: tuple[Upstream, ...]
+    updates_root: bytes = b""
 
     def sign(self, authority: Signer) -> bytes:
         """The signature, then the grant."""
@@ -345,6 +347,7 @@ class Grant:
                 "root": self.root,
                 "headquarters": _node_row(self.headquarters),
                 "upstreams": [(_node_row(up.node), up.address, up.service) for up in self.upstreams],
+                "updates": self.updates_root,
             },
             use_bin_type=True,
         )
@@ -363,8 +366,8 @@ class Grant:
         chain, upstreams = fields.array("chain"), fields.array("upstreams")
         if fields.value("v") != 1 or len(chain) != 2 or len(upstreams) > UPSTREAMS_MAX:
             raise MalformedError("expected a grant with two certificates")
-        if not all(isinstance(der, bytes) for der in (*chain, fields.value("root"))):
-            raise MalformedError("expected certificates in a grant")
+        if not all(isinstance(der, bytes) for der in (*chain, fields.value("root"), fields.value("updates"))):
+            raise MalformedError("expected certificates and a root of updates in a grant")
         return cls(
             fields.octets("request", 32),
             float(fields.whole("time")),
@@ -372,6 +375,7 @@ class Grant:
             fields.value("root"),
             _parse_node(fields.value("headquarters")),
             tuple(_parse_upstream(row) for row in upstreams),
+            fields.value("updates"),
         )
 
 

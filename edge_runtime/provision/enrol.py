@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from edge_runtime import home as homes
 from edge_runtime.config import CONFIG
+from edge_runtime.updates import ROOT, adopt_root
 from protocols.enrolment import Grant
 from protocols.identity import IDENTITY, PublicIdentity
 from protocols.joining import Answer, Application, accept, keys_for, parse_token
@@ -67,5 +68,7 @@ def enroll(
     finally:
         application.close()
     if grant is not None:
+        if grant.updates_root and not (home / ROOT).exists():
+            adopt_root(home, grant.updates_root)
         accept(home, grant, identity.public, CONFIG, new_keys)
     return Enrolled(identity.public, grant, answer)

@@ -69,7 +69,7 @@ class UpdateRepository:
     ) -> None:
         from headquarters.updates import Updates  # python-tuf takes a while to import
 
-        self._updates = Updates(config.home, config.offline_window_days, keys, passphrase)
+        self._updates = Updates(config.home, config.offline_days, keys, passphrase)
 
     def targets(self) -> Mapping[str, Target]:
         """See `Repository`."""

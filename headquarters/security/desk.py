@@ -70,6 +70,7 @@ class Desk:
         terms: What certificates are given for.
         heard: Told each line of the audit, for the log.
         clock: Seconds since 1970.
+        updates_root: Gives the TUF root that a new node begins with; empty while there is none.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Desk:
         terms: Terms,
         heard: Callable[[AuditRow], None],
         clock: Callable[[], float],
+        updates_root: Callable[[], bytes] = bytes,
     ) -> None:
         self._registry = registry
         self._authority = authority
@@ -89,6 +91,7 @@ class Desk:
         self._terms = terms
         self._heard = heard
         self._clock = clock
+        self._updates_root = updates_root
         self._lock = threading.Lock()
 
     def enrol(self, caller: Caller, argument: Any) -> dict[str, Any]:
@@ -304,6 +307,7 @@ class Desk:
             self._authority.root.der,
             self._headquarters,
             () if via is None else self._upstreams_of(via),
+            b"" if via is None else self._updates_root(),
         )
         return grant.sign(self._authority.key)
 

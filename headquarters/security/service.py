@@ -53,7 +53,14 @@ class Security:
         authority = authorities.load(config.home, clock())
         terms = Terms(config.certificate_days, config.offline_days)
         self._desk = Desk(
-            self.registry, authority, identity.public, self._upstreams_of, terms, self._note, clock
+            self.registry,
+            authority,
+            identity.public,
+            self._upstreams_of,
+            terms,
+            self._note,
+            clock,
+            self._updates_root,
         )
         self._publisher = Publisher(self.registry, authority, config.offline_days, clock)
         self._desk.enrol_self()
@@ -127,6 +134,13 @@ class Security:
         if row is None or node is None or not row.addresses["data"]:
             return ()
         return (Upstream(node, row.addresses["data"], row.addresses["service"]),)
+
+    def _updates_root(self) -> bytes:
+        """What a new node's trust in updates begins with; nothing while there is no signed root."""
+        from headquarters.updates import Updates  # python-tuf takes a while to import
+
+        root = Updates(self._config.home, self._config.offline_days).repository.root()
+        return b"" if root is None else root.to_bytes()
 
     def _peer(self, id_: str) -> PublicIdentity | None:
         return next((node for node in self._known().identities if node.id == id_), None)

@@ -39,7 +39,7 @@ class Updates:
 
     Args:
         home: The home.
-        window_days: How long gateways must do without news: `[updates] offline_window_days`.
+        window_days: How long gateways must do without news: `[security] offline_days`.
         given: Key files that a person brought.
         passphrase: Asked for those that are sealed.
         now: Seconds since 1970.

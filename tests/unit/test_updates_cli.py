@@ -234,7 +234,7 @@ def test_a_running_headquarters_shows_what_must_be_signed(desk: Desk) -> None:
     config = desk.home / "headquarters.toml"
     config.write_text(config.read_text().replace("tcp://0.0.0.0:7600", free_ports(1)[0]))
     with config.open("a") as file:
-        file.write("\n[updates]\noffline_window_days = 1000\n")  # more than any offline key was made for
+        file.write("\n[security]\noffline_days = 1000\n")  # more than any offline key was made for
     stop = Stop()
     thread = threading.Thread(target=run, args=(desk.home, stop))
     thread.start()
