@@ -29,8 +29,9 @@ from hub.cli import main as hub_cli
 from protocols.batch import Header, Kind
 from protocols.records import GapCause, inflate, parse_events, parse_gaps
 from scripts.plant.layout import write_point_table
+from scripts.wheels import REPOSITORY
 from tests.faults.river import DEVICE, GATEWAY_TOML, SCAN_CLASS, START_S, Pace, River, free_address
-from tests.slot_parts import REPOSITORY, compile_quickly, demo_image, demo_root, environment_image, quick_disk
+from tests.slot_parts import compile_quickly, demo_image, demo_root, environment_image, quick_disk
 
 CONFIRM_S = 8.0
 

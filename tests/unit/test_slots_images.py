@@ -36,7 +36,8 @@ from protocols.errors import (
     StoreFullError,
 )
 from protocols.storedzip import LOCAL_BYTES
-from tests.slot_parts import demo_image, demo_root, make_wheel
+from scripts.wheels import make_wheel
+from tests.slot_parts import demo_image, demo_root
 
 NOTHING: Callable[[str, int, int], None] = lambda stage, done, of: None  # noqa: E731
 

@@ -1,0 +1,1 @@
+"""From nothing to collecting: an image, a bare machine, a token, an approval, and what comes down."""
