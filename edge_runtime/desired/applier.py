@@ -26,7 +26,6 @@ from edge_runtime.desired import ACCEPTED
 from edge_runtime.desired.accepted import seal, unseal
 from edge_runtime.desired.changes import FOLDER, PUBLIC, Changes
 from edge_runtime.desired.disk import Disk
-from edge_runtime.desired.files import files_of
 from edge_runtime.desired.firmware import Image, Slots
 from edge_runtime.desired.plan import Action, Failure, Installed, Plan, Step, context_of, plan
 from edge_runtime.desired.state import State, Trial, Tried
@@ -312,6 +311,8 @@ class Applier:
 
     def _candidates(self, turn: _Round, here: Mapping[str, Path]) -> list[_Candidate]:
         """What is here and whose needs are here or active, and what goes."""
+        from edge_runtime.desired.files import files_of  # only where something changes
+
         found: list[_Candidate] = []
         config = (self._disk.read(CONFIG) or b"").decode("utf-8", "replace")
         missing = {step.ref for step in turn.plan.of(Action.INSTALL)} - here.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Bench:
         self.shelf = Shelf(folder / "shelf")
         self.now_s = 1000.0
         monkeypatch.setattr("edge_runtime.desired.service.time.monotonic", lambda: self.now_s)
-        monkeypatch.setattr(services, "check_home", lambda home, changes: [])
+        monkeypatch.setattr(services, "_check", lambda home, changes: [])
         self.log = io.StringIO()
         self.session = Session()
         config, identity = load(self.home), Identity.load(self.home)
@@ -160,6 +161,7 @@ def test_reports_go_out_with_news_and_now_and_then(bench: Bench) -> None:
     bench.look()
     first = bench.service.take_report()
     assert first is not None and first.document == 0 and first.items == ()
+    assert first.program == version("catchment")
     bench.look(5)
     assert bench.service.take_report() is None
     bench.session.samples = 500
