@@ -151,6 +151,23 @@ APP_INSTANCES_MAX = 10_000
 APP_TEXT_CHARS_MAX = 1000
 """A title or a summary, in one language."""
 
+# -- provisioning console -----------------------------------------------------------------
+
+CONSOLE_SEGMENT_BYTES_MAX = 1024
+"""Payload of a frame on a serial cable: 90 ms at 115,200 baud, so that a damaged one costs little."""
+
+CONSOLE_SEGMENT_BYTES_MIN = 24
+"""Least payload: with its 20 bytes of frame half of them arrive whole when 1% of bytes do not."""
+
+CONSOLE_MESSAGE_BYTES_MAX = 1 << 20
+"""A message on a serial cable: the status of a gateway with a hundred devices has some 50 kB."""
+
+CONSOLE_CHUNK_BYTES = 4096
+"""A file's piece in one call: 0.36 s at 115,200 baud, so that progress is seen."""
+
+CONSOLE_CHUNK_BYTES_MAX = 64 << 10
+"""What a gateway takes and gives in one call."""
+
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"
 assert BATCH_POINTS_MAX <= BATCH_SAMPLES_MAX
@@ -162,3 +179,4 @@ assert (
 ), "one event more than fits must still be a record"
 assert EVENTS_PER_BATCH_MAX <= RECORD_ITEMS_MAX
 assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX
+assert CONSOLE_CHUNK_BYTES <= CONSOLE_CHUNK_BYTES_MAX < CONSOLE_MESSAGE_BYTES_MAX

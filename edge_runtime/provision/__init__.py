@@ -1,0 +1,1 @@
+"""Making a bare machine a gateway: the console on its serial port, and what it is given there."""

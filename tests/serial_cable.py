@@ -1,0 +1,107 @@
+"""A serial cable between two pseudo-terminals that damages and drops bytes, and can be pulled.
+
+Both ends are links in a folder; after a pull they lead to other terminals, as an adapter that is
+plugged in again is another device behind one name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import random
+import select
+import threading
+import time
+import tty
+from pathlib import Path
+
+READ_BYTES = 512
+
+
+class SerialCable:
+    """Runs on a thread of its own until it is closed.
+
+    Args:
+        folder: Where the ends `host` and `gateway` are made.
+        seed: Of what is damaged and when it is pulled.
+        damaged: The part of bytes that is damaged: two of three altered, one dropped.
+        pulled_each: Bytes between two pulls, about; 0 for never.
+        away_s: How long a pulled cable stays away.
+    """
+
+    def __init__(
+        self, folder: Path, seed: int = 1, damaged: float = 0.0, pulled_each: int = 0, away_s: float = 0.15
+    ) -> None:
+        self.host, self.gateway = folder / "host", folder / "gateway"
+        self._draw = random.Random(seed)
+        self._damaged = damaged
+        self._pulled_each = pulled_each
+        self._away_s = away_s
+        self._masters: list[int] = []
+        self._slaves: list[int] = []
+        self._closed = False
+        self.bytes = self.hurt = self.pulls = 0
+        self._next_pull = self._draw_pull()
+        self._plug_in()
+        self._thread = threading.Thread(target=self._run, name="cable", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> SerialCable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._thread.join()
+        self._unplug()
+
+    def _draw_pull(self) -> float:
+        each = self._pulled_each
+        return self.bytes + each * self._draw.uniform(0.5, 1.5) if each else float("inf")
+
+    def _plug_in(self) -> None:
+        for link in (self.host, self.gateway):
+            master, slave = pty.openpty()
+            tty.setraw(slave)
+            os.set_blocking(master, False)
+            self._masters.append(master)
+            self._slaves.append(slave)
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.ttyname(slave))
+
+    def _unplug(self) -> None:
+        for link in (self.host, self.gateway):
+            link.unlink(missing_ok=True)
+        for each in self._masters + self._slaves:
+            os.close(each)
+        self._masters, self._slaves = [], []
+
+    def _run(self) -> None:
+        while not self._closed:
+            if self.bytes >= self._next_pull:
+                self._unplug()
+                self.pulls += 1
+                time.sleep(self._away_s)
+                self._plug_in()
+                self._next_pull = self._draw_pull()
+            ready, _, _ = select.select(self._masters, [], [], 0.05)
+            for master in ready:
+                data = os.read(master, READ_BYTES)
+                self.bytes += len(data)
+                other = self._masters[1 - self._masters.index(master)]
+                with contextlib.suppress(BlockingIOError):  # nobody reads there: lost, as on a real line
+                    os.write(other, self._hurt(data))
+
+    def _hurt(self, data: bytes) -> bytes:
+        if not self._damaged:
+            return data
+        out = bytearray()
+        for byte in data:
+            lot = self._draw.random()
+            if lot < self._damaged:
+                self.hurt += 1
+                if lot < self._damaged * 2 / 3:
+                    out.append(byte ^ self._draw.randrange(1, 256))
+            else:
+                out.append(byte)
+        return bytes(out)
