@@ -16,6 +16,8 @@ import time
 import tty
 from pathlib import Path
 
+from tests.board.process import BoardProcess
+
 READ_BYTES = 512
 
 
@@ -28,11 +30,19 @@ class SerialCable:
         damaged: The part of bytes that is damaged: two of three altered, one dropped.
         pulled_each: Bytes between two pulls, about; 0 for never.
         away_s: How long a pulled cable stays away.
+        board: What the far end is soldered to, in the place of `gateway`.
     """
 
     def __init__(
-        self, folder: Path, seed: int = 1, damaged: float = 0.0, pulled_each: int = 0, away_s: float = 0.15
+        self,
+        folder: Path,
+        seed: int = 1,
+        damaged: float = 0.0,
+        pulled_each: int = 0,
+        away_s: float = 0.15,
+        board: BoardProcess | None = None,
     ) -> None:
+        self._board = board
         self.host, self.gateway = folder / "host", folder / "gateway"
         self._draw = random.Random(seed)
         self._damaged = damaged
@@ -60,7 +70,7 @@ class SerialCable:
         return self.bytes + each * self._draw.uniform(0.5, 1.5) if each else float("inf")
 
     def _plug_in(self) -> None:
-        for link in (self.host, self.gateway):
+        for link in self._links():
             master, slave = pty.openpty()
             tty.setraw(slave)
             os.set_blocking(master, False)
@@ -69,8 +79,15 @@ class SerialCable:
             link.unlink(missing_ok=True)
             link.symlink_to(os.ttyname(slave))
 
+    def _links(self) -> list[Path]:
+        return [self.host] if self._board else [self.host, self.gateway]
+
+    def _ends(self) -> list[int]:
+        """Descriptors of both ends, the host's first."""
+        return [*self._masters, self._board.master] if self._board else self._masters
+
     def _unplug(self) -> None:
-        for link in (self.host, self.gateway):
+        for link in self._links():
             link.unlink(missing_ok=True)
         for each in self._masters + self._slaves:
             os.close(each)
@@ -84,13 +101,20 @@ class SerialCable:
                 time.sleep(self._away_s)
                 self._plug_in()
                 self._next_pull = self._draw_pull()
-            ready, _, _ = select.select(self._masters, [], [], 0.05)
-            for master in ready:
-                data = os.read(master, READ_BYTES)
-                self.bytes += len(data)
-                other = self._masters[1 - self._masters.index(master)]
-                with contextlib.suppress(BlockingIOError):  # nobody reads there: lost, as on a real line
-                    os.write(other, self._hurt(data))
+            with contextlib.suppress(OSError, ValueError):  # the board has no power just now
+                self._carry()
+
+    def _carry(self) -> None:
+        ends = self._ends()
+        ready, _, _ = select.select(ends, [], [], 0.05)
+        for end in ready:
+            data = os.read(end, READ_BYTES)
+            self.bytes += len(data)
+            with contextlib.suppress(BlockingIOError):  # nobody reads there: lost, as on a real line
+                if self._board and end != self._board.master:
+                    self._board.take(self._hurt(data))
+                else:
+                    os.write(ends[1 - ends.index(end)], self._hurt(data))
 
     def _hurt(self, data: bytes) -> bytes:
         if not self._damaged:

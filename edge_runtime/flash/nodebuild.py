@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,10 +109,9 @@ def program(path: Path, name: str | None, target: Target) -> dict[str, bytes]:
     return {RULES_CODE: code, RULES_DESCRIBED: _json(described)}
 
 
-def manifest(files: dict[str, bytes]) -> bytes:
-    """Names and hashes of what was flashed; a board with other files starts nothing."""
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-    return _json({"version": version("catchment"), "files": hashes})
+def manifest(hashes: Mapping[str, str]) -> bytes:
+    """Names and hashes of all that is flashed; a board with other files starts nothing."""
+    return _json({"version": version("catchment"), "files": dict(sorted(hashes.items()))})
 
 
 def precompiled(source: str, name: str) -> bytes:

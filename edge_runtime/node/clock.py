@@ -9,13 +9,16 @@ except ImportError:  # MicroPython's unix port has none
     machine = None
 
 
+DOG = None
+"""The watchdog that bites unless it is fed; whoever works over the REPL feeds it here."""
+
+
 class Clock:
     """Milliseconds since the start, which never wrap; sleep; the watchdog."""
 
     def __init__(self):
         self._last = time.ticks_ms()
         self._now = 0
-        self._dog = None
 
     def now_ms(self):
         """Since the start."""
@@ -35,9 +38,10 @@ class Clock:
     def guard(self, timeout_ms):
         """Start the board's watchdog; it cannot be stopped again."""
         if machine is not None and hasattr(machine, "WDT"):
-            self._dog = machine.WDT(timeout=timeout_ms)
+            global DOG  # noqa: PLW0603
+            DOG = machine.WDT(timeout=timeout_ms)
 
     def feed(self):
         """Tell the watchdog that all is well."""
-        if self._dog is not None:
-            self._dog.feed()
+        if DOG is not None:
+            DOG.feed()

@@ -245,20 +245,30 @@ def main(folder: str = "") -> None:
     from .clock import Clock
 
     clock = Clock()
+    ring = Ring(folder, LOG_BYTES, sys.stdout.write)
     broken = unfinished(folder)
     if broken:
         text = "the flash was not finished (%s); flash the board again" % broken
-        Ring(folder, LOG_BYTES, sys.stdout.write).say(clock.now_ms(), "error", text)
+        ring.say(clock.now_ms(), "error", text)
         return
-    config = load_json(folder + "node.json", {})
-    if isinstance(config, dict) and config.get("board", "pins") == "bench":
-        from .bench import Bench
-
-        surroundings: type = Bench
-    else:
-        from .pins import Pins
-
-        surroundings = Pins
-    supervisor = Supervisor(folder, clock, surroundings, _fresh, sys.stdout.write)
+    config = load_json(folder + "node.json", None)
+    if not isinstance(config, dict):
+        ring.say(clock.now_ms(), "error", "waiting for node.json; configure the board")
+        return
+    try:
+        supervisor = Supervisor(folder, clock, _surroundings(config), _fresh, sys.stdout.write)
+    except Exception as error:
+        ring.say(clock.now_ms(), "error", "waiting: cannot be wired as node.json says: " + repr(error))
+        return
     supervisor.start()
     supervisor.run()
+
+
+def _surroundings(config: dict) -> type:
+    if config.get("board", "pins") == "bench":
+        from .bench import Bench
+
+        return Bench
+    from .pins import Pins
+
+    return Pins
