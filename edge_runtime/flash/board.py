@@ -144,7 +144,7 @@ class Board:
         Raises:
             DeviceError: No board answers.
         """
-        found = self._repl.call(_PROBE)
+        found = self._repl.long_call(_PROBE)
         return About(found[0], tuple(found[1]), *found[2:])
 
     def hash_of(self, name: str) -> str:
@@ -229,14 +229,7 @@ class Board:
         raise DeviceError(f"expected a board that stays on, got one that started anew {RESTARTS_MAX} times")
 
     def _bring_tools(self) -> None:
-        """In pieces that fit the line as it is now."""
-        self._repl.call("t=''")
-        at = 0
-        while at < len(_TOOLS):
-            piece = _TOOLS[at : at + self._repl.piece]
-            self._repl.call(f"t=t[:{at}]+{piece!r}")
-            at += len(piece)
-        self._repl.call("exec(t,globals())\nt=''", 1.0)
+        self._repl.long_call(_TOOLS, 1.0)
         if not self._repl.call("r=bool(sha256 and d)"):
             expected = "a board with hashlib and binascii; build its MicroPython with them"
             raise InputError([Problem("board", "MicroPython", "no sha256 or base64", expected)])

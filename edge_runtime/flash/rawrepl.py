@@ -45,7 +45,7 @@ ANSWER_S = 0.15
 ANSWER_MIN_S, ANSWER_MAX_S = 0.04, 3.0
 """The least is what an adapter may hold bytes back, twice."""
 
-KNOWN_AFTER = 8
+KNOWN_AFTER = 4
 """Answers after which it is known how long such a call takes: four times the longest so far."""
 
 ATTEMPTS_MAX = 400
@@ -117,6 +117,7 @@ class RawRepl:
         self._number = int(time.monotonic() * 1000) % 10_000
         self._ready = self._met = False
         self._silent = 0
+        self._heard = 0.0
         self._took: dict[float, list[float]] = {}
         self._after = b""
         self._wait_s = ANSWER_S
@@ -161,6 +162,21 @@ class RawRepl:
             raise BoardError(f"the board raised {found[1:]}")
         return ast.literal_eval(found[1:])
 
+    def long_call(self, source: str, work_s: float = 0.0) -> Any:
+        """As `call`, for a source of any length: brought in pieces that fit the line as it is now.
+
+        Raises:
+            BoardError: As `call`; also a NameError when the board was started anew meanwhile.
+            DeviceError: As `call`.
+        """
+        self.call("t=''")
+        at = 0
+        while at < len(source):
+            piece = source[at : at + self.piece]
+            self.call(f"t=t[:{at}]+{piece!r}")
+            at += len(piece)
+        return self.call("exec(t,globals())", work_s)
+
     def plain(self, source: str, work_s: float = 1.0) -> tuple[bytes, bytes]:
         """Have the board execute a source without any check, as every other tool does.
 
@@ -203,7 +219,7 @@ class RawRepl:
     # -- attempts ----------------------------------------------------------------------------
 
     def _until_whole(self, attempt: Callable[[], Found]) -> Found:
-        heard = time.monotonic()
+        self._heard = time.monotonic()
         for _ in range(ATTEMPTS_MAX):
             try:
                 found = attempt()
@@ -211,28 +227,23 @@ class RawRepl:
                 self.again += 1
                 self.piece = max(PIECE_MIN, self.piece // 2)
             except LineError as error:
-                self._lose_line(error, heard)
+                self._lose_line(error)
             else:
                 self.piece = min(PIECE_MAX, self.piece + 4)
                 self._wait_s = max(ANSWER_S, self._wait_s / 2)
                 return found
-            if self._met:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self._patience_s:
-                break
-        expected = (
-            "a MicroPython board with its REPL on this port; check port, cable and --baud, press its reset"
-        )
-        raise DeviceError(
-            f"{self._device}: no whole answer within {self._patience_s:g} s; expected {expected}"
-        )
+        raise self._silence(f"{ATTEMPTS_MAX} attempts")
 
-    def _lose_line(self, error: LineError, heard: float) -> None:
+    def _silence(self, how_long: str) -> DeviceError:
+        expected = "a MicroPython board with its REPL on this port; check port, cable and --baud, or reset it"
+        return DeviceError(f"{self._device}: no whole answer within {how_long}; expected {expected}")
+
+    def _lose_line(self, error: LineError) -> None:
         first = self._line is None and not self._met and not self.reconnected and not self.sent
         if self._line is not None:
             self._line.close()
         self._line = None
-        if first or time.monotonic() - heard > self._patience_s:
+        if first or time.monotonic() - self._heard > self._patience_s:
             raise error
         time.sleep(0.1)
 
@@ -255,6 +266,8 @@ class RawRepl:
         # Its end is enough: the rest may be damaged, and what is wrong shows at the next step.
         if not (said + self._drain(line)).endswith(b">"):
             self._wait_s = min(ANSWER_MAX_S, self._wait_s * 2)
+            if time.monotonic() - self._heard > self._patience_s:
+                raise self._silence(f"{self._patience_s:g} s")
             raise _DamagedError
         self._met = True
 
@@ -285,6 +298,7 @@ class RawRepl:
             found = _OUTCOME.search(said)
             if found:
                 self._silent = 0
+                self._heard = time.monotonic()
                 self._took.setdefault(work_s, []).append(time.monotonic() - begun)
                 return found[1], found[2]
             if said.endswith(b"\x04>"):
@@ -335,7 +349,8 @@ class RawRepl:
 
     def _confirmed(self, source: str, said: bytes, value: str = "") -> None:
         show = f";print({value},end='')" if value else ""
-        for _ in range(ATTEMPTS_MAX // 10):
+        # Long ones are rather cut anew than tried often.
+        for _ in range(2 if len(source) > 2 * PIECE_MIN else ATTEMPTS_MAX // 10):
             try:
                 out, error = self._outcome((source + show).encode(), 0.2)
             except _DamagedError:

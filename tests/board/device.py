@@ -81,7 +81,7 @@ def execute(text, names):
     """Run code, then say what the raw REPL says."""
     try:
         error = run(compile(text, "<stdin>", "exec"), names)
-    except SyntaxError as found:
+    except Exception as found:
         error = found
     sink.write(b"\x04")
     if error is not None:
@@ -99,65 +99,69 @@ def boot(run_main):
         try:
             with open("main.py") as file:
                 error = run(compile(file.read(), "main.py", "exec"), names)
-        except (OSError, SyntaxError) as found:
+        except Exception as found:
             error = found
         if error is not None:
             sys.print_exception(error, sys.stdout)
     return names
 
 
-def read_byte():
-    """The next byte. An interrupt that comes here was meant for what has ended just now."""
-    while True:
-        try:
-            return source.read(1)
-        except KeyboardInterrupt:
-            pass
+class Repl:
+    """What is between two bytes."""
 
+    def __init__(self):
+        self.names = boot(True)
+        self.raw = False
+        self.line = b""
+        sink.write(BANNER)
 
-def serve():
-    names = boot(True)
-    sink.write(BANNER)
-    raw, line = False, b""
-    while True:
-        byte = read_byte()
-        if not byte:
-            return
+    def serve(self):
+        """Until there is no more line."""
+        while True:
+            byte = source.read(1)
+            if not byte:
+                return
+            self.take(byte)
+
+    def take(self, byte):
         if byte == b"\x01":
-            raw, line = True, b""
+            self.raw, self.line = True, b""
             sink.write(b"\r\n" + RAW)
         elif byte == b"\x02":
-            raw, line = False, b""
+            self.raw, self.line = False, b""
             sink.write(BANNER)
         elif byte == b"\x03":
-            line = b""
-            if not raw:
+            self.line = b""
+            if not self.raw:
                 sink.write(b"\r\n>>> ")
         elif byte == b"\x04":
-            if raw and line:
+            line, self.line = self.line, b""
+            if self.raw and line:
                 sink.write(b"OK")
-                execute(line, names)
-                line = b""
-            elif raw:
-                sink.write(b"OK\r\nMPY: soft reboot\r\n")
-                names = boot(False)
-                sink.write(RAW)
+                execute(line, self.names)
             elif not line:
-                sink.write(b"\r\nMPY: soft reboot\r\n")
-                names = boot(True)
-                sink.write(BANNER)
-        elif byte == b"\x05" and raw and not line:
+                self.reset()
+        elif byte == b"\x05" and self.raw and not self.line:
             # Raw paste, refused: whoever asks goes on as without it.
             source.read(2)
             sink.write(b"R\x00")
-        elif raw:
-            line += byte
-        elif byte == b"\r":
-            line = b""
+        elif byte == b"\r" and not self.raw:
+            self.line = b""
             sink.write(b"\r\n>>> ")
         else:
-            line += byte
+            self.line += byte
+
+    def reset(self):
+        sink.write((b"OK" if self.raw else b"") + b"\r\nMPY: soft reboot\r\n")
+        self.names = boot(not self.raw)
+        sink.write(RAW if self.raw else BANNER)
 
 
 mount(sys.argv[1])
-serve()
+repl = Repl()
+while True:
+    try:
+        repl.serve()
+        break
+    except KeyboardInterrupt:
+        pass  # it was meant for what has ended just now

@@ -7,11 +7,13 @@ import os
 import pty
 import signal
 import sys
+import time
 import tty
 from pathlib import Path
 
 INTERPRETER = Path(sys.executable).with_name("micropython")
 INTERRUPT = b"\x03"
+INTERRUPTS_S = 0.1
 DEVICE = Path(__file__).with_name("device.py")
 
 
@@ -39,6 +41,7 @@ class BoardProcess:
         self._told, tells = os.pipe()
         os.set_blocking(self._told, False)
         self._busy = False
+        self._interrupted = 0.0
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             tty.setraw(0)
@@ -67,6 +70,8 @@ class BoardProcess:
             with contextlib.suppress(BlockingIOError):
                 while said := os.read(self._told, 64):
                     self._busy = said.endswith(b"B")
-            if self._busy:
+            # A second signal before the first was taken would end the interpreter.
+            if self._busy and time.monotonic() > self._interrupted + INTERRUPTS_S:
+                self._interrupted = time.monotonic()
                 os.kill(self.pid, signal.SIGINT)
         os.write(self.master, data)
