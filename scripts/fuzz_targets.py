@@ -16,6 +16,9 @@ import zstandard
 from edge_runtime.rules.reading.errors import RuleError
 from protocols import columns, container, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
+from protocols.console import calls
+from protocols.console import frames as console
+from protocols.console.gateway import GatewayEnd
 from protocols.errors import PeerError
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 from protocols.session import messages
@@ -129,6 +132,26 @@ def _read_container(data: bytes) -> None:
     list(read.batches())
 
 
+def _console_frame(payload: bytes) -> bytes:
+    return console.pack(console.Frame(console.Kind.DATA, 7, 0, 0, payload))
+
+
+def _console_stream() -> bytes:
+    """What a host sends: it opens a session and makes a call."""
+    call = calls.pack_call(calls.Call(1, "info", {}))
+    opening = console.pack(console.Frame(console.Kind.OPEN, 7, 0, 0, b"\x01"))
+    return opening + _console_frame(len(call).to_bytes(4, "little") + call)
+
+
+def _receive_stream(data: bytes) -> None:
+    """The gateway's end: nothing that comes over a line may raise anything."""
+    end = GatewayEnd()
+    for at in range(0, len(data), 16):
+        end.receive(data[at : at + 16], 0.0)
+        for message in end.messages():
+            end.send(end.session, message)
+
+
 TARGETS: tuple[Target, ...] = (
     Target("columns frame", columns.decode, _payloads()),
     Target("columns content", _decode_content, _contents()),
@@ -167,6 +190,14 @@ TARGETS: tuple[Target, ...] = (
     _link("ack", messages.parse_ack, messages.ack([(CHAIN, 9)], 64, 1 << 20)),
     _link("rewind", messages.parse_rewind, messages.rewind(CHAIN, 3)),
     Target("container", _read_container, (_container(),)),
+    Target("console frame", console.parse, (_console_frame(b"payload")[1:-1],)),
+    Target("console stream", _receive_stream, (_console_stream(),)),
+    Target(
+        "console call",
+        calls.parse_call,
+        (calls.pack_call(calls.Call(1, "begin", {"sha256": HASH, "size": 9})),),
+    ),
+    Target("console answer", calls.parse_answer, (calls.pack_answer(calls.Answer(1, True, {"held": 3})),)),
     Target(
         "rules",
         fuzz_rules.compile_and_run,

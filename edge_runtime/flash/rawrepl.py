@@ -70,7 +70,7 @@ _l=globals().get('_l',[-1,''])
 _g=globals().get('_g',{})
 def _(n,c,s):
  if n!=_l[0]:
-  if _k(s.encode())!=c:
+  if _k(bytes(s,'utf8'))!=c:
    print('?')
    return
   _g['r']=None
@@ -80,7 +80,7 @@ def _(n,c,s):
   except Exception as e:
    t='!'+repr(e)
   _l[0]=n
-  _l[1]=str(n)+' '+str(_k(t.encode()))+' '+t
+  _l[1]=str(n)+' '+str(_k(bytes(t,'utf8')))+' '+t
  print(_l[1])
 """.strip()
 """On the board: `_(number, CRC, source)` executes a source once and says what its `r` is then."""
@@ -118,6 +118,7 @@ class RawRepl:
         self._ready = self._met = False
         self._silent = 0
         self._heard = 0.0
+        self._said = ""
         self._took: dict[float, list[float]] = {}
         self._after = b""
         self._wait_s = ANSWER_S
@@ -236,7 +237,8 @@ class RawRepl:
 
     def _silence(self, how_long: str) -> DeviceError:
         expected = "a MicroPython board with its REPL on this port; check port, cable and --baud, or reset it"
-        return DeviceError(f"{self._device}: no whole answer within {how_long}; expected {expected}")
+        said = f" (it said {self._said!r})" if self._said else ""
+        return DeviceError(f"{self._device}: no whole answer within {how_long}{said}; expected {expected}")
 
     def _lose_line(self, error: LineError) -> None:
         first = self._line is None and not self._met and not self.reconnected and not self.sent
@@ -320,6 +322,7 @@ class RawRepl:
     def _exchange(self, text: str, work_s: float) -> bytes:
         out, error = self._outcome(text.encode(), work_s)
         if error:
+            self._said = error.decode(errors="replace").strip().rpartition("\n")[2][:80]
             self._ready = b"NameError" not in error
             # A damaged line may have been two lines to the board; let it answer the second.
             self._drain(self._connected())
