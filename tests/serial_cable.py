@@ -14,6 +14,7 @@ import select
 import threading
 import time
 import tty
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.board.process import BoardProcess
@@ -51,6 +52,7 @@ class SerialCable:
         self._masters: list[int] = []
         self._slaves: list[int] = []
         self._closed = False
+        self._cut: tuple[float, Callable[[], None]] = (float("inf"), lambda: None)
         self.bytes = self.hurt = self.pulls = 0
         self._next_pull = self._draw_pull()
         self._plug_in()
@@ -64,6 +66,16 @@ class SerialCable:
         self._closed = True
         self._thread.join()
         self._unplug()
+
+    def heal(self) -> None:
+        """From now on it is a good cable."""
+        self._damaged = 0.0
+        self._next_pull = float("inf")
+        self._pulled_each = 0
+
+    def cut_after(self, carried: int, act: Callable[[], None]) -> None:
+        """Do something once so many bytes have been carried."""
+        self._cut = (carried, act)
 
     def _draw_pull(self) -> float:
         each = self._pulled_each
@@ -95,6 +107,10 @@ class SerialCable:
 
     def _run(self) -> None:
         while not self._closed:
+            if self.bytes >= self._cut[0]:
+                act = self._cut[1]
+                self._cut = (float("inf"), act)
+                act()
             if self.bytes >= self._next_pull:
                 self._unplug()
                 self.pulls += 1

@@ -48,6 +48,9 @@ ANSWER_MIN_S, ANSWER_MAX_S = 0.04, 3.0
 KNOWN_AFTER = 4
 """Answers after which it is known how long such a call takes: four times the longest so far."""
 
+BURST_BYTES, BURST_S = 256, 0.01
+"""What boards without flow control take at once, and the time they need for it (as mpremote has it)."""
+
 ATTEMPTS_MAX = 400
 """Of one call. At 1% damaged bytes a line of 100 bytes takes three on average, and once in a
 thousand calls some twenty; a board that does not answer at all is told by the patience."""
@@ -290,7 +293,11 @@ class RawRepl:
 
     def _outcome(self, source: bytes, work_s: float) -> tuple[bytes, bytes]:
         line = self._connected()
-        line.write(INTERRUPT + source + EXECUTE)
+        data = INTERRUPT + source + EXECUTE
+        for at in range(0, len(data), BURST_BYTES):
+            if at:
+                time.sleep(BURST_S)
+            line.write(data[at : at + BURST_BYTES])
         self.sent += len(source) + 2
         begun = time.monotonic()
         until = begun + self._allowed_s(work_s) + (len(source) + 400) / self._rate
@@ -341,12 +348,13 @@ class RawRepl:
 
     def _bring_helper(self) -> None:
         """Bring the helper in pieces, each of which the board says back."""
-        size = min(len(HELPER), self.piece // 2 if self.piece < PIECE_MIN * 2 else self.piece * 4)
+        size = self.piece // 2 if self.piece < PIECE_MIN * 2 else self.piece
         pieces = [HELPER[at : at + size] for at in range(0, len(HELPER), size)]
         self._confirmed("_b={}", b"")
         for index, piece in enumerate(pieces):
             self._confirmed(f"_b[{index}]={piece!r}", piece.encode(), f"_b[{index}]")
-        joined = f"exec(''.join([_b[i]for i in range({len(pieces)})]))"
+        # Small boards have 10 kB of memory, in which what was said so far lies about.
+        joined = f"import gc\ngc.collect()\nexec(''.join([_b[i]for i in range({len(pieces)})]))\n_b={{}}"
         self._confirmed(joined, b"")
         self._ready = True
 

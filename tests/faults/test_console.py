@@ -129,10 +129,10 @@ def test_a_transfer_outlasts_pulls_kills_and_damage(
     host: tuple[ConsoleHost, SerialCable, Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console, cable, running = host
-    data = os.urandom(16_000)
+    data = os.urandom(10_000)
     path = running.home.parent / "file"
     path.write_bytes(data)
-    kills = [4_000, 10_000]
+    kills = [3_000, 6_500]
     seen: list[int] = []
 
     def progress(done: int, size: int) -> None:
