@@ -344,6 +344,66 @@ def trust(home: Path, root: Path) -> None:
     click.echo(f"Trusts updates from root version {version} on.")
 
 
+@cli.command(short_help="Serve the provisioning console on a serial port.")
+@home_option
+@click.option("--serial", "device", required=True, help="The port, such as /dev/ttyS0.")
+@click.option("--baud", default=115_200, show_default=True, help="Its bits a second.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The machine's root with its slots, where firmware images may be installed.",
+)
+@click.option("--set-clock", is_flag=True, help="Let the host set this machine's clock.")
+def console(home: Path, device: str, baud: int, root: Path | None, set_clock: bool) -> None:
+    """Serve the provisioning console for catchment-flash serial; a process of its own.
+
+    It works beside a running gateway and without one, in a home that is bare or full. Whoever
+    holds the cable may change the gateway, but learns no private key: guard the port.
+
+    \b
+      catchment-edge console --serial /dev/ttyS0 --home gw1
+      catchment-edge console --serial /dev/ttyGS0 --home /srv/gw/home --root /srv/gw --set-clock
+    """
+    from edge_runtime.provision.console import run as run_console
+    from edge_runtime.provision.port import check_baud
+
+    raise SystemExit(run_console(device, check_baud(baud), home, root, may_set_clock=set_clock))
+
+
+@cli.command(short_help="Write the network that was set for systemd-networkd.")
+@home_option
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the units there, such as /etc/systemd/network; without it they are printed.",
+)
+@json_option
+def network(home: Path, folder: Path | None, as_json: bool) -> None:
+    """Turn network.toml, which an engineer set over the serial console, into networkd units.
+
+    Changes no network by itself: the system runs it when the file changes, and reloads.
+
+    \b
+      catchment-edge network --home gw1
+      catchment-edge network --home gw1 --to /etc/systemd/network && networkctl reload
+    """
+    from edge_runtime.provision import network as networks
+
+    if folder is None:
+        units = networks.networkd(networks.read(home))
+        if as_json:
+            print_json({"units": units})
+        else:
+            click.echo("\n".join(f"# {name}\n{text}" for name, text in units.items()), nl=False)
+        return
+    changed = networks.apply(home, folder)
+    if as_json:
+        print_json({"changed": changed})
+    else:
+        click.echo(f"{count(len(changed), 'file')} changed in {folder}")
+
+
 @cli.group(cls=PointsGroup)
 def points() -> None:
     """Import, export, test-read and browse points."""
@@ -397,8 +457,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every error that is not a bug becomes a message and an exit code."""
+    return invoked(cli, "catchment-edge", arguments)
+
+
+def invoked(program: click.Group, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command of a program; see `invoke`."""
     try:
-        result = cli.main(arguments, prog_name="catchment-edge", standalone_mode=False)
+        result = program.main(arguments, prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1

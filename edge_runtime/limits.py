@@ -70,3 +70,12 @@ PROBLEMS_SHOWN_MAX = 100
 """Problems printed for people; `--json` gives all."""
 
 assert GAPS_PER_RECORD_MAX <= limits.RECORD_ITEMS_MAX
+
+CONSOLE_UPLOAD_BYTES_MAX = 512 << 20
+"""A file over the serial console: a firmware image with all its wheels has some 100 MB."""
+
+CONSOLE_UPLOADS_MAX = 4
+"""Files on their way, or come and not used: a configuration has two, an image is one."""
+
+CONSOLE_SPARE_BYTES = 16 << 20
+"""Left on the disk by an upload: the gateway goes on collecting beside it."""

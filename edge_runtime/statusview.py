@@ -57,7 +57,7 @@ class StatusView:
         else:
             since = f"{iso_time(self.written_s)} ({_duration(age_s)} ago)"
             yield f"not running since {since}; this was its last status:"
-        yield from _outline(self.status, "  ")
+        yield from outline(self.status, "  ")
 
 
 def view(home: Path, now_s: float) -> StatusView:
@@ -81,12 +81,13 @@ def _duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _outline(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+def outline(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """A document as lines for people."""
     width = max((len(str(key)) for key in value), default=0)
     for key, entry in value.items():
         if isinstance(entry, Mapping) and entry:
             yield f"{indent}{key}"
-            yield from _outline(entry, indent + "  ")
+            yield from outline(entry, indent + "  ")
         elif isinstance(entry, list) and entry and all(isinstance(item, Mapping) for item in entry):
             yield f"{indent}{key}"
             for item in entry:

@@ -229,6 +229,22 @@ DESIRED_NEEDS_MAX = 32
 
 DESIRED_PATH_CHARS_MAX = 200
 """A target's path: folder, publisher, and a name of an app with its version."""
+# -- provisioning console -----------------------------------------------------------------
+
+CONSOLE_SEGMENT_BYTES_MAX = 1024
+"""Payload of a frame on a serial cable: 90 ms at 115,200 baud, so that a damaged one costs little."""
+
+CONSOLE_SEGMENT_BYTES_MIN = 24
+"""Least payload: with its 20 bytes of frame half of them arrive whole when 1% of bytes do not."""
+
+CONSOLE_MESSAGE_BYTES_MAX = 1 << 20
+"""A message on a serial cable: the status of a gateway with a hundred devices has some 50 kB."""
+
+CONSOLE_CHUNK_BYTES = 4096
+"""A file's piece in one call: 0.36 s at 115,200 baud, so that progress is seen."""
+
+CONSOLE_CHUNK_BYTES_MAX = 64 << 10
+"""What a gateway takes and gives in one call."""
 
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PIECE_BYTES_MAX + 1024 <= ANSWER_BYTES_MAX
@@ -245,3 +261,4 @@ assert PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX < CONTAINER_BYTES_MAX
 assert COMMANDS_PER_ANSWER_MAX * (COMMAND_BYTES_MAX + 128) <= ANSWER_BYTES_MAX
 assert COMMANDS_SERVED_MAX * (NAME_CHARS_MAX + 2) + COMMANDS_TOLD_MAX * 48 < CALL_BYTES_MAX
 assert BLOB_PIECE_BYTES + 1024 < CALL_BYTES_MAX
+assert CONSOLE_CHUNK_BYTES <= CONSOLE_CHUNK_BYTES_MAX < CONSOLE_MESSAGE_BYTES_MAX

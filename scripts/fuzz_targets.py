@@ -21,6 +21,9 @@ from edge_runtime.rules.reading.errors import RuleError
 from headquarters.security import authority
 from protocols import certificates, columns, commandcalls, container, desired, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
+from protocols.console import calls
+from protocols.console import frames as console
+from protocols.console.gateway import GatewayEnd
 from protocols.directory import Directory, Entry, NodeState, Part, Trusted, open_sealed, seal
 from protocols.enrolment import Grant, Request, Token, Upstream, unpack_link
 from protocols.errors import PeerError
@@ -233,6 +236,26 @@ def _directory() -> Directory:
     return Directory(Part.GATEWAYS, 3, 1.0, 2.0, 3.0, (entry,), ((HASH, HASH),), ("gw-1",))
 
 
+def _console_frame(payload: bytes) -> bytes:
+    return console.pack(console.Frame(console.Kind.DATA, 7, 0, 0, payload))
+
+
+def _console_stream() -> bytes:
+    """What a host sends: it opens a session and makes a call."""
+    call = calls.pack_call(calls.Call(1, "info", {}))
+    opening = console.pack(console.Frame(console.Kind.OPEN, 7, 0, 0, b"\x01"))
+    return opening + _console_frame(len(call).to_bytes(4, "little") + call)
+
+
+def _receive_stream(data: bytes) -> None:
+    """The gateway's end: nothing that comes over a line may raise anything."""
+    end = GatewayEnd()
+    for at in range(0, len(data), 16):
+        end.receive(data[at : at + 16], 0.0)
+        for message in end.messages():
+            end.send(end.session, message)
+
+
 TARGETS: tuple[Target, ...] = (
     Target("columns frame", columns.decode, _payloads()),
     Target("columns content", _decode_content, _contents()),
@@ -298,6 +321,14 @@ TARGETS: tuple[Target, ...] = (
         lambda data: open_sealed(data, Trusted(SIGNER.signing.public, 1, b""), 1.0),
         (seal(_directory(), b"", SIGNER.signing),),
     ),
+    Target("console frame", console.parse, (_console_frame(b"payload")[1:-1],)),
+    Target("console stream", _receive_stream, (_console_stream(),)),
+    Target(
+        "console call",
+        calls.parse_call,
+        (calls.pack_call(calls.Call(1, "begin", {"sha256": HASH, "size": 9})),),
+    ),
+    Target("console answer", calls.parse_answer, (calls.pack_answer(calls.Answer(1, True, {"held": 3})),)),
     Target(
         "rules",
         fuzz_rules.compile_and_run,

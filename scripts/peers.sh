@@ -4,6 +4,8 @@
 # - A Modbus TCP server on libmodbus (Debian: libmodbus-dev, gcc), built into build/peers/.
 # - Chromium and ChromeDriver (Debian: chromium, chromium-driver), which look at the status page.
 # - An OPC UA server on node-opcua (npm), installed into tests/peers/servers/node_modules/.
+# - A micro:bit: QEMU (Debian: qemu-system-arm) and a genuine MicroPython, from uflash (PyPI).
+# - esptool (PyPI; GPL, so it is called and never part of the product), with uflash in build/peers/boards/.
 # Installing Debian packages needs root; what is there already is not asked for again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +17,7 @@ command -v npm >/dev/null || needed+=(npm)
 [[ -e /usr/include/modbus/modbus.h ]] || needed+=(libmodbus-dev)
 command -v chromium >/dev/null || needed+=(chromium)
 command -v chromedriver >/dev/null || needed+=(chromium-driver)
+command -v qemu-system-arm >/dev/null || needed+=(qemu-system-arm)
 if ((${#needed[@]})); then
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         echo "expected ${needed[*]} to be installed; on Debian, as root: apt-get install ${needed[*]}" >&2
@@ -28,3 +31,9 @@ fi
 mkdir -p build/peers
 gcc -O2 -Wall -Werror -I/usr/include/modbus tests/peers/servers/modbus_server.c -lmodbus -o build/peers/modbus_server
 (cd tests/peers/servers && npm ci --no-audit --no-fund --loglevel=error)
+if ! cmp -s tests/peers/boards.txt build/peers/boards/installed.txt; then
+    rm -rf build/peers/boards
+    "${PYTHON:-python3}" -m venv build/peers/boards
+    build/peers/boards/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/peers/boards.txt
+    cp tests/peers/boards.txt build/peers/boards/installed.txt
+fi

@@ -1,21 +1,26 @@
 """`catchment-flash`: make firmware images, write cards, and talk to gateways and boards.
 
-Each group is in a module of its own, imported when one of its commands is used.
+Each group is in a module of its own, imported when one of its commands is used. Exit codes as those
+of `catchment-edge`.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
 
 import click
 
-EPILOG = """Exit codes: 0 done; 1 a fault was found; 2 wrong usage or input; 3 a device cannot be reached;
-4 trouble with the local disk; 130 interrupted."""
+from edge_runtime.cli import CONTEXT, EPILOG, invoked
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-GROUPS = {"image": "edge_runtime.flash.cli_image"}
-"""Names of groups, and the modules whose `group` they are."""
+GROUPS = {
+    "fleet": "edge_runtime.flash.cli_fleet:fleet",
+    "image": "edge_runtime.flash.cli_image:group",
+    "node": "edge_runtime.flash.cli_node:node",
+    "serial": "edge_runtime.flash.cli_serial:serial",
+}
+"""What there is, and where."""
 
 
 class LateGroups(click.Group):
@@ -29,21 +34,30 @@ class LateGroups(click.Group):
         """One group, for click."""
         if cmd_name not in GROUPS:
             return None
-        group: click.Command = importlib.import_module(GROUPS[cmd_name]).group
-        return group
+        module, _, name = GROUPS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
 
 
 @click.group(cls=LateGroups, epilog=EPILOG, context_settings=CONTEXT)
 @click.version_option(package_name="catchment", prog_name="catchment-flash")
-def main() -> None:
-    """Make firmware images and bring them onto gateways, hubs and headquarters.
+def cli() -> None:
+    """Bring gateways, hubs and boards into service from your own machine.
 
     \b
       catchment-flash image build --wheels wheels --defaults defaults --tier edge --output edge.cfw
-      catchment-flash image verify edge.cfw
       catchment-flash image write edge.cfw --to /mnt/card
+      catchment-flash serial --port /dev/ttyUSB0 info
+      catchment-flash node flash --port /dev/ttyACM0 --program mill.st
+      catchment-flash fleet gateways.csv --to prepared
     """
 
 
-if __name__ == "__main__":
-    main(prog_name="catchment-flash")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; every error that is not a bug becomes a message and an exit code."""
+    return invoked(cli, "catchment-flash", arguments)
