@@ -38,7 +38,6 @@ from edge_runtime.export import Export
 from edge_runtime.intake import Intake
 from edge_runtime.provision.membership import Member
 from edge_runtime.status import StatusBoard
-from edge_runtime.updates import GatewaySource
 from edge_runtime.uplink import Uplink
 from edge_runtime.writer import Rules, Writer
 from protocols.calls import ServiceAddress, Upward
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from edge_runtime.desired.service import DesiredService
     from edge_runtime.page.server import PageServer
     from edge_runtime.slots.spool import SlotEvent
+    from edge_runtime.updates import GatewaySource
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
 """For each collecting task its device, its scan class and its points."""
@@ -211,6 +211,8 @@ def desired_service(config: GatewayConfig, identity: Identity, log: EventLog) ->
 
 
 def _gateway_source(config: GatewayConfig, identity: Identity, give_up: Callable[[], bool]) -> GatewaySource:
+    from edge_runtime.updates import GatewaySource  # a gateway that nobody manages asks for nothing
+
     addresses, budget = service_addresses(config), config.updates.bytes_per_s
     return GatewaySource(config.home, config.id, identity.link, addresses, budget, give_up=give_up)
 

@@ -46,8 +46,11 @@ def managed(home: Path, gateway: str) -> Document | None:
 
     A file that cannot be trusted counts as a document without items.
 
+    The public key is that of `identity.toml`; the gateway does not start when its private key is
+    another one's.
+
     Raises:
-        InputError: The gateway's keys cannot be read.
+        InputError: The gateway's identity cannot be read.
     """
     path = home / ACCEPTED
     try:
@@ -56,9 +59,9 @@ def managed(home: Path, gateway: str) -> Document | None:
         return None
     except OSError:
         return Document(gateway, 0)
-    from protocols.identity import Identity, VerifyKey
+    from protocols.identity import IDENTITY, VerifyKey, read_identities
 
-    verifier = VerifyKey(Identity.load(home).public.signing)
+    verifier = VerifyKey(read_identities(home / IDENTITY)[0].signing)
     return unseal(data, gateway, verifier) or Document(gateway, 0)
 
 

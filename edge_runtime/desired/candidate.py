@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_runtime.desired.changes import FOLDER
 from protocols.errors import Problem, StoreError
+from protocols.keyfiles import READY
 
 CANDIDATE = f"{FOLDER}/candidate"
 
@@ -24,6 +25,9 @@ PROGRAM = "import os; os.nice(10); from edge_runtime.cli import main; main()"
 
 CHECK_S = 300.0
 """A hundred apps are compiled in a minute on a small machine."""
+
+HIDDEN = ("data", READY)
+"""What is not shown to a check: reading keys finishes a switch of keys, which is the gateway's own to do."""
 
 SEEN = ("data/point_ids.json", f"{FOLDER}/accepted")
 """What a check looks at in the data directory; the rest of it is not shown to it."""
@@ -73,9 +77,9 @@ def _mirror(source: Path, target: Path, prefix: str, changed: set[str]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):
         path = f"{prefix}{entry.name}"
-        if path in changed or path == "data":
+        if path in changed or path in HIDDEN:
             continue
-        if entry.is_dir() and any(each.startswith(f"{path}/") for each in changed):
+        if entry.is_dir() and any(each.startswith(f"{path}/") for each in (*changed, *HIDDEN)):
             _mirror(entry, target / entry.name, f"{path}/", changed)
         else:
             (target / entry.name).symlink_to(entry.resolve())

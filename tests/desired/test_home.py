@@ -57,6 +57,14 @@ def test_a_home_is_checked_as_it_would_be_and_stays_as_it_is(home: Path) -> None
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 
 
+def test_a_check_does_not_finish_a_switch_of_keys(home: Path) -> None:
+    ready = home / "keys" / "ready"
+    ready.mkdir()
+    (ready / "signing.key").write_text("torn")
+    assert check_home(home, {"points.csv": (home / "points.csv").read_bytes()}) == []
+    assert (ready / "signing.key").read_text() == "torn"
+
+
 def test_a_check_that_dies_is_a_problem(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = "import os; os.kill(os.getpid(), 11)"
     monkeypatch.setattr("edge_runtime.desired.candidate.PROGRAM", program)
