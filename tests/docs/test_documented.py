@@ -26,11 +26,10 @@ LEVELS = ("debug", "info", "warning", "error")
 WITHOUT_HOME = {
     "catchment-edge drivers",
     *(f"catchment-{tier} slots migrate" for tier in ("edge", "hub", "hq")),
-    *(f"catchment-flash image {command}" for command in ("build", "inspect", "verify", "write")),
     *(f"catchment-edge app {command}" for command in ("new", "check", "test", "pack")),
     *(f"catchment-hq updates {command}" for command in ("key", "sign")),
 }
-"""Commands that tell of the program, or work on an app, an image or a copy, and not on a node."""
+"""Commands that tell of the program, or work on an app or a copy, and not on a node."""
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -65,6 +64,7 @@ def test_every_command_that_works_on_a_node_takes_its_home() -> None:
         name
         for name, command in commands()
         if not isinstance(command, click.Group)
+        and not name.startswith("catchment-flash ")  # it prepares nodes, from another machine
         and not any({"--home", "--root"} & set(parameter.opts) for parameter in command.params)
     }
     assert homeless == WITHOUT_HOME
