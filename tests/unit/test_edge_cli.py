@@ -19,6 +19,7 @@ from edge_runtime import testread
 from edge_runtime.browsing import table_of
 from edge_runtime.cli import invoke
 from edge_runtime.configread import load
+from edge_runtime.provision import provisionfile
 from edge_runtime.statusview import StatusView
 from edge_runtime.testread import quality_name, read_once
 from protocols.durable import write_durably
@@ -473,3 +474,13 @@ def test_the_commands_load_nothing_that_they_do_not_need(tmp_path: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_enroll_takes_the_token_that_came_over_the_serial_console(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["enroll", "--home", str(home)]) == 2
+    assert "give --token, or one over the serial console" in capsys.readouterr().err
+    provisionfile.write(home, provisionfile.Provision(token="catchment.no-token"))
+    assert invoke(["enroll", "--home", str(home)]) == 2
+    assert "token" in capsys.readouterr().err
