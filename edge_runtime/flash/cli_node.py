@@ -21,7 +21,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 STARTED_S = 5.0
 """For a board to say what it runs."""
 
-SETTLED = (" info running ", " error waiting", " error no program", " error the flash")
+SETTLED = (" info running ", " error waiting", " error no program", " error the flash", "Error")
 """Then it has said it."""
 
 
@@ -151,12 +151,10 @@ def _restart(repl: RawRepl) -> list[str]:
     said = b""
     while time.monotonic() < until:
         said += repl.listen(0.1)
-        lines = said.decode(errors="replace").splitlines()
-        if any(
-            word in line for line in lines[:-1] for word in (" running ", "flash the board", "not finished")
-        ):
+        lines = said.rpartition(b"\n")[0].decode(errors="replace").splitlines()
+        if any(word in line for line in lines for word in SETTLED):
             break
-    return [line for line in lines if line[:1].isdigit() and line.count(" ") > 1]
+    return [line for line in lines if "Error" in line or (line[:1].isdigit() and line.count(" ") > 1)]
 
 
 @node.command(short_help="Check a configuration and bring it onto a board.")

@@ -1,11 +1,11 @@
-"""Time and the watchdog of a board: the only place that knows whether there is a `machine`."""
+"""Time and the watchdog of a board: the only place that knows what a board's `machine` has."""
 
 # mypy: ignore-errors
 import time
 
 try:
     import machine
-except ImportError:  # MicroPython's unix port has none
+except ImportError:
     machine = None
 
 
@@ -33,7 +33,8 @@ class Clock:
 
     def bitten(self):
         """Whether it was the watchdog that started the board."""
-        return machine is not None and machine.reset_cause() == getattr(machine, "WDT_RESET", -1)
+        cause = getattr(machine, "reset_cause", None)
+        return cause is not None and cause() == getattr(machine, "WDT_RESET", -1)
 
     def guard(self, timeout_ms):
         """Start the board's watchdog; it cannot be stopped again."""

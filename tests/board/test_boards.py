@@ -21,10 +21,13 @@ import pytest
 from edge_runtime.flash import nodebuild, nodeflash
 from edge_runtime.flash.board import Board
 from edge_runtime.flash.rawrepl import BoardError, RawRepl
-from edge_runtime.provision.port import BAUD, SerialLine
+from edge_runtime.provision.port import SerialLine
 from protocols.errors import DeviceError, IntegrityError
 from tests.board.process import BoardProcess
 from tests.serial_cable import SerialCable
+
+BAUD = 921_600
+"""A pseudo-terminal knows no rate: the fastest makes both sides wait least."""
 
 FLASH = "from edge_runtime.flash.cli import main; main()"
 RISING = """
@@ -62,7 +65,8 @@ def repl_on(cable: SerialCable, patience_s: float = 20.0) -> Iterator[RawRepl]:
 
 
 def run(cable: SerialCable, command: str, *arguments: str) -> Any:
-    program = [sys.executable, "-c", FLASH, "node", command, "--port", str(cable.host), *arguments, "--json"]
+    program = [sys.executable, "-c", FLASH, "node", command, "--port", str(cable.host)]
+    program += ["--baud", str(BAUD), *arguments, "--json"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -116,7 +120,7 @@ def test_a_board_is_flashed_configured_and_read(tmp_path: Path) -> None:
         assert hashlib.sha256(wanted["rules.mpy"]).hexdigest() in told
         again = run(cable, "flash", "--program", str(source(tmp_path)))
         assert again["copied"] == [] and again["bytes"] == 0
-        assert any(line.endswith("running first (rules)") for line in again["said"])
+        assert any(line.endswith("running first (rules)") for line in again["said"]), again["said"]
         time.sleep(0.7)
         lines = run(cable, "logs")["lines"]
         assert any(line.endswith("event raised tell too high 9.0 quality 0") for line in lines)
@@ -159,8 +163,8 @@ def test_only_what_changed_is_copied_and_a_bad_program_gives_way(tmp_path: Path)
 
 
 def test_a_damaged_line_that_is_pulled_brings_the_same_bytes(tmp_path: Path) -> None:
-    wanted = files(tmp_path)
-    with board_on(tmp_path, damaged=0.01, pulled_each=15_000, seed=5) as (_, cable), repl_on(cable) as repl:
+    wanted = {name: data for name, data in files(tmp_path).items() if "supervisor" in name or "rules" in name}
+    with board_on(tmp_path, damaged=0.01, pulled_each=12_000, seed=5) as (_, cable), repl_on(cable) as repl:
         board = Board(repl)
         flashed = nodeflash.flash(board, wanted)
         assert set(flashed.copied) == set(wanted)
@@ -192,7 +196,7 @@ def test_a_flash_that_was_cut_is_seen_by_the_board_and_done_again(tmp_path: Path
             nodeflash.flash(Board(repl), second)
         total = cable.bytes - before
     seen = set()
-    for percent in (40, 80, 90, 97):
+    for percent in (50, 90):
         for process, cable in flashed_once(tmp_path / f"cut-{percent}", first):
             cable.cut_after(cable.bytes + total * percent // 100, process.power_off)
             with repl_on(cable, patience_s=0.5) as repl, pytest.raises(DeviceError):
@@ -215,8 +219,9 @@ def test_what_the_board_refuses_is_told(tmp_path: Path) -> None:
             repl.call("1/0")
         assert repl.call("r=[1,'a',None]") == [1, "a", None]
         board = Board(repl)
+        repl.call("f=open('rest','wb')\nfor _ in range(56):\n f.write(bytes(4096))\nf.close()", 5.0)
         with pytest.raises((BoardError, IntegrityError)):
-            board.write("large", bytes(400_000))  # the disk has 256 kB
+            board.write("large", bytes(20_000))  # the disk has 256 kB in all
         board.write("empty", b"")
         assert board.read("empty") == b"" and board.read("none") is None
 
