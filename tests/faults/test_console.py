@@ -87,7 +87,7 @@ def point_table() -> str:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[tuple[ConsoleHost, SerialCable, Gateway]]:
     with (
-        SerialCable(tmp_path, 3, damaged=0.01, pulled_each=6_000) as cable,
+        SerialCable(tmp_path, 3, damaged=0.01, pulled_each=12_000) as cable,
         gateway(tmp_path, cable) as running,
     ):
         host = ConsoleHost(lambda: SerialLine(str(cable.host)), BAUD, device=str(cable.host))
@@ -132,10 +132,10 @@ def test_a_transfer_outlasts_pulls_kills_and_damage(
     host: tuple[ConsoleHost, SerialCable, Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console, cable, running = host
-    data = os.urandom(10_000)
+    data = os.urandom(8_000)
     path = running.home.parent / "file"
     path.write_bytes(data)
-    kills = [3_000, 6_500]
+    kills = [2_500, 5_500]
     seen: list[int] = []
 
     def progress(done: int, size: int) -> None:
