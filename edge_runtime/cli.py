@@ -174,13 +174,14 @@ def join(home: Path, identity: Path, address: str) -> None:
 @home_option
 @click.option(
     "--token",
+    default="",
     envvar="CATCHMENT_TOKEN",
-    help="The line that `gateways invite` printed; else the one that was given over the serial console.",
+    help="The line that `gateways invite` printed; without it, the one that catchment-flash brought.",
 )
 @click.option("--new-keys", is_flag=True, help="Ask with new keys, in place of those that are here.")
 @click.option("--no-wait", is_flag=True, help="Ask once; run the same command again after the approval.")
 @json_option
-def enroll(home: Path, token: str | None, new_keys: bool, no_wait: bool, as_json: bool) -> None:
+def enroll(home: Path, token: str, new_keys: bool, no_wait: bool, as_json: bool) -> None:
     """Join a group: ask with a token of `catchment-hq gateways invite`, and wait for approval.
 
     A home that is not there yet is made, with keys of its own, which never leave it. Compare the
@@ -193,7 +194,6 @@ def enroll(home: Path, token: str | None, new_keys: bool, no_wait: bool, as_json
     \b
       catchment-edge enroll --home gw1 --token catchment.mAG3dGNwOi8v...
     """
-    from edge_runtime.provision import provisionfile
     from edge_runtime.provision.enrol import enroll as enrol_node
     from protocols.enrolment import fingerprint
 
@@ -208,9 +208,6 @@ def enroll(home: Path, token: str | None, new_keys: bool, no_wait: bool, as_json
             told.append(answer.why)
             click.echo(answer.why, err=True)
 
-    token = token or provisionfile.read(home).token
-    if not token:
-        raise click.UsageError(f"give --token, or one over the serial console: none is in {home}")
     done = enrol_node(home, token, new_keys=new_keys, wait=not no_wait, begun=begun, progress=progress)
     if as_json:
         state = done.answer.waiting.value if done.grant is None else "granted"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from protocols.enrolment import SECRET_BYTES, Token
+
 GATEWAY_TOML = """\
 [gateway]
 id = "unit-1"
@@ -75,3 +77,9 @@ def make_home(
             data = content if isinstance(content, bytes) else content.encode()
             (directory / name).write_bytes(data)
     return directory
+
+
+def token_of(id: str = "unit-1", site: str = "plant-a", role: str = "gateway") -> str:
+    """A token as headquarters would give it, of no group that there is."""
+    secret = id.encode().ljust(SECRET_BYTES, b"#")[:SECRET_BYTES]
+    return Token("tcp://hub.example:7502", bytes(range(32)), bytes(32), secret, id, site, role).text()

@@ -24,6 +24,7 @@ from edge_runtime.provision import network, provisionfile
 from protocols import limits
 from protocols.batch import is_name
 from protocols.durable import write_durably
+from protocols.enrolment import Token
 from protocols.errors import InputError, Problem
 from protocols.identity import key_id_of
 from protocols.tablefile import Row, TableText, read_table
@@ -195,6 +196,14 @@ def _check_line(file: str, row: Row, line: Line, found: dict[str, str], problems
     except InputError as error:
         for problem in error.problems:
             wrong(problem.place, problem.value, problem.expected)
+    else:
+        if line.token:
+            token = Token.parse(line.token)
+            if (token.id, token.site) != (line.id, line.site):
+                at = f" at site {token.site}" if token.site else ""
+                wrong(
+                    "token", "(secret)", f"the token of this gateway and site; this one is of {token.id}{at}"
+                )
     try:
         _network(line)
     except InputError as error:

@@ -142,14 +142,11 @@ def finish_what_was_cut(home: Path, log: EventLog) -> None:
 
 def _slots(root: Path) -> Slots:
     """The machine's slots; imported only where there are some."""
-    import importlib
-
-    slots = importlib.import_module("edge_runtime.slots")
+    from edge_runtime import slots
+    from edge_runtime.slots.show import fields
 
     def install(image: Path) -> dict[str, Any]:
-        return {"installed": str(slots.install(root, image))}
+        installed = slots.install(root, image)
+        return {"slot": installed.slot, "firmware": installed.firmware.name, "good": installed.good}
 
-    def state() -> dict[str, Any]:
-        return {"state": str(slots.state(root))}
-
-    return Slots(install, state)
+    return Slots(install, lambda: fields(root, slots.state(root)))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_runtime import home as homes
 from edge_runtime.config import CONFIG
+from edge_runtime.provision import provisionfile
 from edge_runtime.updates import ROOT, adopt_root
-from protocols.enrolment import Grant
+from protocols.durable import remove_durably
+from protocols.enrolment import Grant, Token, unpack_link
+from protocols.errors import InputError, Problem
 from protocols.identity import IDENTITY, PublicIdentity
 from protocols.joining import Answer, Application, accept, keys_for, parse_token
 
@@ -42,7 +46,7 @@ def enroll(
 
     Args:
         home: The gateway's home directory; a new one is made where there is none.
-        text: The token.
+        text: The token; empty for the one in `provision.toml`, which goes when it has let the gateway in.
         new_keys: Ask with new keys, in place of those that the home has.
         wait: Whether to wait for approval.
         begun: Told who asks, once there are keys.
@@ -53,7 +57,7 @@ def enroll(
         PeerError: The gateway is not let in, or the answer does not hold.
         StoreError: The disk failed.
     """
-    token = parse_token(text, "gateway")
+    token = token_for(home, text)
     if not (home / CONFIG).exists() and not (home / IDENTITY).exists():
         homes.create(home, token.id, token.site)
     identity = keys_for(home, token, new_keys)
@@ -71,4 +75,28 @@ def enroll(
         if grant.updates_root and not (home / ROOT).exists():
             adopt_root(home, grant.updates_root)
         accept(home, grant, identity.public, CONFIG, new_keys)
+        if not text:
+            remove_durably(home / provisionfile.FILE)
     return Enrolled(identity.public, grant, answer)
+
+
+def token_for(home: Path, text: str) -> Token:
+    """The token to ask with, and whom.
+
+    Args:
+        home: The gateway's home directory.
+        text: The token that somebody gave, or empty for the one in `provision.toml`; only with
+            that one the hub that is named there takes the place of the token's.
+
+    Raises:
+        InputError: There is none, or it is wrong.
+    """
+    if text:
+        return parse_token(text, "gateway")
+    given = provisionfile.read(home)
+    if not given.token:
+        expected = f"--token, or a token in {provisionfile.FILE}, where catchment-flash puts it"
+        raise InputError([Problem("command line", "--token", "", expected)])
+    token = parse_token(given.token, "gateway")
+    link = unpack_link(given.link.encode()) if given.link else token.link
+    return replace(token, address=given.address or token.address, link=link)

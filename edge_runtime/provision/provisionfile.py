@@ -3,7 +3,7 @@
 Written by the serial console and by `catchment-flash fleet`, read by enrolment. The token is a
 secret: the file is the owner's alone, and nothing here shows it.
 
->>> print(Provision(address="tcp://hub:7502", token="t0k3n-of-sixteen"))
+>>> print(Provision(address="tcp://hub:7502", token="catchment.mAG3..."))
 Provision(address='tcp://hub:7502', link='', token given)
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from protocols.addresses import is_address, is_link
 from protocols.durable import write_durably
-from protocols.errors import InputError, Problem
+from protocols.errors import InputError, MalformedError, Problem
 from protocols.field.settings import Form, Kind, Setting
 from protocols.tomlfile import TomlFile
 
@@ -26,7 +26,12 @@ _TOKEN_CHARS_MAX = 1024
 
 
 def _is_token(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text
+    from protocols.enrolment import Token  # it brings much that only a console needs
+
+    try:
+        return not text or Token.parse(text).role == "gateway"
+    except MalformedError:
+        return False
 
 
 SETTINGS = (
@@ -40,7 +45,7 @@ SETTINGS = (
     ),
     Setting(
         "token", Kind.SECRET, "The one-time token that `invite` gave.", default="", high=_TOKEN_CHARS_MAX,
-        form=Form(_is_token, "the token as invite printed it, without blanks"),
+        form=Form(_is_token, "a gateway's token, copied whole from: catchment-hq gateways invite"),
     ),
 )  # fmt: skip
 

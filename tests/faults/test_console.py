@@ -16,16 +16,18 @@ from typing import Any
 
 import pytest
 
+from edge_runtime import slots
 from edge_runtime.flash.consolehost import ConsoleHost
 from edge_runtime.provision import network, provisionfile
 from edge_runtime.provision.port import SerialLine
 from protocols.identity import LINK_KEY, SIGNING_KEY, Identity
-from tests.gateway_home import GATEWAY_TOML, POINTS_CSV
+from tests.gateway_home import GATEWAY_TOML, POINTS_CSV, token_of
 from tests.serial_cable import SerialCable
+from tests.slot_parts import demo_image, demo_root
 
 CONSOLE = "from edge_runtime.cli import main; main()"
 FLASH = "from edge_runtime.flash.cli import main; main()"
-TOKEN = "one-time-token-0123456789"
+TOKEN = token_of()
 POINTS = 30
 BAUD = 921_600
 """A pseudo-terminal knows no rate: the fastest makes both sides wait least."""
@@ -34,18 +36,10 @@ BAUD = 921_600
 class Gateway:
     """The console's process of one home."""
 
-    def __init__(self, home: Path, device: Path, log: Path) -> None:
+    def __init__(self, home: Path, device: Path, log: Path, *options: str) -> None:
         self.home = home
-        self._command = [
-            sys.executable,
-            "-c",
-            CONSOLE,
-            "console",
-            "--serial",
-            str(device),
-            "--home",
-            str(home),
-        ]
+        arguments = ["console", "--serial", str(device), "--home", str(home), *options]
+        self._command = [sys.executable, "-c", CONSOLE, *arguments]
         self._log = log
         self.start()
 
@@ -150,6 +144,36 @@ def test_a_transfer_outlasts_pulls_kills_and_damage(
     assert (running.home / "incoming" / f"{sha256.hex()}.whole").read_bytes() == data
     assert not kills and cable.pulls >= 2 and console.reconnected >= 2
     assert sum(done == 0 for done in seen) <= 1, "it went on where it was and did not begin anew"
+
+
+def test_a_firmware_image_lands_in_the_idle_slot(tmp_path: Path) -> None:
+    root = demo_root(tmp_path, demo_image(tmp_path))
+    image = demo_image(tmp_path, "1.1.0")
+    damaged = tmp_path / "damaged.cfw"
+    damaged.write_bytes(image.read_bytes()[:-100] + bytes(100))
+    with SerialCable(tmp_path, 2, damaged=0.01) as cable:
+        running = Gateway(root / "home", cable.gateway, tmp_path / "log", "--root", str(root))
+        try:
+            assert flash(cable, "info")["slots"]["good"] == "a"
+            command = [
+                sys.executable,
+                "-c",
+                FLASH,
+                "serial",
+                "--port",
+                str(cable.host),
+                "image",
+                str(damaged),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+            assert done.returncode != 0 and slots.state(root).trial is None
+            installed = flash(cable, "image", str(image))
+            assert installed["slot"] == "b" and "1.1.0" in installed["firmware"]
+            trial = slots.state(root).trial
+            assert trial is not None and trial.slot == "b"
+            assert flash(cable, "image", str(image)), "a second time changes nothing"
+        finally:
+            running.kill()
 
 
 def test_nobody_at_the_other_end_is_told_in_time(tmp_path: Path) -> None:

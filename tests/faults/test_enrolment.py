@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import pytest
 
+from edge_runtime.provision import provisionfile
 from headquarters.security import authority as authorities
 from protocols.calls import CallClient, CallRefusedError, CallTimeoutError
 from protocols.certificates import Binding
 from protocols.enrolment import Request, sign_renewal, unpack_link
 from protocols.identity import Identity
 from protocols.standing import read_standing
-from tests.faults.enrolled import EnrolledRiver, token_of, until
+from tests.faults.enrolled import EnrolledRiver, invoke_quietly, token_of, until
 from tests.faults.river import Node, PlantServer, change
 
 
@@ -199,6 +200,18 @@ class TestAttacks:
         assert group.state(name) == "active"
         refused = {line["code"] for line in group.headquarters.logged("enrolment-refused")}
         assert refused >= {"used-token", "unknown-token", "expired-token"}
+
+    def test_a_token_that_was_brought_over_a_cable_is_used_and_gone(self, group: Attacked) -> None:
+        node = group.river.new_gateway("unit-cable", None)
+        provisionfile.write(node.home, provisionfile.Provision(token=group.invite("unit-cable")))
+        ask = ("enroll", "--home", str(node.home), "--no-wait", "--json")
+        code, said = invoke_quietly(*ask)
+        assert code == 3 and json.loads(said)["state"] == "approval", said
+        assert (node.home / provisionfile.FILE).exists(), "it is needed until the gateway is let in"
+        assert group.run("approve", "unit-cable")[0] == 0
+        code, said = invoke_quietly(*ask)
+        assert code == 0 and json.loads(said)["state"] == "granted", said
+        assert not (node.home / provisionfile.FILE).exists()
 
     def test_a_revoked_gateway_gets_nothing_more_and_the_others_go_on(self, group: Attacked) -> None:
         gateway, other = group.gateway("unit-stolen"), group.gateway("unit-good")

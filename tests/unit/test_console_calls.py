@@ -16,14 +16,16 @@ from edge_runtime.provision import console_config, console_reset, network, provi
 from edge_runtime.provision.console import finish_what_was_cut
 from edge_runtime.provision.console_calls import Console, Slots
 from edge_runtime.provision.console_reset import MARKER, Fate
+from edge_runtime.provision.enrol import token_for
 from protocols.console.calls import Call
 from protocols.daemon import EventLog, alone, write_status
+from protocols.enrolment import Token, unpack_link
 from protocols.errors import InputError
 from protocols.identity import LINK_KEY, SIGNING_KEY, Identity
-from tests.gateway_home import GATEWAY_TOML, POINTS_CSV
+from tests.gateway_home import GATEWAY_TOML, POINTS_CSV, token_of
 
 QUIET = EventLog(stream=None)
-TOKEN = "one-time-token-0123456789"
+TOKEN = token_of()
 
 
 class FakeClock:
@@ -329,6 +331,20 @@ def test_what_is_provisioned_adds_up_and_is_kept_to_its_owner(bench: Bench) -> N
     assert provisionfile.read(bench.home) == provisionfile.Provision("tcp://10.0.0.2:7502", "", TOKEN)
     text = bench.refused("provision", address="hub", token="two words of it")
     assert "tcp://HOST:PORT" in text and "two words" not in text
+
+
+def test_enrolment_takes_the_token_and_the_hub_that_were_brought(bench: Bench) -> None:
+    with pytest.raises(InputError, match=r"provision\.toml"):
+        token_for(bench.home, "")
+    bench.call("provision", token=TOKEN)
+    assert token_for(bench.home, "") == Token.parse(TOKEN)
+    link = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+    bench.call("provision", address="tcp://10.0.0.2:7502", link=link)
+    token = token_for(bench.home, "")
+    assert token.address == "tcp://10.0.0.2:7502" and token.link == unpack_link(link.encode())
+    assert token_for(bench.home, TOKEN) == Token.parse(TOKEN), "what is said aloud is taken as it is"
+    assert "copied whole" in bench.refused("provision", token=TOKEN[:-1])
+    assert "copied whole" in bench.refused("provision", token=token_of("hub-1", "", "hub"))
 
 
 def test_a_network_is_kept_only_when_it_is_right(bench: Bench) -> None:

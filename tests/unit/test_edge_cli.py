@@ -480,7 +480,8 @@ def test_enroll_takes_the_token_that_came_over_the_serial_console(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["enroll", "--home", str(home)]) == 2
-    assert "give --token, or one over the serial console" in capsys.readouterr().err
+    assert "--token, or a token in provision.toml" in capsys.readouterr().err
     provisionfile.write(home, provisionfile.Provision(token="catchment.no-token"))
     assert invoke(["enroll", "--home", str(home)]) == 2
-    assert "token" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "provision.toml: " in said and "copied whole" in said and "no-token" not in said

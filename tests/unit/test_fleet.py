@@ -13,14 +13,14 @@ from edge_runtime.flash.cli import invoke
 from edge_runtime.provision import network, provisionfile
 from protocols.errors import InputError
 from protocols.identity import LINK_KEY, SIGNING_KEY, Identity, key_id_of
-from tests.gateway_home import GATEWAY_TOML, POINTS_CSV
+from tests.gateway_home import GATEWAY_TOML, POINTS_CSV, token_of
 
-TOKEN = "one-time-token-0123456789"
+TOKEN = token_of()
 TABLE = f"""\
 id,site,token,address,link,interface,ip,router,dns,ntp,hostname,note,expires
 unit-1,plant-a,{TOKEN},tcp://hub:7502,,eth0,10.0.0.7/24,10.0.0.1,10.0.0.2 10.0.0.3,ntp.plant,gw-1,No. <3>,2026
 unit-2,plant-a,,,,,,,,,,,
-unit-3,plant-b,{TOKEN}3,,,eth1,,,,,,,
+unit-3,plant-b,{token_of("unit-3", "plant-b")},,,eth1,,,,,,,
 """
 
 
@@ -86,6 +86,7 @@ def test_everything_wrong_is_told_and_nothing_made(tmp_path: Path) -> None:
         "unit-2,,,,,10.0.0.8/24,,\n"
         "unit-4,,,,eth0,10.0.0.9/24,10.1.0.1,\n"
         "unit-5,,,,,,,none.csv\n"
+        f"unit-6,plant-b,{TOKEN},,,,,\n"
     )
     with pytest.raises(InputError) as caught:
         prepared(tmp_path, table)
@@ -99,9 +100,11 @@ def test_everything_wrong_is_told_and_nothing_made(tmp_path: Path) -> None:
         "row 4, column id",
         "row 4, column interface",
         "row 5, column ip, router, dns or ntp",
+        "row 7, column token",
         "row 6",
     ]
-    assert "two words" not in str(caught.value)
+    said = str(caught.value)
+    assert "two words" not in said and TOKEN not in said and "of unit-1 at site plant-a" in said
     assert list((tmp_path / "out").iterdir()) == []
 
 
