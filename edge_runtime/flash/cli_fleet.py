@@ -45,7 +45,9 @@ def fleet(
     made = fleets.prepare(file, target, config, points)
     page = fleets.write_labels(made, target, token_on_label)
     if as_json:
-        gateways = [{"id": each.line.id, "root": str(each.root), "key_id": each.key_id} for each in made]
+        gateways = [
+            {"id": each.line.id, "root": str(each.root), "fingerprint": each.fingerprint} for each in made
+        ]
         print_json({"gateways": gateways, "labels": str(page)})
         return
     click.echo(f"{count(len(made), 'gateway')} in {target}; labels to print: {page}")

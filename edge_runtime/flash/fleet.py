@@ -24,9 +24,8 @@ from edge_runtime.provision import network, provisionfile
 from protocols import limits
 from protocols.batch import is_name
 from protocols.durable import write_durably
-from protocols.enrolment import Token
+from protocols.enrolment import Token, fingerprint
 from protocols.errors import InputError, Problem
-from protocols.identity import key_id_of
 from protocols.tablefile import Row, TableText, read_table
 from protocols.textfile import read_text
 from protocols.tomlfile import suggest
@@ -87,12 +86,12 @@ class Prepared(NamedTuple):
     Args:
         line: What the table said.
         root: The directory made for it.
-        key_id: Fingerprint of its signing key, hexadecimal.
+        fingerprint: Of its keys, as headquarters shows it before somebody approves.
     """
 
     line: Line
     root: Path
-    key_id: str
+    fingerprint: str
 
 
 def prepare(
@@ -245,7 +244,7 @@ def _make(line: Line, beside: Path, root: Path, config: Path | None, points: Pat
     report = check(home)
     if report.problems:
         raise InputError(report.problems)
-    return Prepared(line, root, key_id_of(public.signing).hex())
+    return Prepared(line, root, fingerprint(public))
 
 
 def _at(table: Path, place: str, problem: Problem, staging: Path) -> Problem:
@@ -265,7 +264,7 @@ def label_text(prepared: Prepared, with_token: bool) -> str:
     >>> label_text(Prepared(Line("unit-1", "plant-a", token="t0ken"), Path(), "00ff"), False)
     'catchment:gateway?id=unit-1&site=plant-a&key=00ff'
     """
-    said = {"id": prepared.line.id, "site": prepared.line.site, "key": prepared.key_id}
+    said = {"id": prepared.line.id, "site": prepared.line.site, "key": prepared.fingerprint}
     if with_token and prepared.line.token:
         said["token"] = prepared.line.token
     return "catchment:gateway?" + urlencode({key: value for key, value in said.items() if value})
@@ -287,7 +286,7 @@ def labels_page(prepared: Sequence[Prepared], with_token: bool) -> str:
     rows = []
     for each, (_, svg) in zip(prepared, label_codes(prepared, with_token), strict=True):
         lines = [f"<b>{escape(each.line.id)}</b>", escape(each.line.site), escape(each.line.note)]
-        lines += [f"<code>{each.key_id}</code>"]
+        lines += [f"<code>{each.fingerprint}</code>"]
         lines += (
             [f"<code class=token>{escape(each.line.token)}</code>"] if with_token and each.line.token else []
         )

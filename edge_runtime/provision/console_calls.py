@@ -25,8 +25,9 @@ from edge_runtime.statusview import view
 from protocols import limits
 from protocols.console.calls import Answer, Call
 from protocols.durable import write_durably
+from protocols.enrolment import fingerprint
 from protocols.errors import CatchmentError, InputError, MalformedError, Problem
-from protocols.identity import IDENTITY, key_id_of, read_identities
+from protocols.identity import IDENTITY, read_identities
 
 Value = TypeVar("Value")
 Arguments = Mapping[str, Any]
@@ -113,7 +114,7 @@ class Console:
             "site": public.site,
             "signing": public.signing.hex(),
             "link": public.link.decode(),
-            "key_id": key_id_of(public.signing).hex(),
+            "fingerprint": fingerprint(public),
         }
 
     def _network(self, arguments: Arguments) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -11,8 +12,9 @@ from edge_runtime.check import check
 from edge_runtime.flash import fleet
 from edge_runtime.flash.cli import invoke
 from edge_runtime.provision import network, provisionfile
+from protocols.enrolment import fingerprint
 from protocols.errors import InputError
-from protocols.identity import LINK_KEY, SIGNING_KEY, Identity, key_id_of
+from protocols.identity import LINK_KEY, SIGNING_KEY, Identity
 from tests.gateway_home import GATEWAY_TOML, POINTS_CSV, token_of
 
 TOKEN = token_of()
@@ -44,12 +46,12 @@ def test_every_gateway_gets_a_home_that_is_right(tmp_path: Path) -> None:
             each.line.site,
         )
         identity = Identity.load(home)
-        assert identity.id == each.line.id and key_id_of(identity.public.signing).hex() == each.key_id
+        assert identity.id == each.line.id and fingerprint(identity.public) == each.fingerprint
     home = made[0].root / "home"
     assert provisionfile.read(home) == provisionfile.Provision("tcp://hub:7502", "", TOKEN)
     assert network.read(home).interfaces[0].dns == ("10.0.0.2", "10.0.0.3")
     assert not (made[1].root / "home" / provisionfile.FILE).exists()
-    assert len({each.key_id for each in made}) == 3
+    assert len({each.fingerprint for each in made}) == 3
 
 
 def test_labels_show_no_private_key_and_the_token_only_when_asked(tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_labels_show_no_private_key_and_the_token_only_when_asked(tmp_path: Path
         texts += [fleet.label_text(each, with_token) for each in made]
         said = "\n".join(texts)
         assert (TOKEN in said) == with_token
-        assert all(each.key_id in said for each in made)
+        assert all(each.fingerprint in said for each in made)
         for each in made:
             for name in (SIGNING_KEY, LINK_KEY):
                 assert (each.root / "home" / name).read_text().strip() not in said
@@ -74,7 +76,10 @@ def test_a_code_says_what_the_label_says(tmp_path: Path) -> None:
     codes = dict(fleet.label_codes(made, True))
     assert len(codes) == 3 and codes["unit-1"].startswith("<svg")
     text = fleet.label_text(made[0], True)
-    assert text == f"catchment:gateway?id=unit-1&site=plant-a&key={made[0].key_id}&token={TOKEN}"
+    assert (
+        text
+        == f"catchment:gateway?id=unit-1&site=plant-a&key={quote_plus(made[0].fingerprint)}&token={TOKEN}"
+    )
     assert segno.make_qr(text, error="m").svg_inline(scale=3, border=2) == codes["unit-1"]
 
 
