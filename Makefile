@@ -44,7 +44,7 @@ demo: $(READY)  ## Run a plant, two gateways, a hub and headquarters here (ARGS=
 test: $(READY)  ## Run the tests (ARGS are pytest's; PEERS=0 without other vendors' servers)
 ifeq ($(ARGS),)
 	mkdir -p $(dir $(BESIDE_LOG))
-	nice -n 5 $(PYTEST) --numprocesses auto --dist worksteal $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
+	nice -n 10 $(PYTEST) --numprocesses auto --dist worksteal $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
 		trap 'kill $$beside' INT TERM; failed=0; \
 		$(PYTEST) --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(BESIDE)) || failed=1; \
 		wait $$beside || failed=1; cat $(BESIDE_LOG); exit $$failed
