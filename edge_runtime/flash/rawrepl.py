@@ -52,6 +52,9 @@ BURST_BYTES = 64
 """What boards without flow control take at once; then the line is given the time to carry it, which
 matters where there is no line (USB, an emulator) and bytes come faster than the board was made for."""
 
+SLOWER_AFTER, SLOWER_MAX = 6, 16
+"""After so many attempts in a row the pauses are doubled, at most so many times what the line needs."""
+
 ATTEMPTS_MAX = 400
 """Of one call. At 1% damaged bytes a line of 100 bytes takes three on average, and once in a
 thousand calls some twenty; a board that does not answer at all is told by the patience."""
@@ -123,6 +126,7 @@ class RawRepl:
         self._silent = 0
         self._heard = 0.0
         self._said = ""
+        self._pause_s = 0.0
         self._took: dict[float, list[float]] = {}
         self._after = b""
         self._wait_s = ANSWER_S
@@ -225,7 +229,9 @@ class RawRepl:
 
     def _until_whole(self, attempt: Callable[[], Found]) -> Found:
         self._heard = time.monotonic()
-        for _ in range(ATTEMPTS_MAX):
+        for number in range(ATTEMPTS_MAX):
+            slower = min(SLOWER_MAX, 1 << number // SLOWER_AFTER)
+            self._pause_s = slower * BURST_BYTES / self._rate
             try:
                 found = attempt()
             except _DamagedError:
@@ -297,7 +303,7 @@ class RawRepl:
         data = INTERRUPT + source + EXECUTE
         for at in range(0, len(data), BURST_BYTES):
             if at:
-                time.sleep(BURST_BYTES / self._rate)
+                time.sleep(self._pause_s)
             line.write(data[at : at + BURST_BYTES])
         self.sent += len(source) + 2
         begun = time.monotonic()
