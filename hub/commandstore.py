@@ -24,6 +24,7 @@ from protocols import limits as wire
 from protocols.commandcalls import Stage, Told
 from protocols.errors import StoreError
 from protocols.records import Command
+from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "commands.db"
 
@@ -145,22 +146,10 @@ class CommandStore:
         db.table("gateways").create({"name": str, "asked": int}, pk="name", if_not_exists=True)
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
-            try:
-                return self._connection.execute(sql, parameters).fetchall()
-            except sqlite3.Error as error:
-                raise StoreError(f"cannot read {self._path}: {error}; look at the disk") from error
+        with self._lock, sqlite_errors(str(self._path)):
+            return self._connection.execute(sql, parameters).fetchall()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._connection.execute("begin immediate")
-                try:
-                    yield self._connection
-                except BaseException:
-                    self._connection.execute("rollback")
-                    raise
-                self._connection.execute("commit")
-            except sqlite3.Error as error:
-                raise StoreError(f"cannot write {self._path}: {error}; look at the disk") from error
+        with self._lock, sqlite_errors(str(self._path)), writing(self._connection) as db:
+            yield db

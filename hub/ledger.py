@@ -13,6 +13,7 @@ from hub import limits, schema
 from hub.chains import ChainRow
 from hub.store import Store
 from protocols.batch import Stream
+from protocols.sqlitefile import sqlite_errors
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Totals:
 def totals(store: Store) -> dict[str, Totals]:
     """The account of every gateway, forgotten chains included."""
     account: dict[str, Totals] = {}
-    with schema.errors():
+    with sqlite_errors(schema.WHAT):
         forgotten = store.connection.execute(
             "select gateway, batches, samples, tombstones, bytes from forgotten"
         ).fetchall()

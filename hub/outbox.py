@@ -16,6 +16,7 @@ from hub.chains import ChainRow
 from hub.store import Store
 from protocols.batch import Batch, Chain, Stream
 from protocols.session import Offer
+from protocols.sqlitefile import sqlite_errors
 
 
 class Recent:
@@ -112,7 +113,7 @@ class UpstreamOutbox:
         )
         found: list[Batch] = []
         size = 0
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             cursor = self._connection.execute(query, (row.id, seq, min(seq + batches_max, row.next)))
             for at, *parts in cursor:
                 batch = Batch(*parts)

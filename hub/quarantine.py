@@ -15,6 +15,7 @@ from hub.store import UPSERT_CHAIN, Store, columns
 from protocols.batch import Batch, Chain, Header, Verifier, check_payload, check_signature
 from protocols.errors import PeerError
 from protocols.records import Refusal
+from protocols.sqlitefile import sqlite_errors
 
 
 def remember(store: Store, refusal: Refusal, signed: bytes, now_us: int) -> None:
@@ -40,7 +41,7 @@ def held(store: Store, chain: Chain, seq: int) -> Batch | None:
     if row is None or not row.floor <= seq < row.next:
         return None
     query = "select header, payload, signature from batches where chain = ? and seq = ?"
-    with schema.errors():
+    with sqlite_errors(schema.WHAT):
         found = store.connection.execute(query, (row.id, seq)).fetchone()
     return None if found is None else Batch(*found)
 
@@ -112,7 +113,7 @@ def set_aside(store: Store, chain: Chain, seq: int, why: str, now_us: int) -> in
 
 def counts(store: Store) -> dict[str, int]:
     """How many refusals and quarantined batches are remembered."""
-    with schema.errors():
+    with sqlite_errors(schema.WHAT):
         return {
             "refusals": store.connection.execute("select count(*) from refusals").fetchone()[0],
             "quarantined": store.connection.execute("select count(*) from quarantine").fetchone()[0],

@@ -10,11 +10,12 @@ Rules:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from protocols.errors import StoreDamagedError, StoreError, StoreFullError
+from protocols.errors import StoreDamagedError, StoreError
+from protocols.sqlitefile import sqlite_errors
+
+WHAT = "the hub's store"
 
 VERSION = 1
 
@@ -72,7 +73,7 @@ def prepare(connection: sqlite3.Connection) -> None:
         StoreDamagedError: It cannot be read.
     """
     connection.isolation_level = None
-    with errors():
+    with sqlite_errors(WHAT):
         version = connection.execute("pragma user_version").fetchone()[0]
         if version > VERSION:
             raise StoreError(f"expected a store of version {VERSION} at most, got {version}; run a newer hub")
@@ -86,7 +87,7 @@ def connect(path: Path, readonly: bool = False) -> sqlite3.Connection:
     Raises:
         StoreDamagedError, StoreError: It cannot be opened or read.
     """
-    with errors():
+    with sqlite_errors(WHAT):
         uri = f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
         if not readonly:
@@ -104,7 +105,7 @@ def check(connection: sqlite3.Connection) -> None:
     Raises:
         StoreDamagedError: A page is damaged.
     """
-    with errors():
+    with sqlite_errors(WHAT):
         found = connection.execute("pragma quick_check(1)").fetchone()[0]
     if found != "ok":
         raise StoreDamagedError(f"the store is damaged: {found}")
@@ -112,14 +113,14 @@ def check(connection: sqlite3.Connection) -> None:
 
 def ended_cleanly(connection: sqlite3.Connection) -> bool:
     """Whether the last run closed the store; true for a new one."""
-    with errors():
+    with sqlite_errors(WHAT):
         found = connection.execute("select value from state where key = 'clean'").fetchone()
     return found is None or bool(found[0])
 
 
 def note_clean(connection: sqlite3.Connection, clean: bool) -> None:
     """Write down that a run began (false) or closed the store (true)."""
-    with errors():
+    with sqlite_errors(WHAT):
         connection.execute("insert or replace into state values('clean', ?)", (int(clean),))
 
 
@@ -131,25 +132,3 @@ def set_aside(path: Path, stamp: str) -> Path:
         if part.exists():
             part.replace(aside.with_name(aside.name + suffix))
     return aside
-
-
-@contextmanager
-def errors() -> Iterator[None]:
-    """Turn SQLite's errors into ours.
-
-    Raises:
-        StoreFullError: No room on the disk.
-        StoreDamagedError: The file is not, or no longer, a database.
-        StoreError: Anything else that the disk did to us.
-    """
-    try:
-        yield
-    except sqlite3.ProgrammingError:
-        raise  # wrong use by us, not the disk's doing
-    except sqlite3.Error as error:
-        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if primary == sqlite3.SQLITE_FULL:
-            raise StoreFullError("no room for the hub's store; free disk space") from error
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreDamagedError(f"the hub's store cannot be read: {error}") from error
-        raise StoreError(f"the hub's store failed: {error}") from error

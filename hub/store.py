@@ -31,6 +31,7 @@ from protocols import crash
 from protocols.batch import Batch, Chain, Stream, header_hash
 from protocols.records import Mark, Receipt
 from protocols.session import Accepted
+from protocols.sqlitefile import sqlite_errors
 
 Listener = Callable[[ChainRow, Sequence[Batch]], None]
 """Told of a chain that changed and of the batches that joined it."""
@@ -69,7 +70,7 @@ class Store:
         self.connection = connection
         self._trim_at = trim
         self._keep_for = frozenset(keep_for)
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             self.chains = Chains.load(connection)
             self._cursors = self._load_cursors()
         self._cursor_news: set[tuple[str, Chain]] = set()
@@ -95,7 +96,7 @@ class Store:
             return None
         if seq == row.next - 1 and row.head:
             return row.head
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             held = self._one("select header from batches where chain = ? and seq = ?", row.id, seq)
             if held is not None:
                 return header_hash(held[0])
@@ -173,7 +174,7 @@ class Store:
             "select gateway, stream, epoch, r.next, r.head, mark, time_us, signed"
             " from receipts r join chains c on c.id = r.chain"
         )
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             found = self.connection.execute(query).fetchall()
         return [
             (Receipt(Chain(gateway, Stream(stream), epoch), next_, head, Mark(mark), time_us), signed)
@@ -314,7 +315,7 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something; pages freed by trimming are used again."""
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             pages, free, size = (
                 self.connection.execute(f"pragma {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
@@ -327,7 +328,7 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """Durable as a whole or not at all; carries the cursors that moved since the last one."""
         news = self._cursor_news
-        with schema.errors():
+        with sqlite_errors(schema.WHAT):
             self.connection.execute("begin immediate")
             try:
                 yield

@@ -79,19 +79,6 @@ def flush_filesystem(folder: Path) -> None:
         raise _failed(folder, error) from error
 
 
-def rename_durably(source: Path, target: Path) -> None:
-    """Give a file or folder another name in the same folder, so that it stays after a power cut.
-
-    Raises:
-        StoreError: The disk failed.
-    """
-    try:
-        source.rename(target)
-        flush_folder(target.parent)
-    except OSError as error:
-        raise _failed(source, error) from error
-
-
 def make_folder_durably(folder: Path, mode: int = 0o755) -> None:
     """Make a folder, if it is not there, so that it stays there after a power cut.
 
@@ -106,11 +93,15 @@ def make_folder_durably(folder: Path, mode: int = 0o755) -> None:
         raise _failed(folder, error) from error
 
 
-def move_durably(source: Path, target: Path) -> None:
+def move_durably(source: Path, target: Path, *, missing_ok: bool = False) -> None:
     """Rename a file or a folder, so that after a power cut it is at one of both places.
 
-    A file at `target` is replaced; a folder there must be empty. A source that is not there,
-    because another process moved it meanwhile, is left so.
+    A file at `target` is replaced; a folder there must be empty.
+
+    Args:
+        source: What is renamed.
+        target: Its new name, on the same disk.
+        missing_ok: Whether `source` may be gone, because another process moved it meanwhile.
 
     Raises:
         StoreError: The disk failed.
@@ -120,8 +111,9 @@ def move_durably(source: Path, target: Path) -> None:
         flush_folder(target.parent)
         if source.parent != target.parent:
             flush_folder(source.parent)
-    except FileNotFoundError:
-        return
+    except FileNotFoundError as error:
+        if not missing_ok:
+            raise _failed(source, error) from error
     except OSError as error:
         raise _failed(target, error) from error
 

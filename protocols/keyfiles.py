@@ -75,7 +75,7 @@ def switch(home: Path) -> None:
         StoreError: The disk failed; the old files or the new ones are in force.
     """
     finish(home)
-    move_durably(home / NEXT, home / READY)
+    move_durably(home / NEXT, home / READY, missing_ok=True)
     finish(home)
 
 
@@ -91,7 +91,7 @@ def finish(home: Path) -> None:
     for path in sorted(ready.iterdir()):
         place = _PLACES.get(path.name)
         if place is not None:  # anything else is a torn file of a write that was cut
-            move_durably(path, home / place)
+            move_durably(path, home / place, missing_ok=True)
     remove_folder_durably(ready)
 
 

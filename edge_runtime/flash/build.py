@@ -15,7 +15,7 @@ from edge_runtime.slots import firmware, limits
 from edge_runtime.slots.firmware import WHEELS, FileEntry, ImageManifest
 from edge_runtime.slots.image import CHUNK_BYTES, Image, open_image
 from edge_runtime.slots.store import DEFAULTS, MANIFEST, SBOM
-from protocols.durable import rename_durably
+from protocols.durable import move_durably
 from protocols.errors import InputError, PeerError, Problem, StoreError
 from protocols.package.settings import is_id, is_version
 from protocols.storedzip import Stored, directory, local_header
@@ -162,7 +162,7 @@ def _write(path: Path, manifest: ImageManifest, contents: dict[str, Path | bytes
         stream.write(directory(stored, at))
         stream.flush()
         os.fsync(stream.fileno())
-    rename_durably(new, path)
+    move_durably(new, path)
 
 
 def _entry(name: str, content: Path | bytes, at: int) -> Stored:

@@ -136,8 +136,8 @@ class Mover:
         """Set the data aside and put another directory in its place; may be called again at any time."""
         if by.exists():
             if self._data.exists():
-                durable.rename_durably(self._data, aside)
-            durable.rename_durably(by, self._data)
+                durable.move_durably(self._data, aside)
+            durable.move_durably(by, self._data)
 
     def _copy_and_migrate(self, runner: str, source: int, target: int) -> None:
         self._discard(self._next)

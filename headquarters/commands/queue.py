@@ -28,6 +28,7 @@ from protocols.commandcalls import Stage
 from protocols.errors import InputError, Problem, StoreError
 from protocols.records import NONCE_BYTES, Command, sign_record
 from protocols.records.commands import Argument
+from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "commands.db"
 
@@ -251,23 +252,13 @@ class CommandQueue:
         ]
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        try:
+        with sqlite_errors(str(self._path)):
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot read {self._path}: {error}; look at the disk") from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._connection.execute("begin immediate")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            self._connection.execute("commit")
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot write {self._path}: {error}; look at the disk") from error
+        with sqlite_errors(str(self._path)), writing(self._connection) as db:
+            yield db
 
 
 def _queued(row: Sequence[Any]) -> Queued:

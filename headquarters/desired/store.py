@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from protocols.desired import Document, Item, Report, parse_document
-from protocols.errors import MalformedError, StoreDamagedError, StoreError, StoreFullError
+from protocols.errors import MalformedError, StoreDamagedError, StoreError
 from protocols.records.fields import Fields
+from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "desired.db"
 VERSION = 1
@@ -132,7 +133,7 @@ class DesiredStore:
 
     def __init__(self, data: Path, durable: bool = True) -> None:
         self._path = data / FILE
-        with self._errors():
+        with sqlite_errors(str(self._path), "restore it from a backup"):
             data.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=20.0)
             self._connection.execute("pragma journal_mode = wal")
@@ -153,14 +154,8 @@ class DesiredStore:
         if self._connection.in_transaction:
             yield
             return
-        with self._errors():
-            self._connection.execute("begin immediate")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            self._connection.execute("commit")
+        with sqlite_errors(str(self._path), "restore it from a backup"), writing(self._connection):
+            yield
 
     # -- documents ---------------------------------------------------------------------------------
 
@@ -350,7 +345,7 @@ class DesiredStore:
             self._connection.execute(f"pragma user_version = {VERSION}")
 
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._errors():
+        with sqlite_errors(str(self._path), "restore it from a backup"):
             return self._connection.execute(sql, values).fetchall()
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
@@ -360,22 +355,6 @@ class DesiredStore:
         except MalformedError as error:
             raise StoreDamagedError(f"{self._path}: a document cannot be read: {error}") from error
         return Entry(document, made_us, author, comment, bool(published))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # wrong use by us, not the disk's doing
-        except sqlite3.Error as error:
-            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if primary == sqlite3.SQLITE_FULL:
-                raise StoreFullError(f"{self._path}: no room; free disk space") from error
-            if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise StoreDamagedError(
-                    f"{self._path}: cannot be read ({error}); restore it from a backup"
-                ) from error
-            raise StoreError(f"{self._path}: {error}; expected a disk with room, and one user") from error
 
 
 def _rollout(name: str, made_us: int, plan: str, state: str, is_open: int) -> RolloutRow:

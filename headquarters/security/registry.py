@@ -25,10 +25,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from protocols.errors import StoreDamagedError, StoreError, StoreFullError
+from protocols.errors import StoreError
 from protocols.identity import PublicIdentity
+from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "security/registry.db"
+WHAT = "the register of nodes"
 
 VERSION = 1
 
@@ -190,7 +192,7 @@ class Registry:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        with errors():
+        with sqlite_errors(WHAT, "restore it"):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=30.0, check_same_thread=False
@@ -216,18 +218,13 @@ class Registry:
         Raises:
             StoreError: The disk failed; nothing was changed.
         """
-        with self._lock, errors():
+        with self._lock, sqlite_errors(WHAT, "restore it"):
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("begin immediate")
-            try:
+            with writing(self._connection):
                 yield
                 self._connection.execute("update state set value = value + 1 where key = 'revision'")
-                self._connection.execute("commit")
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
 
     @property
     def revision(self) -> int:
@@ -240,7 +237,7 @@ class Registry:
         Raises:
             StoreError: The disk failed.
         """
-        with self._lock, errors():
+        with self._lock, sqlite_errors(WHAT, "restore it"):
             self._connection.execute(
                 "update state set value = max(value + 1, ?) where key = 'version'", (int(now),)
             )
@@ -404,7 +401,7 @@ class Registry:
 
     def audit(self, row: AuditRow) -> None:
         """Keep what was refused or decided; does not grow the revision."""
-        with self._lock, errors():
+        with self._lock, sqlite_errors(WHAT, "restore it"):
             cursor = self._do("insert into audit(time, event, node, via, detail) values(?, ?, ?, ?, ?)", row)
             last = cursor.lastrowid or 0
             if last % 1000 == 0:
@@ -423,34 +420,12 @@ class Registry:
         return self._connection.execute(sql, parameters)
 
     def _one(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        with self._lock, errors():
+        with self._lock, sqlite_errors(WHAT, "restore it"):
             return self._connection.execute(sql, parameters).fetchone()
 
     def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        with self._lock, errors():
+        with self._lock, sqlite_errors(WHAT, "restore it"):
             return self._connection.execute(sql, parameters).fetchall()
-
-
-@contextmanager
-def errors() -> Iterator[None]:
-    """Turn SQLite's errors into ours.
-
-    Raises:
-        StoreFullError: No room on the disk.
-        StoreDamagedError: The file is not, or no longer, a database.
-        StoreError: Anything else that the disk did to us.
-    """
-    try:
-        yield
-    except sqlite3.ProgrammingError:
-        raise  # wrong use by us, not the disk's doing
-    except sqlite3.Error as error:
-        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if primary == sqlite3.SQLITE_FULL:
-            raise StoreFullError("no room for the register of nodes; free disk space") from error
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise StoreDamagedError(f"the register of nodes cannot be read: {error}; restore it") from error
-        raise StoreError(f"the register of nodes failed: {error}") from error
 
 
 _NODES = "select node, role, site, via, state, why, rotate, data, service, enrolment from nodes"

@@ -15,6 +15,7 @@ import pytest
 from edge_runtime import main
 from edge_runtime.buffer import Buffer, Store
 from edge_runtime.config import BufferConfig, DeviceConfig, GatewayConfig, ScanClass
+from edge_runtime.session import BUFFER, Session
 from edge_runtime.writer import Writer
 from protocols import columns
 from protocols.batch import Clock, ClockState, Header, Kind, Stream
@@ -77,7 +78,7 @@ class Gateway:
 
     def batches(self) -> list[tuple[Header, bytes]]:
         """Headers and payloads of all that is held."""
-        store = Store.open(self.config.data / main.BUFFER)
+        store = Store.open(self.config.data / BUFFER)
         buffer = Buffer(store, "gw1", self.identity.signing, headquarters=None, clock=NoClock())
         found = []
         for offer in sorted(buffer.offers(), key=lambda offer: offer.chain):
@@ -213,7 +214,7 @@ def test_a_buffer_that_turns_out_to_be_damaged_is_replaced_while_the_process_goe
 
 def test_a_file_that_is_rubbish_at_the_start_does_not_keep_the_gateway_from_starting(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path / "home", 0.2)
-    (gateway.config.data / main.BUFFER).write_bytes(b"rubbish" * 10_000)
+    (gateway.config.data / BUFFER).write_bytes(b"rubbish" * 10_000)
     assert gateway.run(0.8) == 0
     assert gateway.events()[0] == "buffer-set-aside"
     assert gateway.instants()
@@ -256,9 +257,9 @@ def test_a_session_that_is_asked_to_begin_anew_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = Gateway(tmp_path / "gw", flush_s=0.5)
-    sessions: list[main.Session] = []
+    sessions: list[Session] = []
 
-    class Watched(main.Session):
+    class Watched(Session):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             sessions.append(self)
@@ -277,9 +278,9 @@ def test_a_session_does_not_begin_on_a_home_that_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = Gateway(tmp_path / "gw", flush_s=0.5)
-    sessions: list[main.Session] = []
+    sessions: list[Session] = []
 
-    class Watched(main.Session):
+    class Watched(Session):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             sessions.append(self)

@@ -21,6 +21,7 @@ from edge_runtime.desired import service as services
 from edge_runtime.desired.firmware import NoSlots
 from edge_runtime.desired.recovery import load_home
 from edge_runtime.desired.service import DesiredService
+from edge_runtime.session import BUFFER
 from protocols import columns
 from protocols.batch import Header, Kind
 from protocols.daemon import EventLog, Stop, alone
@@ -164,7 +165,7 @@ class Managed:
         return Item(ItemKind.APP, "half", version, path, length, sha256, app=settings)
 
     def batches(self) -> Iterator[tuple[Header, bytes]]:
-        store = Store.open(self.home / "data" / main.BUFFER)
+        store = Store.open(self.home / "data" / BUFFER)
         signing = Identity.load(self.home).signing
         buffer = Buffer(store, "unit-1", signing, headquarters=None, clock=NoClock())
         for offer in buffer.offers():

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime import main, pointids
+from edge_runtime import pointids
 from edge_runtime.apps.install import Wanted, install
 from edge_runtime.buffer import Buffer, Store
 from edge_runtime.config import DeviceConfig, ScanClass
+from edge_runtime.session import BUFFER
 from headquarters import trust
 from headquarters.lake.query import Engine
 from headquarters.replay.package import job_of
@@ -114,7 +115,7 @@ def in_lake(gateway: Gateway, home: Path) -> Path:
     headquarters = Headquarters(home)
     trust.allow(home, gateway.identity.public)
     headquarters = Headquarters(home)
-    store = Store.open(gateway.config.data / main.BUFFER)
+    store = Store.open(gateway.config.data / BUFFER)
     buffer = Buffer(store, "gw1", gateway.identity.signing, headquarters=None, clock=NoClock())
     batches = [
         batch

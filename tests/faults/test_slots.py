@@ -23,7 +23,7 @@ import pytest
 from edge_runtime import slots
 from edge_runtime.buffer import Store
 from edge_runtime.cli import invoke
-from edge_runtime.main import BUFFER
+from edge_runtime.session import BUFFER
 from edge_runtime.slots import unpack
 from hub.cli import main as hub_cli
 from protocols.batch import Header, Kind

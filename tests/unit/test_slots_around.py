@@ -15,7 +15,7 @@ import pytest
 
 from edge_runtime import slots
 from edge_runtime import supervised as edge
-from edge_runtime.main import _firmware_event
+from edge_runtime.session import firmware_event
 from edge_runtime.slots import boot, limits, spool, states, watchdog
 from edge_runtime.slots.spool import SlotEvent
 from edge_runtime.slots.states import SlotsState
@@ -155,7 +155,7 @@ def test_events_are_told_in_order_once_and_the_oldest_go_at_the_bound(tmp_path: 
 
 
 def test_what_was_left_becomes_an_event_of_the_gateway() -> None:
-    record = _firmware_event(SlotEvent(5, "given-up", "edge-1.1.0", "x" * 2000))
+    record = firmware_event(SlotEvent(5, "given-up", "edge-1.1.0", "x" * 2000))
     assert (record.time_us, record.type, record.source, record.transition) == (
         5,
         EventType.EVENT,
