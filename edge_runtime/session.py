@@ -31,7 +31,6 @@ from edge_runtime.config import GatewayConfig, ScanClass
 from edge_runtime.devicewrites import DeviceWrites, Result
 from edge_runtime.export import Export
 from edge_runtime.intake import Intake
-from edge_runtime.provision.membership import Member
 from edge_runtime.status import StatusBoard
 from edge_runtime.uplink import Uplink
 from edge_runtime.worker import Worker
@@ -44,11 +43,13 @@ from protocols.field.base import Driver, DriverContext, DriverEvent
 from protocols.identity import Identity, VerifyKey
 from protocols.points import Point, to_definition
 from protocols.records import EventRecord, EventType, Gap, GapCause, OpenReason, clean_event, pack_definitions
+from protocols.standing import read_standing
 
 if TYPE_CHECKING:
     from edge_runtime.apps.service import AppService, Prepared
     from edge_runtime.desired.service import DesiredService
     from edge_runtime.page.server import PageServer
+    from edge_runtime.provision.membership import Member
     from edge_runtime.slots.spool import SlotEvent
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
@@ -87,6 +88,15 @@ def service_addresses(config: GatewayConfig) -> list[ServiceAddress]:
     ]
 
 
+def _member_of(config: GatewayConfig, log: EventLog) -> Member | None:
+    """The gateway's place in its group; one that never enrolled has none, and saves 0.3 MB."""
+    if read_standing(config.home) is None:
+        return None
+    from edge_runtime.provision.membership import Member
+
+    return Member(config.home, config.data, config.id, config.uplink.directory_s, log)
+
+
 def give_back_memory() -> None:
     """Hand back to the system what starting up has freed: about 1 MB that glibc would keep for ever."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -116,8 +126,9 @@ class Session:
         desired: DesiredService | None = None,
     ) -> None:
         self._desired = desired
-        self._member = Member(config.home, config.data, config.id, config.uplink.directory_s, log)
-        self._config = replace(config, upstreams=self._member.trusted(config.upstreams))
+        self._member = _member_of(config, log)
+        trusted = config.upstreams if self._member is None else self._member.trusted(config.upstreams)
+        self._config = replace(config, upstreams=trusted)
         self._identity = identity
         self._log = log
         self._stop = stop
@@ -433,7 +444,7 @@ class Session:
     def _build_joining(self) -> Worker | None:
         """The thread that keeps the gateway's place in its group, where it has one."""
         services = service_addresses(self._config)
-        if not services or not self._member.enrolled:
+        if not services or self._member is None:
             return None
         self._upward = Upward(services, self._identity.link, give_up=self._asking_over.is_set)
         return Worker("membership", self._keep_membership, self._failed.set, self._upward.close)
@@ -513,7 +524,7 @@ class Session:
         return self._stop.asked or self._failed.is_set() or self.anew
 
     def _keep_membership(self) -> None:
-        assert self._joining is not None
+        assert self._joining is not None and self._member is not None
         pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
         self._joining.wait(pause_s)
 

@@ -58,11 +58,6 @@ class Member:
         self._clock = clock
         self._rotated = False
 
-    @property
-    def enrolled(self) -> bool:
-        """Whether the gateway has a certificate."""
-        return self._held.enrolled
-
     def trusted(self, upstreams: Sequence[UpstreamConfig]) -> tuple[UpstreamConfig, ...]:
         """The upstreams that are not out of force by the directory that is held."""
         revoked = self._revoked()
