@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from protocols.command import teach
+from protocols.errors import InputError, PeerError, Problem
 
 if TYPE_CHECKING:
     from edge_runtime.slots.image import Image
@@ -94,10 +96,9 @@ def build(
 @teach
 def inspect(image: Path, sbom: bool, as_json: bool) -> None:
     """Show what an IMAGE says of itself, and its files, after checking all of it."""
-    from edge_runtime.slots.image import open_image
     from edge_runtime.slots.store import SBOM
 
-    opened = open_image(image)
+    opened = _opened(image)
     manifest = opened.manifest
     if sbom:
         click.echo(opened.read(SBOM).decode(), nl=False)
@@ -126,11 +127,11 @@ def verify(image: Path, as_json: bool) -> None:
 
     Exit code 1 when it is whole and does not fit this machine, 3 when it is damaged.
     """
-    from edge_runtime.slots.image import Part, open_image
+    from edge_runtime.slots.image import Part
     from edge_runtime.slots.installing import misfits
     from edge_runtime.slots.wheel import Wheel
 
-    opened = open_image(image)
+    opened = _opened(image)
     with opened.path.open("rb") as stream:
         for each in opened.manifest.files:
             if each.name.endswith(".whl"):
@@ -172,12 +173,11 @@ def write(image: Path, to: Path, as_json: bool) -> None:
       catchment-flash image write edge.cfw --to /dev/mmcblk0
     """
     from edge_runtime.flash import card, root
-    from edge_runtime.slots.image import open_image
 
     show = _Progress(as_json)
     if card.is_disk(to):
         card.refuse_in_use(to)
-    opened = open_image(image, lambda done, of: show("check", done, of))
+    opened = _opened(image, lambda done, of: show("check", done, of))
     if card.is_disk(to):
         written = card.write_card(opened, to, show)
         told: dict[str, Any] = {**_fields(opened), "disk": str(to), "disk_sha256": written}
@@ -218,6 +218,22 @@ class _Progress:
         """Close the line."""
         if self._open:
             click.echo(err=True)
+
+
+def _opened(path: Path, progress: Callable[[int, int], None] = lambda done, of: None) -> Image:
+    """An image that was read from end to end.
+
+    Raises:
+        InputError: It is none, or damaged.
+        StoreError: It cannot be read.
+    """
+    from edge_runtime.slots.image import open_image
+
+    try:
+        return open_image(path, progress)
+    except PeerError as error:
+        found = f"{path.stat().st_size} bytes"
+        raise InputError([Problem(str(path), "", found, f"a whole firmware image ({error})")]) from error
 
 
 def _fields(image: Image) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from edge_runtime import slots
 from edge_runtime.flash import tags
 from edge_runtime.flash.build import Recipe, build
 from edge_runtime.flash.card import refuse_in_use, write_card
+from edge_runtime.flash.cli import invoke as flash
 from edge_runtime.flash.root import make_root
 from edge_runtime.slots import firmware, installing, states, unpack
 from edge_runtime.slots.image import open_image
@@ -472,3 +473,13 @@ def test_a_disk_in_use_is_refused(tmp_path: Path, table: str) -> None:
 
 def test_the_first_file_of_an_image_is_its_manifest(tmp_path: Path) -> None:
     assert demo_image(tmp_path).read_bytes()[LOCAL_BYTES : LOCAL_BYTES + 13] == b"firmware.toml"
+
+
+def test_what_is_no_image_is_wrong_input_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rubbish.cfw"
+    path.write_bytes(bytes(range(256)))
+    for command in ("verify", "inspect"):
+        assert flash(["image", command, str(path)]) == 2
+        assert f"{path}: got '256 bytes'; expected a whole firmware image" in capsys.readouterr().err
