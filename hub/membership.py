@@ -31,6 +31,10 @@ OUT_OF_REACH = "headquarters is out of reach; the request is kept by whoever ask
 
 SOCKETS = ("data", "service", "enrolment")
 
+AGAIN_S = 5.0
+"""Headquarters that did not answer is asked again after so long: a hub that was just let in, whose key it
+does not know for a second, serves its gateways so much sooner."""
+
 REPORTS_MAX = 64
 """Suspicions that wait to be told to headquarters; the newest are kept."""
 
@@ -189,7 +193,7 @@ class Membership:
         while not self._ended.is_set():
             self._soon.clear()
             self._turn()
-            self._soon.wait(self._refresh_s)
+            self._soon.wait(self._refresh_s if self._in_reach else min(AGAIN_S, self._refresh_s))
         self._refreshing.close()
 
     def _turn(self) -> None:
