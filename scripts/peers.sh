@@ -6,6 +6,7 @@
 # - An OPC UA server on node-opcua (npm), installed into tests/peers/servers/node_modules/.
 # - A micro:bit: QEMU (Debian: qemu-system-arm) and a genuine MicroPython, from uflash (PyPI).
 # - esptool (PyPI; GPL, so it is called and never part of the product), with uflash in build/peers/boards/.
+# - An S3 object store on moto (PyPI), in build/peers/s3/.
 # Installing Debian packages needs root; what is there already is not asked for again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -31,9 +32,12 @@ fi
 mkdir -p build/peers
 gcc -O2 -Wall -Werror -I/usr/include/modbus tests/peers/servers/modbus_server.c -lmodbus -o build/peers/modbus_server
 (cd tests/peers/servers && npm ci --no-audit --no-fund --loglevel=error)
-if ! cmp -s tests/peers/boards.txt build/peers/boards/installed.txt; then
-    rm -rf build/peers/boards
-    "${PYTHON:-python3}" -m venv build/peers/boards
-    build/peers/boards/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/peers/boards.txt
-    cp tests/peers/boards.txt build/peers/boards/installed.txt
-fi
+# What Python brings stands in environments of its own, beside the product's.
+for peer in boards s3; do
+    home=build/peers/$peer
+    cmp -s "tests/peers/$peer.txt" "$home/installed.txt" && continue
+    rm -rf "$home"
+    "${PYTHON:-python3}" -m venv "$home"
+    "$home/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "tests/peers/$peer.txt"
+    cp "tests/peers/$peer.txt" "$home/installed.txt"
+done
