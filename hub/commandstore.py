@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import sqlite_utils
-
 from hub import limits
 from protocols import limits as wire
 from protocols.commandcalls import Stage, Told
@@ -27,6 +25,14 @@ from protocols.records import Command
 from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "commands.db"
+
+_TABLES = """
+create table if not exists commands(
+    nonce blob primary key, gateway text not null, expires integer not null, signed blob,
+    rank integer not null, untold integer not null);
+create index if not exists commands_by_gateway on commands(gateway, rank);
+create table if not exists gateways(name text primary key, asked integer);
+"""
 
 
 class CommandStore:
@@ -135,15 +141,7 @@ class CommandStore:
     def _prepare(self) -> None:
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
-        db = sqlite_utils.Database(self._connection)
-        db.table("commands").create(
-            {"nonce": bytes, "gateway": str, "expires": int, "signed": bytes, "rank": int, "untold": int},
-            pk="nonce",
-            not_null={"gateway", "expires", "rank", "untold"},
-            if_not_exists=True,
-        )
-        db.table("commands").create_index(["gateway", "rank"], if_not_exists=True)
-        db.table("gateways").create({"name": str, "asked": int}, pk="name", if_not_exists=True)
+        self._connection.executescript(_TABLES)
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, sqlite_errors(str(self._path)):

@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import sqlite_utils
-
 from protocols import limits
 from protocols.batch import Signer
 from protocols.commandcalls import Stage
@@ -31,6 +29,16 @@ from protocols.records.commands import Argument
 from protocols.sqlitefile import sqlite_errors, writing
 
 FILE = "commands.db"
+
+_TABLES = """
+create table if not exists commands(
+    number integer primary key, nonce blob not null, gateway text not null, expires integer not null,
+    signed blob not null, cancelled integer);
+create unique index if not exists commands_by_nonce on commands(nonce);
+create index if not exists commands_by_gateway on commands(gateway, expires);
+create table if not exists stages(
+    nonce blob, node text, rank integer not null, time integer not null, primary key(nonce, node));
+"""
 
 BUSY_S = 10.0
 """How long one connection waits while the other one writes."""
@@ -217,28 +225,7 @@ class CommandQueue:
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = full")
         self._connection.isolation_level = None
-        db = sqlite_utils.Database(self._connection)
-        db.table("commands").create(
-            {
-                "number": int,
-                "nonce": bytes,
-                "gateway": str,
-                "expires": int,
-                "signed": bytes,
-                "cancelled": int,
-            },
-            pk="number",
-            not_null={"nonce", "gateway", "expires", "signed"},
-            if_not_exists=True,
-        )
-        db.table("stages").create(
-            {"nonce": bytes, "node": str, "rank": int, "time": int},
-            pk=("nonce", "node"),
-            not_null={"rank", "time"},
-            if_not_exists=True,
-        )
-        db.table("commands").create_index(["nonce"], unique=True, if_not_exists=True)
-        db.table("commands").create_index(["gateway", "expires"], if_not_exists=True)
+        self._connection.executescript(_TABLES)
 
     def _queued(self, where: str, parameters: Sequence[Any]) -> list[Queued]:
         return [
