@@ -18,6 +18,7 @@ import numpy as np
 import zstandard
 
 from edge_runtime.rules.reading.errors import RuleError
+from edge_runtime.slots import firmware
 from headquarters.security import authority
 from protocols import certificates, columns, commandcalls, container, desired, records
 from protocols.batch import ZERO_HASH, Chain, ClockState, Header, Kind, Stream
@@ -31,7 +32,7 @@ from protocols.identity import Identity
 from protocols.samples import NO_SOURCE_TIME, SampleBlock, ValueType
 from protocols.session import messages
 from protocols.updates import Wanted, hash_named, parse_piece, parse_wanted
-from scripts import fuzz_rules
+from scripts import fuzz_firmware, fuzz_rules
 
 CHAIN = Chain("gw-1", Stream.DATA, 7)
 HASH = bytes(range(32))
@@ -329,6 +330,9 @@ TARGETS: tuple[Target, ...] = (
         (calls.pack_call(calls.Call(1, "begin", {"sha256": HASH, "size": 9})),),
     ),
     Target("console answer", calls.parse_answer, (calls.pack_answer(calls.Answer(1, True, {"held": 3})),)),
+    Target("firmware manifest", firmware.parse, (fuzz_firmware.SEED_MANIFEST,)),
+    Target("firmware image", fuzz_firmware.read_image, (fuzz_firmware.SEED_IMAGE,)),
+    Target("wheel", fuzz_firmware.unpack_wheel, (fuzz_firmware.SEED_WHEEL,)),
     Target(
         "rules",
         fuzz_rules.compile_and_run,

@@ -36,6 +36,17 @@ ALGORITHMS = ("sha256", "sha384", "sha512")
 SKIPPED = ("scripts", "headers", "data")
 """Parts of a wheel's `.data` that a slot has no use for: programs start with run.py alone."""
 
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    NotImplementedError,
+    OverflowError,
+    EOFError,
+    RuntimeError,
+)
+"""What the zip reader raises over an archive that is none: a place before its begin is a `ValueError`."""
+
 
 class Recorded(NamedTuple):
     """A line of RECORD.
@@ -82,7 +93,7 @@ class Wheel:
         self._refuse_long_directory(source)
         try:
             self._zip = zipfile.ZipFile(source)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, OSError) as error:
+        except (*BROKEN, OSError) as error:
             raise MalformedError(f"{name}: expected a wheel, got something else ({error})") from error
         self._entries = self._check_entries()
         self._info = self._find_info()
@@ -163,7 +174,7 @@ class Wheel:
                     f"{self.name}: expected a {name} of at most {limits.SBOM_BYTES_MAX} bytes"
                 )
             return data.decode("utf-8", "strict")
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+        except BROKEN as error:
             raise MalformedError(f"{self.name}: its {name} cannot be read ({error})") from error
 
     def content(self, name: str) -> bytes | None:
@@ -261,7 +272,7 @@ class Wheel:
                         raise IntegrityError(f"{self.name}: {name!r} is longer than its RECORD says")
                     digest.update(chunk)
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+        except BROKEN as error:
             raise MalformedError(f"{self.name}: {name!r} in it cannot be read ({error})") from error
         if left or digest.digest() != recorded.digest:
             raise IntegrityError(f"{self.name}: {name!r} is not the file that its RECORD lists")
