@@ -24,7 +24,7 @@ from hub import limits
 from hub.commandstore import CommandStore
 from protocols import limits as wire
 from protocols.blobs import Blobs
-from protocols.calls import Caller, CallRefusedError, Calls, Handler, Later, ServiceAddress, Upward
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError, Calls, Handler, Later, ServiceAddress, Upward
 from protocols.commandcalls import (
     BLOB,
     COMMANDS,
@@ -171,7 +171,7 @@ class CommandDesk:
         """Take a piece of what a command fetched."""
         gateway, piece = _gateway(caller), Piece.parse(argument)
         if piece.gateway != gateway:
-            raise CallRefusedError("not-yours", f"{gateway} may not bring what is {piece.gateway}'s")
+            raise CallRefusedError(NOT_YOURS, f"{gateway} may not bring what is {piece.gateway}'s")
         return self._blobs.take(gateway, piece.sha256, piece.size, piece.offset, piece.data)
 
     def _due(self, gateway: str) -> dict[str, Any] | None:
@@ -325,7 +325,7 @@ class Errands:
 
 def _gateway(caller: Caller) -> str:
     if caller.identity is None or caller.identity.role != "gateway":
-        raise CallRefusedError("not-yours", "only gateways that are known here get commands")
+        raise CallRefusedError(NOT_YOURS, "only gateways that are known here get commands")
     return caller.identity.id
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from hub.forward import Forwarder
 from protocols.addresses import reachable
-from protocols.calls import Caller, CallRefusedError, CallTimeoutError, Handler, OwnCalls
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError, CallTimeoutError, Handler, OwnCalls
 from protocols.daemon import EventLog
 from protocols.directory import Part, Roster, pieces
 from protocols.enrolment import State, parse_signed, pending
@@ -158,7 +158,7 @@ class Membership:
         if part not in list(Part) or offset < 0:
             raise MalformedError("expected a part and an offset of the directory")
         if part != Part.STATIONS:
-            raise CallRefusedError("not-yours", "a gateway holds the stations' part only")
+            raise CallRefusedError(NOT_YOURS, "a gateway holds the stations' part only")
         sealed = self._held.sealed(Part.STATIONS)
         if not sealed:
             raise CallRefusedError("no-directory", "the hub holds no directory yet; ask again later")

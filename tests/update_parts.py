@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Metadata, Root
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
 
@@ -215,3 +216,18 @@ def wanted(path: str, offset: int = 0, length: int = 1 << 20) -> Wanted:
 def some_bytes(size: int) -> bytes:
     """Bytes that nothing compresses."""
     return os.urandom(size)
+
+
+def forged_root(world: World, *signers: KeyPair) -> bytes:
+    """A next root that gives everything to a thief's key."""
+    found = Metadata[Root].from_bytes(world.root)
+    found.signed.version += 1
+    thief = KeyPair.new()
+    for role in ("targets", "snapshot", "timestamp"):
+        for keyid in list(found.signed.roles[role].keyids):
+            found.signed.revoke_key(keyid, role)
+        found.signed.add_key(thief.public, role)
+    found.signatures.clear()
+    for signer in signers:
+        found.sign(signer.signer, append=True)
+    return found.to_bytes()

@@ -17,7 +17,7 @@ from typing import Any
 from headquarters.commands.queue import CommandQueue
 from protocols.batch import Signer
 from protocols.blobs import Blobs
-from protocols.calls import Caller, CallRefusedError, Handler, Later
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError, Handler, Later
 from protocols.commandcalls import BLOB, COMMANDS, TIME, Answer, Ask, Piece, Serve, is_nonce
 from protocols.errors import MalformedError
 from protocols.identity import PublicIdentity
@@ -113,7 +113,7 @@ class CommandDesk:
                 return Answer(again=True).fields()
             gateways = sorted(served.gateways)
         else:
-            raise CallRefusedError("not-yours", f"{node.role} {node.id} has no gateways to ask for")
+            raise CallRefusedError(NOT_YOURS, f"{node.role} {node.id} has no gateways to ask for")
         answer = self._due(node.id, gateways)
         if answer is not None or not ask.wait_s:
             return answer or Answer().fields()
@@ -141,7 +141,7 @@ class CommandDesk:
         node = _known(caller)
         piece = Piece.parse(argument)
         if node.role != "hub" and piece.gateway != node.id:
-            raise CallRefusedError("not-yours", f"{node.id} may not bring what is {piece.gateway}'s")
+            raise CallRefusedError(NOT_YOURS, f"{node.id} may not bring what is {piece.gateway}'s")
         self._sweep()
         return self._blobs.take(piece.gateway, piece.sha256, piece.size, piece.offset, piece.data)
 

@@ -9,7 +9,7 @@ from typing import Any
 from headquarters.security.authority import DAY_S, Authority
 from headquarters.security.registry import KeyRow, KeyState, NodeRow, NodeStatus, Registry
 from protocols.addresses import is_address
-from protocols.calls import Caller, CallRefusedError
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError
 from protocols.directory import Directory, Entry, NodeState, Part, part_of, pieces, seal
 from protocols.enrolment import unpack_link
 from protocols.errors import MalformedError
@@ -91,7 +91,7 @@ class Publisher:
             raise MalformedError("expected a part and an offset of the directory")
         is_hub = caller.identity is not None and caller.identity.role == "hub"
         if part == Part.GATEWAYS and not is_hub:
-            raise CallRefusedError("not-yours", "a gateway holds the stations' part only")
+            raise CallRefusedError(NOT_YOURS, "a gateway holds the stations' part only")
         if caller.identity is not None and is_hub:
             self._keep_addresses(caller.identity.id, fields)
         with self._lock:

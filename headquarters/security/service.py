@@ -11,7 +11,7 @@ from headquarters.security import authority as authorities
 from headquarters.security.desk import Desk, Terms
 from headquarters.security.publisher import Publisher
 from headquarters.security.registry import FILE, AuditRow, NodeStatus, Registry
-from protocols.calls import Caller, CallRefusedError, Handler
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError, Handler
 from protocols.daemon import EventLog
 from protocols.enrolment import Upstream
 from protocols.identity import AllowList, Identity, PublicIdentity
@@ -124,7 +124,7 @@ class Security:
             or row.via != hub.id
             or what not in ("clone", "fork")
         ):
-            raise CallRefusedError("not-yours", "a hub reports on nodes that were let in through it")
+            raise CallRefusedError(NOT_YOURS, "a hub reports on nodes that were let in through it")
         return self.suspect(node, what, detail, hub.id)
 
     def _upstreams_of(self, via: str) -> tuple[Upstream, ...]:

@@ -12,12 +12,13 @@ Rules:
 """
 
 from protocols.calls.client import CallClient, CallTimeoutError
-from protocols.calls.messages import CallRefusedError
+from protocols.calls.messages import NOT_YOURS, CallRefusedError
 from protocols.calls.server import Caller, CallServer, Handler, Later
 from protocols.calls.threads import CallThreads
 from protocols.calls.upward import Calls, OwnCalls, ServiceAddress, Upward
 
 __all__ = [
+    "NOT_YOURS",
     "CallClient",
     "CallRefusedError",
     "CallServer",

@@ -26,6 +26,9 @@ from protocols.records import unpack
 
 DONE, REFUSED = b"D", b"N"
 
+NOT_YOURS = "not-yours"
+"""The code by which handlers refuse what is another node's, or another level's, to ask."""
+
 VERB = re.compile(rb"[a-z][a-z-]{0,31}")
 
 

@@ -6,13 +6,14 @@ Handlers run in the thread of the socket they were given to: one that must wait 
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
 
-from protocols.calls.messages import CallRefusedError
+from protocols.calls.messages import NOT_YOURS, CallRefusedError
 from protocols.calls.server import Caller, CallServer, Handler
 from protocols.daemon import EventLog
 from protocols.errors import InputError, Problem
@@ -28,6 +29,9 @@ a tenth of that, and each costs a signature check."""
 
 VERBS_WHEN_EXPIRED = frozenset(("renew",))
 """What a node may call whose certificate expired while it was away; its data is delivered over the link."""
+
+TOLD_EVERY_S = 60.0
+"""A node that asks for what it may not again and again is told of so often: it fills no disk."""
 
 
 class CallThreads:
@@ -57,6 +61,7 @@ class CallThreads:
         self._admit = admit
         self._log = log
         self._limited = limited
+        self._told: dict[tuple[str, str, str], float] = {}
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._servers: dict[str, CallServer] = {}
@@ -109,11 +114,23 @@ class CallThreads:
     def _guarded(self, verb: str, handler: Handler) -> Handler:
         def answer(caller: Caller, argument: Any) -> object:
             if verb not in VERBS_WHEN_EXPIRED and self._limited(caller.link):
-                self._log.warning("call-refused", code="certificate-expired", verb=verb, node=_name(caller))
+                self._tell("certificate-expired", verb, caller)
                 raise CallRefusedError("certificate-expired", "it may deliver and renew; nothing else")
-            return handler(caller, argument)
+            try:
+                return handler(caller, argument)
+            except CallRefusedError as error:
+                if error.code == NOT_YOURS:
+                    self._tell(error.code, verb, caller)
+                raise
 
         return answer
+
+    def _tell(self, code: str, verb: str, caller: Caller) -> None:
+        """Log that a known node asked for what it may not; only the thread of the service socket does."""
+        node, now = _name(caller), time.monotonic()
+        if now - self._told.get((code, verb, node), -TOLD_EVERY_S) >= TOLD_EVERY_S:
+            self._told[code, verb, node] = now
+            self._log.warning("call-refused", code=code, verb=verb, node=node)
 
     def _open(
         self, name: str, bind: str, opener: Callable[..., CallServer], handlers: Mapping[str, Handler]

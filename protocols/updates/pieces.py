@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from protocols import limits
-from protocols.calls import Caller, CallRefusedError
+from protocols.calls import NOT_YOURS, Caller, CallRefusedError
 from protocols.errors import IntegrityError, MalformedError
 from protocols.updates.names import is_served, owner_of, target_hash
 
@@ -29,7 +29,6 @@ NO_SUCH_FILE = "no-such-file"
 NOT_YET = "not-yet"
 BUSY = "busy"
 OUT_OF_REACH = "out-of-reach"
-NOT_YOURS = "not-yours"
 BEYOND_END = "beyond-end"
 
 HASHES_MAX = 4096

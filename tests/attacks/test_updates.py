@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 from tuf.api.exceptions import DownloadError, RepositoryError
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient._internal import trusted_metadata_set
 
-from headquarters.updates.keyfile import KeyPair
 from protocols.errors import PeerError
 from protocols.updates.client import Source, UpdateRefusedError
-from tests.update_parts import APP, DAY_S, GATEWAY, Keys, World, some_bytes, target_file
+from tests.update_parts import APP, DAY_S, GATEWAY, Keys, World, forged_root, some_bytes, target_file
 
 TIMESTAMP = "metadata/timestamp.json"
 OLD, NEW = b"the old document", b"the new document"
@@ -321,21 +320,6 @@ def test_a_stolen_publisher_key_signs_nothing_without_the_online_keys(settled: t
         world.reference("fresh reference").install(APP)
     with pytest.raises(UpdateRefusedError, match="disagree"):
         source.fetch(APP, sha256, 4)  # who had the right one keeps it
-
-
-def forged_root(world: World, *signers: KeyPair) -> bytes:
-    """A next root that gives everything to a thief's key."""
-    found = Metadata[Root].from_bytes(world.root)
-    found.signed.version += 1
-    thief = KeyPair.new()
-    for role in ("targets", "snapshot", "timestamp"):
-        for keyid in list(found.signed.roles[role].keyids):
-            found.signed.revoke_key(keyid, role)
-        found.signed.add_key(thief.public, role)
-    found.signatures.clear()
-    for signer in signers:
-        found.sign(signer.signer, append=True)
-    return found.to_bytes()
 
 
 @pytest.mark.parametrize("held", (0, 1))

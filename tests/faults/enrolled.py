@@ -46,6 +46,13 @@ class EnrolledRiver(River):
 
     def hub(self, headquarters: Node, name: str = "hub") -> Node:
         """Make a hub, let it in, and start it."""
+        node = self.new_hub(headquarters, name)
+        node.up()
+        self.wait_for_door(headquarters, name)
+        return node
+
+    def new_hub(self, headquarters: Node, name: str) -> Node:
+        """Make a hub and let it in."""
         address, home = free_address(), self.root / name
         sockets = ("--service", free_address(), "--enrolment", free_address())
         code, said = operate(hub_cli, "init", "--home", str(home), "--id", name, "--bind", address, *sockets)
@@ -54,22 +61,20 @@ class EnrolledRiver(River):
         token = self.invite(headquarters, name, role="hub")
         node = self._node(name, "hub", home, address)
         self.admit(headquarters, node, token)
-        node.up()
-        self.wait_for_door(headquarters, name)
         return node
 
     def enrolled_gateway(
-        self, name: str, plant: PlantServer | None, headquarters: Node, token: str = ""
+        self, name: str, plant: PlantServer | None, headquarters: Node, token: str = "", site: str = "works"
     ) -> Node:
         """Make a gateway that collects from a plant, and let it in."""
-        node = self.new_gateway(name, plant)
+        node = self.new_gateway(name, plant, site)
         self.admit(headquarters, node, token or self.invite(headquarters, name))
         return node
 
-    def new_gateway(self, name: str, plant: PlantServer | None) -> Node:
+    def new_gateway(self, name: str, plant: PlantServer | None, site: str = "works") -> Node:
         """Make a gateway's home, not let in yet."""
         home = self.root / name
-        assert invoke_quietly("init", "--home", str(home), "--id", name, "--site", "works")[0] == 0
+        assert invoke_quietly("init", "--home", str(home), "--id", name, "--site", site)[0] == 0
         if plant is not None:
             answers = (plant.directory / "address.json").exists
             wait_for(f"{plant.name} to answer", answers, START_S, [plant.child])

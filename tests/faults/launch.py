@@ -51,7 +51,8 @@ def shift(file: str) -> None:
 def hasten(tier: str) -> None:
     """Wait less where only patience would be tested."""
     if tier == "edge":
-        import_module("edge_runtime.desired.service").CONFIRM_S = 1.0  # type: ignore[attr-defined]
+        service: Any = import_module("edge_runtime.desired.service")
+        service.CONFIRM_S, service.WATCH_S = 1.0, 0.1
     else:
         import_module("headquarters.rollout.thread").STEP_S = 0.5  # type: ignore[attr-defined]
 

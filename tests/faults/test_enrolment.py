@@ -17,11 +17,20 @@ import pytest
 
 from edge_runtime.provision import provisionfile
 from headquarters.security import authority as authorities
+from protocols.batch import ZERO_HASH, Kind, Stream, seal
 from protocols.calls import CallClient, CallRefusedError, CallTimeoutError
 from protocols.certificates import Binding
+from protocols.commandcalls import Piece
+from protocols.directory import Part
 from protocols.enrolment import Request, sign_renewal, unpack_link
-from protocols.identity import Identity
+from protocols.identity import Identity, VerifyKey
+from protocols.link import SenderLink
+from protocols.records import RefusalReason
+from protocols.session import SenderEvent
+from protocols.session.events import Refused
 from protocols.standing import read_standing
+from tests.attacks.lying import in_lake
+from tests.chains import ChainOfBatches, MemoryOutbox, make_header
 from tests.faults.enrolled import EnrolledRiver, invoke_quietly, token_of, until
 from tests.faults.river import Node, PlantServer, change
 
@@ -278,6 +287,72 @@ class TestAttacks:
                 calls.call("renew", argument)
         assert "wrong-site" in group.river.audited(group.headquarters)
 
+    def test_keys_of_another_site_level_or_node_are_worth_nothing_beyond_what_they_are(
+        self, group: Attacked
+    ) -> None:
+        """On the data sockets, at service calls, and on the link from a hub to headquarters."""
+        river, headquarters, hub = group.river, group.headquarters, group.hub
+        victim = group.gateway("unit-victim")
+        victim.up()
+        delivers(victim)
+        token = river.invite(headquarters, "unit-abroad", site="abroad", via=hub.name)
+        abroad = Identity.load(
+            river.enrolled_gateway("unit-abroad", None, headquarters, token, "abroad").home
+        )
+        thief = Identity.load(river.new_hub(headquarters, "hub-3").home)
+        for node in (headquarters, hub):
+            until(lambda node=node: is_answered(node, abroad), "the keys to be known")  # type: ignore[misc]
+        until(lambda: is_answered(headquarters, thief), "the hub to be known")
+        told = {node.name: len(node.logged("malformed")) for node in (headquarters, hub)}
+
+        # data sockets: another level or another node in the greeting, and somebody else's chain
+        for node in (headquarters, hub):
+            for id_, role in (("unit-abroad", "hub"), ("unit-victim", "gateway"), (hub.name, "hub")):
+                claimed = Identity(replace(abroad.public, id=id_, role=role), abroad.signing, abroad.link)
+                assert greets(node, claimed, []) == []
+            assert greets(node, abroad, [report_of("unit-victim", abroad)])[1:] == []
+        assert (
+            greets(headquarters, Identity(replace(thief.public, id=hub.name), thief.signing, thief.link), [])
+            == []
+        )
+        for node, count in ((headquarters, 5), (hub, 4)):
+            until(
+                lambda node=node, count=count: len(node.logged("malformed")) >= told[node.name] + count, "it"
+            )  # type: ignore[misc]
+
+        # the link of a hub: what it says of a gateway, signed by itself or by keys of another site
+        for signer in (thief, abroad):
+            found = greets(headquarters, thief, [report_of("unit-victim", signer)])
+            assert [event.refusal.reason for event in found if isinstance(event, Refused)] == [
+                RefusalReason.KEY
+            ], found
+        until(lambda: len(headquarters.logged("refused")) >= 2, "the refusals to be logged")
+
+        # service calls that are a hub's, and what is another gateway's
+        piece = Piece("unit-victim", bytes(32), 4, 0, b"evil").fields()
+        for node, verb, argument in (
+            (headquarters, "directory", {**ASK, "part": Part.GATEWAYS}),
+            (hub, "directory", {**ASK, "part": Part.GATEWAYS}),
+            (headquarters, "suspect", {"node": "unit-victim", "what": "clone", "detail": "a lie"}),
+            (headquarters, "blob", piece),
+            (hub, "blob", piece),
+        ):
+            with client(node, abroad) as calls, pytest.raises(CallRefusedError, match="not-yours"):
+                calls.call(verb, argument)
+            told_of = {(line["verb"], line["node"]) for line in node.logged("call-refused")}
+            assert (verb, "unit-abroad") in told_of
+
+        # keys that another group's authority let in, under the same names
+        stranger = Identity.generate("unit-victim", "gateway", "works")
+        for node in (headquarters, hub):
+            refused = node.status()["refused_keys"]
+            assert greets(node, stranger, []) == []
+            node.wait("the refusal", lambda status, refused=refused: status["refused_keys"] > refused)  # type: ignore[misc]
+        delivers(victim)
+        assert group.state("unit-victim") == "active"
+        assert in_lake(river.lake, "SELECT detail FROM events WHERE detail LIKE '%a forged report%'") == []
+        victim.kill()
+
     def test_a_hub_may_not_speak_for_gateways_that_it_did_not_let_in(self, group: Attacked) -> None:
         group.gateway("unit-slandered", collects=False)
         report = {"node": "unit-slandered", "what": "clone", "detail": "a lie"}
@@ -329,10 +404,37 @@ class TestAttacks:
         gateway.kill()
 
 
+def greets(
+    node: Node, identity: Identity, chains: list[ChainOfBatches], seconds: float = 1.0
+) -> list[SenderEvent]:
+    """Open a session at a node's data socket and offer chains: what comes of it within a second."""
+    public = Identity.load(node.home).public
+    check = VerifyKey(public.signing)
+    link = SenderLink(
+        node.address, public.link, identity, MemoryOutbox(*chains), headquarters=check, receiver=check
+    )
+    found: list[SenderEvent] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not any(isinstance(event, Refused) for event in found):
+        found += link.step(0.1)
+    link.close()
+    return found
+
+
+def report_of(gateway: str, signer: Identity) -> ChainOfBatches:
+    """What somebody else says that a gateway runs."""
+    chain = ChainOfBatches(gateway, Stream.META, epoch=time.time_ns())
+    header = make_header(chain.chain, 0, ZERO_HASH)._replace(kind=Kind.REPORT)
+    chain.batches = [seal(header, b"a forged report", signer.signing)]
+    return chain
+
+
 def is_answered(node: Node, identity: Identity) -> bool:
     with client(node, identity, 1.0) as calls:
         try:
             calls.call("directory", ASK)
+        except CallRefusedError:
+            return True
         except CallTimeoutError:
             return False
     return True
