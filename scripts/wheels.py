@@ -21,6 +21,9 @@ from edge_runtime.flash.tags import normal
 
 REPOSITORY = Path(__file__).parents[1]
 
+FAST = 1
+"""Of deflate: 134 MB become 40 MB in two seconds."""
+
 
 def make_wheel(
     folder: Path,
@@ -125,4 +128,4 @@ def _wheel_of(folder: Path, found: importlib.metadata.Distribution) -> None:
     path = folder / f"{info.removesuffix('.dist-info')}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in {**contents, f"{info}/RECORD": f"{text}{info}/RECORD,,\n".encode()}.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, FAST)

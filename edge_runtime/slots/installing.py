@@ -95,7 +95,7 @@ def _install(root: Root, store: StateStore, image: Image, again: bool, working: 
         state = store.change(lambda now: now if now.busy else states.emptied(now))
         if state.busy:
             raise _busy(root, state)
-        unpack(image, root.slot(state.idle), working)
+        unpack(image, root.slot(state.idle), working, root.slot(state.good))
         state = store.change(lambda now: states.offered(now, firmware, tries))
     if state.trial is None:
         raise _busy(root, state)

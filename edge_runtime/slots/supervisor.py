@@ -323,7 +323,8 @@ class Supervisor:
         Raises:
             CatchmentError: It is not, or does not.
         """
-        from edge_runtime.slots.unpack import check_slot, compile_slot, compiled  # 6 MB, now and then
+        from edge_runtime.slots.compiling import compile_slot, compiled
+        from edge_runtime.slots.unpack import check_slot  # 6 MB, now and then
 
         folder, python = self._root.slot(slot), self._state.of(slot).python
         check_slot(folder)

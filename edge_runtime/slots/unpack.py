@@ -8,39 +8,33 @@ them, and made again when another one does.
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 from edge_runtime.slots import limits
+from edge_runtime.slots.compiling import compile_slot, take_compiled
 from edge_runtime.slots.firmware import WHEELS, render
 from edge_runtime.slots.image import Image, Part
-from edge_runtime.slots.machine import interpreter
-from edge_runtime.slots.store import COMPILED, DEFAULTS, FILES, LAUNCHER, LIBRARY, MANIFEST, SBOM
+from edge_runtime.slots.store import DEFAULTS, FILES, LAUNCHER, LIBRARY, MANIFEST, SBOM
 from edge_runtime.slots.wheel import Budget, Wheel, hashes
 from protocols import durable
-from protocols.errors import IntegrityError, MalformedError, StoreError, StoreFullError
-
-_COMPILE = """\
-import compileall, os, py_compile, sys, warnings
-os.nice(10)
-warnings.simplefilter("ignore")
-mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-compileall.compile_dir(sys.argv[1], quiet=2, invalidation_mode=mode)
-"""
-
-COMPILE_S = 900.0
-"""Longest time to compile all libraries; some seconds on a server, a minute on a small gateway."""
+from protocols.errors import IntegrityError, MalformedError, StoreFullError
 
 Working = Callable[[], None]
 """Called now and then during long work."""
 
 
-def unpack(image: Image, slot: Path, working: Working = lambda: None) -> None:
+def unpack(image: Image, slot: Path, working: Working = lambda: None, other: Path | None = None) -> None:
     """Write a slot's files; whatever was there goes first.
 
     Nothing is durable before the end, and then all is.
+
+    Args:
+        image: The image, checked.
+        slot: Where to.
+        working: Called now and then.
+        other: The machine's other slot: what is compiled there already need not be compiled again.
 
     Raises:
         IntegrityError, MalformedError, LimitError: A file of the image is not what it says.
@@ -56,6 +50,8 @@ def unpack(image: Image, slot: Path, working: Working = lambda: None) -> None:
         (slot / FILES).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreFullError(f"{slot}: {error.strerror or error}; free space and install again") from error
+    if other is not None:
+        take_compiled(slot, other, image.manifest.python)
     compile_slot(slot, image.manifest.python)
     durable.flush_filesystem(slot)
 
@@ -105,35 +101,6 @@ def check_slot(slot: Path) -> None:
     wrong = next(hashes(slot, names), None)
     if wrong is not None or not names:
         raise IntegrityError(f"{slot}: {wrong or FILES} is not as it was installed; install the image again")
-
-
-def compiled(slot: Path) -> bool:
-    """Whether the compiled files of a slot were made."""
-    return (slot / COMPILED).is_file()
-
-
-def compile_slot(slot: Path, python: str) -> None:
-    """Compile a slot's libraries with their interpreter, where it is on this machine.
-
-    Programs run without; they only start more slowly.
-
-    Raises:
-        StoreError: The disk failed.
-    """
-    program = interpreter(python)
-    if program is None:
-        return
-    command = [program, "-I", "-S", "-B", "-c", _COMPILE, str(slot / LIBRARY)]
-    try:
-        subprocess.run(  # noqa: S603 - the interpreter, and a program of our own
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=COMPILE_S, check=False,
-        )  # fmt: skip
-        (slot / COMPILED).write_text(f"{python}\n", encoding="ascii")
-    except subprocess.TimeoutExpired:
-        return
-    except OSError as error:
-        raise StoreError(f"{slot}: cannot compile ({error.strerror}); free disk space") from error
 
 
 def room_needed(image: Image) -> int:

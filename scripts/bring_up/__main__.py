@@ -1,4 +1,4 @@
-"""Brings a bare machine into service and shows that its data is in the lake.
+"""Brings a bare machine into service, and a ring of them through a bad firmware; all data is in the lake.
 
 python -m scripts.bring_up           # with progress
 python -m scripts.bring_up --json    # the last line is one array of rows, as benchmarks print
@@ -7,20 +7,29 @@ python -m scripts.bring_up --json    # the last line is one array of rows, as be
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from protocols.package import archive
+from scripts.bring_up.bad import kind_of
 from scripts.bring_up.group import PUBLISHER, Group, serve_plant
 from scripts.bring_up.machine import Machine, build_image
+from scripts.bring_up.ring import CONFIRM_S, Account, Ring, bad_image
+from scripts.bring_up.ring import DEVICE as RING_DEVICE
+from scripts.bring_up.ring import SCAN_CLASS as RING_SCAN_CLASS
 from scripts.demo.processes import Children, DemoError, wait_for
+from scripts.plant.catalogue import PlantPoint
 from scripts.plant.layout import Protocol, write_point_table
 from scripts.plant.sources import source_of
 from scripts.wheels import environment_wheels
@@ -110,14 +119,18 @@ class Course:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON array in the last line.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave everything here.")
-def main(as_json: bool, keep: Path | None) -> None:
-    """Bring a bare machine into service; exit code 1 when something is not as it must be."""
+@click.option(
+    "--ring", "gateways", type=click.IntRange(4, 99), default=10, show_default=True,
+    help="Gateways that the bad firmware is rolled out to.",
+)  # fmt: skip
+def main(as_json: bool, keep: Path | None, gateways: int) -> None:
+    """Bring machines into service and let a bad firmware fail; exit code 1 when something is wrong."""
     course = Course()
     root = Path(tempfile.mkdtemp(prefix="bring-up-")) if keep is None else keep
     root.mkdir(parents=True, exist_ok=True)
     try:
         with Children(root / "logs") as children:
-            bring_up(root, children, course)
+            bring_up(root, children, course, gateways)
     except DemoError as error:
         raise click.ClickException(f"{error}\nlogs are in {root / 'logs'}") from error
     else:
@@ -130,43 +143,97 @@ def main(as_json: bool, keep: Path | None) -> None:
         raise click.ClickException(f"not as it must be: {', '.join(wrong)}")
 
 
-def bring_up(root: Path, children: Children, course: Course) -> None:
-    """From wheels to rows in the lake.
+def bring_up(root: Path, children: Children, course: Course, gateways: int) -> None:
+    """From wheels to rows in the lake, and through a bad firmware.
 
     Raises:
         DemoError: A step did not end well.
     """
     machine = Machine(root / "machine", children)
+    wheels = root / "wheels"
     with course.step("build the image"):
-        environment_wheels(root / "wheels", "edge")
-        image = build_image(root / "wheels", root / "edge.cfw")
+        environment_wheels(wheels, "edge")
+        image = build_image(wheels, root / "edge.cfw")
     with course.step("build it again"):
-        again = build_image(root / "wheels", root / "again.cfw")
+        again = build_image(wheels, root / "again.cfw")
     same = image.read_bytes() == again.read_bytes()
     course.note("images that differ", float(not same), "images", "0", same)
-    with course.step("write it to a bare machine"):
-        machine.write(image)
-    with course.step("headquarters, key ceremony, hub"):
-        group = Group(root, children)
+    group = Group(root, children)
+    with (
+        course.step("write it to a bare machine; beside it headquarters, key ceremony, hub"),
+        ThreadPoolExecutor(1) as beside,
+    ):
+        written = beside.submit(machine.write, image)
         group.start()
+        written.result()
+    ring = Ring(group, machine, root / "ring", gateways, children)
     with course.step("enrol through the hub"):
         token = group.invite(GATEWAY, "--site", SITE, "--via", "hub")
         machine.enroll(token, wait=False)
         group.hq("gateways", "approve", GATEWAY)
         machine.enroll(token, wait=True)
+        machine.configure("\n[updates]\npoll_s = 1\n")
     with course.step("boot"):
         machine.boot()
+        machine.wait()
     with course.step("configuration, points and an app reach it"):
-        _send_down(root, group, serve_plant(root / "plant", POINTS, children))
+        plant = serve_plant(root / "plant", POINTS, children)
+        _send_down(root, group, plant)
+        ring.begin_to_enroll()
+        bad = bad_image(wheels, root / "bad.cfw")
+        ring.enroll()
+        _write_points(root / "ring.csv", RING_DEVICE, RING_SCAN_CLASS)
+        ring.boot(root / "ring.csv", plant["port"])
         wait_for("all items to be active", lambda: set(group.items(GATEWAY).values()) == {"active"}, ARRIVE_S)
     with course.step("data in the lake"):
         wait_for("what the app worked out", lambda: _answers(group) >= ANSWERS, ARRIVE_S)
-    machine.stop()
-    wait_for("what was collected to arrive", lambda: _rows(group) >= _sealed(machine), ARRIVE_S)
-    sealed, rows = _sealed(machine), _rows(group)
+        ring.collects()
+    with course.step("a bad firmware is rolled out, and all return"):
+        rollout = ring.roll_out(group.publish("firmware", bad), root / "published")
+    _tell_rollout(course, ring, rollout)
+    untouched = machine.slots().given_up is None and rollout["members"][GATEWAY]["course"] == "waiting"
+    course.note("gateways of the next ring changed", float(not untouched), "gateways", "0", untouched)
+    with course.step("all stop, and what was collected arrives"):
+        machine.ask_to_stop()
+        ring.stop()
+        machine.stop()
+        wait_for("samples", lambda: ring.rows()[GATEWAY] >= machine.sealed(), ARRIVE_S)
+        ring.arrive()
+    sealed, rows = machine.sealed(), ring.rows()[GATEWAY]
     course.note("samples sent", sealed, "samples")
     course.note("samples lost or doubled", abs(rows - sealed), "samples", "0", rows == sealed)
+    _tell_account(course, ring.account())
     group.stop()
+    with course.step("verify"):
+        group.hq("verify")
+
+
+def _tell_rollout(course: Course, ring: Ring, rollout: Mapping[str, Any]) -> None:
+    gateways = len(ring.machines)
+    course.note("ring", gateways, "gateways")
+    for kind, count in sorted(Counter(kind_of(name) for name in ring.machines).items()):
+        course.note(f"of these, the bad firmware {kind} at", count, "gateways")
+    returned, told = ring.returned(), ring.told()
+    course.note("returned by themselves", returned, "gateways", str(gateways), returned == gateways)
+    course.note("told headquarters what was wrong", told, "gateways", str(gateways), told == gateways)
+    members = [rollout["members"][name] for name in ring.machines]
+    failed = sum(member["failed"] and member["course"] == "returned" for member in members)
+    course.note("failed and returned in the roll-out", failed, "gateways", str(gateways), failed == gateways)
+    halted = rollout["phase"] == "halted"
+    course.note("roll-outs halted", float(halted), "roll-outs", "1", halted)
+    at = {line["event"]: datetime.fromisoformat(line["time"]) for line in reversed(rollout["log"])}
+    seconds = (at["halted"] - at["started"]).total_seconds() if halted else math.nan
+    course.note("from its start until it halted", round(seconds, 1), "s")
+
+
+def _tell_account(course: Course, account: Account) -> None:
+    course.note("samples of the ring", account.samples, "samples")
+    course.note("samples of the ring lost", account.lost, "samples", "0", account.lost == 0)
+    course.note("samples of the ring doubled", account.doubled, "samples", "0", account.doubled == 0)
+    goal = f"<= {CONFIRM_S:g}, the confirm window"
+    course.note("longest gap", account.silence_s, "s", goal, account.silence_s <= CONFIRM_S)
+    undeclared = account.undeclared
+    course.note("scan instants neither collected nor declared", undeclared, "instants", "0", undeclared == 0)
 
 
 def _send_down(root: Path, group: Group, plant: Any) -> None:
@@ -177,11 +244,10 @@ def _send_down(root: Path, group: Group, plant: Any) -> None:
     text = CONFIG.format(scan=SCAN_CLASS, device=DEVICE, host=plant["host"], port=plant["port"])
     config.write_text(text, encoding="utf-8")
     points = folder / f"{GATEWAY}-1.csv"
-    source = source_of(Protocol.MODBUS, POINTS, 0, False, None, False)
-    write_point_table(points, source.points, Protocol.MODBUS, DEVICE, SCAN_CLASS)
+    served = _write_points(points, DEVICE, SCAN_CLASS)
     package = folder / "half-1.0.0.capp"
     package.write_bytes(archive.pack({"app.toml": MANIFEST.encode(), "programs/half.st": PROGRAM.encode()}))
-    number = next(point.name for point in source.points if point.kind.value == "f32")
+    number = next(point.name for point in served if point.kind.value == "f32")
     wanted = root / "wanted.toml"
     targets = {
         "config": group.publish("config", config),
@@ -192,20 +258,17 @@ def _send_down(root: Path, group: Group, plant: Any) -> None:
     group.hq("desired", "set", GATEWAY, "--file", str(wanted))
 
 
+def _write_points(file: Path, device: str, scan_class: str) -> Sequence[PlantPoint]:
+    """Write the table of all points that the plant serves, and return them."""
+    source = source_of(Protocol.MODBUS, POINTS, 0, False, None, False)
+    write_point_table(file, source.points, Protocol.MODBUS, device, scan_class)
+    return source.points
+
+
 def _answers(group: Group) -> int:
     joined = "samples JOIN series USING (series)"
     [row] = group.query(f"SELECT count(*) AS rows FROM {joined} WHERE name = 'half.main.y'")
     return int(row["rows"])
-
-
-def _rows(group: Group) -> int:
-    [row] = group.query("SELECT count(*) AS rows FROM samples")
-    return int(row["rows"])
-
-
-def _sealed(machine: Machine) -> int:
-    """Samples that the gateway put into batches: what it collected, but for what deadbands left out."""
-    return int(machine.status()["ledger"]["sealed"])
 
 
 if __name__ == "__main__":

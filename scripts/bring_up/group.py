@@ -42,7 +42,7 @@ class Group:
             DemoError: A step did not end well.
         """
         self.hq("init", "--id", "headquarters", *_sockets())
-        _hasten(self.headquarters / "headquarters.toml", "commit_interval_s", 1)
+        set_number(self.headquarters / "headquarters.toml", "commit_interval_s", 1)
         self.hq("updates", "init")
         self.hq("updates", "ceremony", "--holders", "2", "--threshold", "2", "--out", str(self._keys))
         signed = ("--out", str(self._keys / "works.key"), "--key", str(self._keys / "targets.key"))
@@ -136,6 +136,7 @@ def _sockets() -> list[str]:
     return [part for name, port in zip(names, ports, strict=True) for part in (name, f"tcp://{HOST}:{port}")]
 
 
-def _hasten(config: Path, setting: str, value: float) -> None:
+def set_number(config: Path, setting: str, value: float) -> None:
+    """Set a number in a configuration file, wherever it stands there."""
     text = config.read_text(encoding="utf-8")
     config.write_text(re.sub(rf"(?m)^{setting} = .*$", f"{setting} = {value}", text), encoding="utf-8")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.slots import SlotsState, state
+from edge_runtime.slots.store import Root
+from protocols.daemon import read_status
 from scripts.demo.processes import Child, Children, finish, program, run, wait_for
 
 START_S = 120.0
@@ -17,14 +22,14 @@ ISOLATED = (sys.executable, "-I", "-S", "-B")
 """As the service manager starts Python: nothing from outside the slot is on its path."""
 
 
-def build_image(wheels: Path, output: Path) -> Path:
+def build_image(wheels: Path, output: Path, *options: str) -> Path:
     """Make a firmware image of wheels.
 
     Raises:
         DemoError: The wheels do not fit.
     """
-    flash = program("catchment-flash")
-    run([flash, "image", "build", "--wheels", str(wheels), "--tier", "edge", "--output", str(output)])
+    flash, to = program("catchment-flash"), ("--output", str(output))
+    run([flash, "image", "build", "--wheels", str(wheels), "--tier", "edge", *to, *options])
     run([flash, "image", "verify", str(output)])
     return output
 
@@ -47,6 +52,19 @@ class Machine:
         """Write an image to it, as to a card that is mounted."""
         run([program("catchment-flash"), "image", "write", str(image), "--to", str(self.root)])
 
+    def copy(self, root: Path) -> Machine:
+        """Another bare machine with the same bytes, as a card is copied before it is in service.
+
+        Libraries are linked and not copied: nothing ever writes into a file of a slot.
+        """
+        library = str(self.root / "slots" / "a" / "lib")
+
+        def take(source: str, target: str) -> None:
+            (os.link if source.startswith(library) else shutil.copy2)(source, target)
+
+        shutil.copytree(self.root, root, copy_function=take)
+        return Machine(root, self._children)
+
     def enroll(self, token: str, *, wait: bool) -> None:
         """Ask to be let in, by the program in the slot.
 
@@ -54,22 +72,34 @@ class Machine:
             token: What headquarters gave out.
             wait: Whether approval is there; else it is asked for.
         """
-        command = [*ISOLATED, str(self.root / "slots" / "a" / "run.py"), "enroll", "--home", str(self.home)]
-        finish([*command, "--token", token, *([] if wait else ["--no-wait"])], (0,) if wait else (3,))
-        if wait:
-            with (self.home / "gateway.toml").open("a", encoding="utf-8") as config:
-                config.write("\n[updates]\npoll_s = 1\n")
+        finish([*self._enrolling(token), *([] if wait else ["--no-wait"])], (0,) if wait else (3,))
+
+    def begin_to_enroll(self, token: str) -> Child:
+        """The same as a process that waits for approval."""
+        return self._children.start(f"{self.root.name}-enroll", self._enrolling(token))
+
+    def configure(self, text: str) -> None:
+        """Add to the configuration that enrolment made, as an engineer does."""
+        with (self.home / "gateway.toml").open("a", encoding="utf-8") as config:
+            config.write(text)
 
     def boot(self) -> None:
-        """Start it as its service manager does, and wait until the gateway says something.
+        """Start it as its service manager does.
 
         Raises:
             DemoError: It does not come up.
         """
-        child = self._children.add(self.root.name, [*ISOLATED, str(self.root / "boot.py")])
-        child.start()
-        self._supervisor = child
-        wait_for("a status of the gateway", lambda: bool(self.status()), START_S, [child])
+        self._supervisor = self._children.add(self.root.name, [*ISOLATED, str(self.root / "boot.py")])
+        self._supervisor.start()
+
+    def wait(self) -> None:
+        """Wait until the gateway says something.
+
+        Raises:
+            DemoError: It does not come up.
+        """
+        assert self._supervisor is not None
+        wait_for("a status of the gateway", lambda: bool(self.status()), START_S, [self._supervisor])
 
     def status(self) -> Mapping[str, Any]:
         """What the gateway last said of itself; empty before it said anything."""
@@ -80,12 +110,34 @@ class Machine:
         status: Mapping[str, Any] = json.loads(text)
         return status
 
+    def sealed(self) -> int:
+        """Samples that the gateway put into batches: what it collected, but for what deadbands left out."""
+        return int(self.status()["ledger"]["sealed"])
+
+    def slots(self) -> SlotsState:
+        """What its slots hold, what is tried, and what was given up."""
+        return state(self.root)
+
+    def runs(self, slot: str) -> bool:
+        """Whether the supervisor runs a slot's program, and finds it healthy."""
+        said = read_status(Root(self.root).status)
+        return said is not None and said["slot"] == slot and not said["fault"]
+
     def stop(self) -> None:
         """Stop it in order.
 
         Raises:
             DemoError: It does not stop.
         """
+        self.ask_to_stop()
+        assert self._supervisor is not None
+        self._supervisor.wait(START_S)
+
+    def ask_to_stop(self) -> None:
+        """Ask its supervisor to stop; `stop` waits for it."""
         assert self._supervisor is not None
         self._supervisor.ask_to_stop()
-        self._supervisor.wait(START_S)
+
+    def _enrolling(self, token: str) -> list[str]:
+        launcher = str(self.root / "slots" / "a" / "run.py")
+        return [*ISOLATED, launcher, "enroll", "--home", str(self.home), "--token", token]

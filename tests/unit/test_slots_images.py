@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import marshal
 import os
 import re
 import zipfile
@@ -23,6 +24,7 @@ from edge_runtime.flash.card import refuse_in_use, write_card
 from edge_runtime.flash.cli import invoke as flash
 from edge_runtime.flash.root import make_root
 from edge_runtime.slots import firmware, installing, states, unpack
+from edge_runtime.slots.compiling import take_compiled
 from edge_runtime.slots.image import open_image
 from edge_runtime.slots.installing import BusyError
 from edge_runtime.slots.machine import machine, running_python
@@ -376,6 +378,35 @@ def test_an_installation_that_fails_leaves_the_good_slot_and_can_be_done_again(
     assert slots.state(machine_).trial is None
     monkeypatch.undo()
     assert slots.install(machine_, image).slot == "b"
+
+
+def compiled_file(slot: Path, module: str = "cli") -> Path:
+    [found] = (slot / "lib" / "edge_runtime" / "__pycache__").glob(f"{module}.*.pyc")
+    return found
+
+
+def test_what_is_compiled_in_the_good_slot_is_taken_from_there_when_its_source_is_the_same(
+    machine_: Path, tmp_path: Path
+) -> None:
+    good, idle = machine_ / "slots" / "a", machine_ / "slots" / "b"
+    slots.install(machine_, demo_image(tmp_path, "1.1.0", "of its own"))
+    assert take_compiled(idle, good, running_python()) == 1, "__init__.py is the same, cli.py is not"
+    own, other = compiled_file(idle).read_bytes(), compiled_file(good).read_bytes()
+    assert b"of its own" in own and b"of its own" not in other
+    assert compiled_file(idle, "__init__").read_bytes() == compiled_file(good, "__init__").read_bytes()
+    assert not compiled_file(idle, "__init__").samefile(compiled_file(good, "__init__"))
+    assert take_compiled(idle, good, "cp399") == 0
+    assert take_compiled(idle, machine_ / "slots" / "c", running_python()) == 0
+
+
+def test_a_damaged_compiled_file_is_not_taken_but_made_again(machine_: Path, tmp_path: Path) -> None:
+    good, idle = machine_ / "slots" / "a", machine_ / "slots" / "b"
+    whole = compiled_file(good).read_bytes()
+    compiled_file(good).write_bytes(whole[:-9] + b"# damaged")
+    slots.install(machine_, demo_image(tmp_path, "1.1.0"))
+    made = compiled_file(idle).read_bytes()
+    assert not made.endswith(b"# damaged") and len(made) == len(whole)
+    assert marshal.loads(made[16:]).co_code == marshal.loads(whole[16:]).co_code
 
 
 def test_a_slot_with_a_changed_missing_or_unreadable_file_is_noticed(machine_: Path) -> None:
