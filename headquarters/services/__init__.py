@@ -1,0 +1,1 @@
+"""Services over the lake, each with its own door: queries."""

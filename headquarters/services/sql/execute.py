@@ -1,0 +1,297 @@
+"""Runs one governed query in a DuckDB that can do nothing else.
+
+Each query has a database of its own, in memory, made for it and thrown away: no table, setting or
+temporary file of one is there for the next. It reaches no file, loads no extension, looks at no
+Python variable, and its configuration is locked before the query is seen.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from headquarters.lake.query import literal
+from headquarters.services.sql.errors import Fault, QueryError, place_of
+from headquarters.services.sql.estimate import Planner, cost_of
+from headquarters.services.sql.guard import Governed, check
+from headquarters.services.sql.limits import PAGE_ROWS
+from headquarters.services.sql.proof import prove
+from headquarters.services.sql.relations import BY_GATEWAY, BY_SERIES, RELATIONS
+from headquarters.services.sql.rights import Rights
+from headquarters.services.sql.source import LakeSource, keys
+from headquarters.services.sql.task import Estimate, Outcome, Task
+from protocols.errors import StoreError, StoreFullError
+
+Connection = duckdb.DuckDBPyConnection
+
+
+class Executor:
+    """Runs tasks over one lake, one at a time.
+
+    Args:
+        lake: The lake's folder.
+        spill: A folder of its own for what a query sets aside.
+
+    Raises:
+        InputError: There is no lake.
+        StoreError: It cannot be read.
+    """
+
+    def __init__(self, lake: Path, spill: Path) -> None:
+        self._source = LakeSource(lake)
+        self._spill = spill
+        self._planners: dict[str, Planner] = {}
+        self._running: Connection | None = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Stop the task that runs; may be called from another thread."""
+        self._interrupted = True
+        running = self._running
+        if running is not None:
+            running.interrupt()
+
+    def explain(self, task: Task) -> Estimate:
+        """Govern a query and say what it would read.
+
+        Raises:
+            QueryError: It is refused, wrong or was stopped.
+            StoreError: The lake cannot be read.
+        """
+        governed, rights, estimate = self._prepare(task)
+        with self._connected(task, governed, rights) as connection, _translated(task.sql, governed):
+            described = connection.execute(f"DESCRIBE {governed.sql}", _bound(task, governed)).fetchall()
+        columns = tuple((str(row[0]), str(row[1])) for row in described)
+        return Estimate(estimate.files, estimate.rows, estimate.tables, estimate.plan, columns)
+
+    def run(self, task: Task) -> Outcome:
+        """Run a query and write its result.
+
+        Args:
+            task: What to run; `task.result` is made, with one record batch a page.
+
+        Raises:
+            QueryError: It is refused, wrong, too expensive or was stopped.
+            StoreError: The lake cannot be read, or the result not written.
+        """
+        began = time.monotonic()
+        governed, rights, estimate = self._prepare(task)
+        if estimate.rows > task.bounds.rows_read:
+            expected = (
+                f"at most {task.bounds.rows_read:,} rows to read; say which dates and series are meant"
+                " (WHERE date >= ..., WHERE series = series_of('...')), or ask samples_hour"
+            )
+            raise QueryError(Fault.COSTLY, "", f"about {estimate.rows:,} rows", expected)
+        with self._connected(task, governed, rights) as connection, _translated(task.sql, governed):
+            reader = _reader(connection, governed.sql, _bound(task, governed))
+            rows, size, truncated = write_pages(
+                reader, Path(task.result), task.bounds.rows, task.bounds.bytes
+            )
+        return Outcome(rows, size, truncated, time.monotonic() - began, estimate)
+
+    def begin(self) -> None:
+        """A new task: an interruption from here on is meant for it."""
+        self._interrupted = False
+
+    def _prepare(self, task: Task) -> tuple[Governed, Rights, Estimate]:
+        self._source.refresh()
+        rights = self._source.rights(task.reach)
+        names = self._source.index.names(rights) if "series_of" in task.sql.lower() else {}
+        governed = check(task.sql, task.reach, names, task.parameters)
+        planner = self._planner(task.timezone)
+        with self._interruptible(planner.connection), _translated(task.sql, governed):
+            prove(planner.connection, governed)
+            plan, text = planner.plan(governed, _bound(task, governed))
+        costs = cost_of(plan, self._source, rights)
+        tables = tuple((name, cost.files, cost.rows) for name, cost in sorted(costs.items()))
+        files, rows = (sum(cost[at] for cost in tables) for at in (1, 2))
+        return governed, rights, Estimate(files, rows, tables, text, ())
+
+    def _planner(self, timezone: str) -> Planner:
+        if timezone not in self._planners:
+            try:
+                self._planners[timezone] = Planner(timezone)
+            except duckdb.Error as error:
+                expected = "a time zone such as UTC or Asia/Shanghai"
+                raise QueryError(Fault.WRONG, "timezone", timezone, expected) from error
+        return self._planners[timezone]
+
+    @contextmanager
+    def _connected(self, task: Task, governed: Governed, rights: Rights) -> Iterator[Connection]:
+        connection = duckdb.connect(
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "allow_community_extensions": "false",
+                "memory_limit": f"{task.bounds.memory_bytes}B",
+                "threads": str(task.bounds.threads),
+                "temp_directory": str(self._spill),
+                "max_temp_directory_size": f"{task.bounds.spill_bytes}B",
+            }
+        )
+        try:
+            for name in governed.sources:
+                connection.register(governed.base(name), self._source.rows(RELATIONS[name], rights))
+            for key in (BY_SERIES, BY_GATEWAY):
+                connection.register(governed.keys(key), keys(key, rights))
+            for setting in LOCKS:
+                connection.execute(setting)
+            connection.execute(f"SET TimeZone = {literal(task.timezone)}")
+            connection.execute("SET lock_configuration = true")
+            with self._interruptible(connection):
+                yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _interruptible(self, connection: Connection) -> Iterator[None]:
+        self._running = connection
+        try:
+            if self._interrupted:
+                raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped")
+            yield
+        finally:
+            self._running = None
+
+
+LOCKS = (
+    "SET python_enable_replacements = false",
+    "SET python_scan_all_frames = false",
+    "SET enable_external_access = false",
+)
+"""Settings that close a database, before `lock_configuration` makes them final."""
+
+
+def _reader(connection: Connection, sql: str, parameters: dict[str, Any]) -> pa.RecordBatchReader:
+    """The rows as they are computed; with parameters, once they all are."""
+    if not parameters:
+        return connection.sql(sql).to_arrow_reader(PAGE_ROWS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the copy that it warns of is the price of binding
+        return connection.execute(sql, parameters).to_arrow_reader(PAGE_ROWS)
+
+
+def _bound(task: Task, governed: Governed) -> dict[str, Any]:
+    return {name: task.parameters[name] for name in governed.parameters}
+
+
+def write_pages(
+    reader: pa.RecordBatchReader, path: Path, rows_max: int, bytes_max: int
+) -> tuple[int, int, str]:
+    """Write a result as an Arrow file with `PAGE_ROWS` rows in each record batch.
+
+    Args:
+        reader: The rows, in any portions.
+        path: The file to make.
+        rows_max: It ends after so many rows.
+        bytes_max: It ends before a page that makes it larger.
+
+    Returns:
+        Rows, bytes, and why it ended before its end: `rows`, `bytes`, or nothing.
+
+    Raises:
+        StoreFullError: There is no room.
+    """
+    rows, truncated = 0, ""
+    try:
+        with pa.OSFile(str(path), "wb") as sink:
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            with pa.ipc.new_file(sink, reader.schema, options=options) as writer:
+                for page in _pages(reader):
+                    if rows + len(page) > rows_max:
+                        page, truncated = page.slice(0, rows_max - rows), "rows"
+                    if sink.tell() + page.nbytes > bytes_max and sink.tell() + _packed(page) > bytes_max:
+                        truncated = "bytes"
+                        break
+                    if len(page):
+                        writer.write_batch(page)
+                        rows += len(page)
+                    if truncated:
+                        break
+            size = sink.tell()
+    except OSError as error:
+        raise StoreFullError(f"cannot write {path}: {error}; make room, or ask for less") from error
+    return rows, size, truncated
+
+
+def _pages(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The same rows in portions of `PAGE_ROWS`."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in reader:
+        waiting.append(batch)
+        held += len(batch)
+        if held < PAGE_ROWS:
+            continue
+        table = pa.Table.from_batches(waiting).combine_chunks()
+        whole = len(table) - len(table) % PAGE_ROWS
+        for at in range(0, whole, PAGE_ROWS):
+            yield table.slice(at, PAGE_ROWS).combine_chunks().to_batches()[0]
+        rest = table.slice(whole)
+        waiting, held = rest.to_batches(), len(rest)
+    if held:
+        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+
+
+def _packed(page: pa.RecordBatch) -> int:
+    """Bytes that a page takes in the file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, page.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(page)
+    return int(sink.getvalue().size)
+
+
+@contextmanager
+def _translated(sql: str, governed: Governed) -> Iterator[None]:
+    """DuckDB's errors as ours, in the words of the query that was asked.
+
+    Raises:
+        QueryError: The query is wrong, or was stopped.
+        StoreError: A file of the lake cannot be read.
+    """
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped") from error
+    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
+        expected = "less to hold at once: fewer groups, no ORDER BY over everything, or a LIMIT"
+        raise QueryError(Fault.MEMORY, "", "", expected) from error
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        text = str(error)
+        if "INTERRUPT" in text.upper():
+            raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped") from error
+        if isinstance(error, OSError) or ".parquet" in text:
+            raise StoreError("a file of the lake cannot be read; run catchment-hq verify") from error
+        said = own_words(text, governed)
+        raise QueryError(Fault.WRONG, *_where(sql, said), f"SQL that DuckDB understands: {said}") from error
+
+
+def own_words(text: str, governed: Governed) -> str:
+    """A message of DuckDB without the SQL that it was given and the names in it.
+
+    Args:
+        text: The message.
+        governed: The query.
+    """
+    text = re.split(r"\n+LINE \d+:", text)[0]
+    for number, name in enumerate(governed.ctes):
+        text = text.replace(name, f"expression {number + 1}")
+    return " ".join(text.replace(f"_{governed.nonce}", "").split())
+
+
+def _where(sql: str, said: str) -> tuple[str, str]:
+    """Place and value of the name that a message is about, if it stands in the query."""
+    for name in re.findall(r'"([^"]+)"|name (\S+) ', said):
+        word = name[0] or name[1]
+        found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sql, re.IGNORECASE)
+        if found:
+            return place_of(sql, found.start()), word
+    return "", ""

@@ -1,0 +1,26 @@
+"""Bounds of governed queries, each with its unit and its reason. What an operator sets is in `settings`."""
+
+from __future__ import annotations
+
+SQL_CHARS_MAX = 65_536
+"""Characters of a query: 1,000 lines. sqlglot reads so much in about half a second."""
+
+NODES_MAX = 20_000
+"""Nodes of a query's tree: about as many words."""
+
+DEPTH_MAX = 180
+"""Levels of a query's tree: each costs sqlglot up to five calls of Python's thousand."""
+
+PAGE_ROWS = 1000
+"""Rows of a page of a result: what a table in a browser shows at once without trouble."""
+
+STOP_GRACE_S = 3.0
+"""How long a query that was interrupted may take to stop before its process is ended."""
+
+FRAME_BYTES_MAX = 16 << 20
+"""A message between the service and a worker: a query with its parameters, or an answer about it."""
+
+PLAN_CHARS_MAX = 100_000
+"""Characters of a plan that is shown."""
+
+assert SQL_CHARS_MAX * 4 < FRAME_BYTES_MAX
