@@ -2,6 +2,7 @@
 
 Values are taken over when a batch is decoded, so they are there before the commit. A
 request is one line of JSON, `{"names": ["..."]}` or `{}` for all; the answer is one line.
+`{"since": MARK}` asks for what changed since an answer with that mark, or for all with null.
 """
 
 from __future__ import annotations
@@ -45,28 +46,47 @@ class LatestValues:
         self._time: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._value: npt.NDArray[np.float64] = np.empty(0, np.float64)
         self._quality: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._changed: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self._text: dict[int, str | None] = {}
+        self._run = os.urandom(6).hex()
+        self._updates = 0
 
     def update(self, chunks: Iterable[SampleChunk]) -> None:
         """Take over the newest sample of each series."""
         with self._lock:
+            self._updates += 1
             for chunk in chunks:
                 self._take(chunk)
+
+    def since(self, mark: str | None) -> tuple[str, list[Latest]]:
+        """What changed since a mark, and the mark for the next time.
+
+        Args:
+            mark: As given before; `None`, or one of another run, for everything.
+        """
+        run, _, count = (mark or "").partition(".")
+        after = int(count) if run == self._run and count.isdecimal() else 0
+        with self._lock:
+            numbers = np.flatnonzero(self._changed > after).tolist()
+            now = f"{self._run}.{self._updates}"
+            return now, [self._latest(number) for number in numbers]
 
     def get(self, series: int) -> Latest | None:
         """The latest sample of a series, if there was one."""
         with self._lock:
             if series >= len(self._time) or self._time[series] == _NEVER:
                 return None
-            value = float(self._value[series])
-            text = self._text.get(series)
-            return Latest(
-                series,
-                int(self._time[series]),
-                None if np.isnan(value) else value,
-                text,
-                int(self._quality[series]),
-            )
+            return self._latest(series)
+
+    def _latest(self, series: int) -> Latest:
+        value = float(self._value[series])
+        return Latest(
+            series,
+            int(self._time[series]),
+            value if np.isfinite(value) else None,
+            self._text.get(series),
+            int(self._quality[series]),
+        )
 
     def _take(self, chunk: SampleChunk) -> None:
         series, rows = _newest(chunk)
@@ -75,6 +95,7 @@ class LatestValues:
         series, rows = series[newer], rows[newer]
         self._time[series] = chunk.time[rows]
         self._quality[series] = chunk.quality[rows]
+        self._changed[series] = self._updates
         self._value[series] = np.nan if chunk.value is None else chunk.value[rows]
         if chunk.text is not None:
             self._text.update(zip(series.tolist(), chunk.text[rows].tolist(), strict=True))
@@ -90,6 +111,7 @@ class LatestValues:
         self._time = np.concatenate([self._time, np.full(more, _NEVER, np.int64)])
         self._value = np.concatenate([self._value, np.full(more, np.nan)])
         self._quality = np.concatenate([self._quality, np.zeros(more, np.int64)])
+        self._changed = np.concatenate([self._changed, np.zeros(more, np.int64)])
 
 
 _NEVER = -(2**63)
@@ -128,11 +150,17 @@ class Directory:
 def answer(request: bytes, directory: Directory, values: LatestValues) -> bytes:
     """Answer one request; a wrong one is answered with what is wrong."""
     try:
-        names = json.loads(request).get("names", [])
+        asked = json.loads(request)
+        names, mark = asked.get("names", []), asked.get("since")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("names must be a list of texts")
+        if not isinstance(mark, str | None):
+            raise ValueError("since must be a mark or null")
     except (ValueError, AttributeError) as error:
         return json.dumps({"error": f"expected a JSON object with names: {error}"}).encode() + b"\n"
+    if "since" in asked:
+        mark, changed = values.since(mark)
+        return json.dumps({"mark": mark, "changes": changed}, ensure_ascii=False).encode() + b"\n"
     rows = []
     for row in directory.find(names):
         latest = values.get(row.series)
@@ -165,24 +193,46 @@ def ask(data: Path, names: Sequence[str]) -> list[dict[str, Any]]:
         DeviceError: No process answers.
         InputError: More names than one request may hold.
     """
-    client = socket.socket(socket.AF_UNIX)
-    client.settimeout(10)
-    try:
-        with bound_path(data) as path, client:
-            client.connect(path)
-            client.sendall(json.dumps({"names": list(names)}).encode() + b"\n")
-            with client.makefile("rb") as reply:
-                document = json.loads(reply.readline())
-    except (OSError, ValueError) as error:
-        raise DeviceError(
-            f"expected a running headquarters in {data.parent}, got none; start it: catchment-hq run"
-        ) from error
+    document = _call(data, {"names": list(names)})
     if "latest" not in document:
         raise InputError(
             [Problem("latest", "names", f"{len(names)} names", "fewer at a time, or none for all")]
         )
     rows: list[dict[str, Any]] = document["latest"]
     return [{**row, "time": f"{np.datetime64(row['time_us'], 'us')}Z"} for row in rows]
+
+
+def changes(data: Path, mark: str | None) -> tuple[str, list[Latest]]:
+    """Ask a running process for the latest values that changed since a mark.
+
+    Args:
+        data: Its data directory.
+        mark: As given the last time; `None` for all values.
+
+    Returns:
+        The mark for the next time, and the values.
+
+    Raises:
+        DeviceError: No process answers.
+    """
+    document = _call(data, {"since": mark})
+    return document["mark"], [Latest(*row) for row in document["changes"]]
+
+
+def _call(data: Path, request: dict[str, Any]) -> dict[str, Any]:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    try:
+        with bound_path(data) as path, client:
+            client.connect(path)
+            client.sendall(json.dumps(request).encode() + b"\n")
+            with client.makefile("rb") as reply:
+                document: dict[str, Any] = json.loads(reply.readline())
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"expected a running headquarters in {data.parent}, got none; start it: catchment-hq run"
+        ) from error
+    return document
 
 
 @contextlib.contextmanager

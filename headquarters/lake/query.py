@@ -94,7 +94,7 @@ class Engine:
             StoreError: A table cannot be read.
         """
         for table in TABLES:
-            name = "series_history" if table is SERIES else table.name
+            name = _seen_as(table)
             known = self._states.get(name)
             before = -1 if known is None else known.version
             state = self._states[name] = replay(self._lake / table.name / LOG, known)
@@ -102,6 +102,14 @@ class Engine:
                 self._names = None
                 dataset = dataset_of(self._lake / table.name, table, state.files.values())
                 self._connection.register(name, dataset)
+
+    def version(self, table: TableSchema) -> int:
+        """Which version of a table queries see."""
+        return self._states[_seen_as(table)].version
+
+    def files(self, table: TableSchema) -> list[DataFile]:
+        """The files that make up a table as queries see it."""
+        return list(self._states[_seen_as(table)].files.values())
 
     def attach(self, name: str, rows: pa.Table) -> None:
         """Let queries use rows that are not in the lake, under a name."""
@@ -185,6 +193,10 @@ class Engine:
             for name in (row["name"], f"{row['gateway']}/{row['name']}"):
                 names.setdefault(name, set()).add(row["series"])
         return names
+
+
+def _seen_as(table: TableSchema) -> str:
+    return "series_history" if table is SERIES else table.name
 
 
 def dataset_of(folder: Path, table: TableSchema, chosen: Any) -> Dataset:

@@ -1,0 +1,42 @@
+"""What a scope shows, in the one place that says so."""
+
+from __future__ import annotations
+
+from headquarters.tenancy.scope import Scope
+from headquarters.views.pointbook import Point
+from headquarters.views.sources import Sources
+
+EVERYTHING = Scope(None)
+"""What headquarters itself sees."""
+
+
+def sees_site(scope: Scope, site: str) -> bool:
+    """Whether a site, its gateways and all that comes from them are seen."""
+    return scope.sites is None or site in scope.sites
+
+
+def sees_point(scope: Scope, point: Point) -> bool:
+    """Whether a series and its samples are seen."""
+    return sees_site(scope, point.site)
+
+
+def seen_points(sources: Sources, scope: Scope) -> list[Point]:
+    """All series that are seen, sorted by name, gateway and number."""
+    return [point for point in sources.points().points if sees_point(scope, point)]
+
+
+def point_of(sources: Sources, scope: Scope, series: int) -> Point | None:
+    """One series; `None` when there is none, or it is not seen."""
+    point = sources.points().by_series.get(series)
+    return point if point is not None and sees_point(scope, point) else None
+
+
+def site_of(sources: Sources, node: str) -> str:
+    """The site of a node: in the register, on the list by hand, or as its series say."""
+    row = sources.nodes().get(node)
+    return row.site if row is not None and row.site else sources.trust().site_of(node)
+
+
+def sees_gateway(sources: Sources, scope: Scope, gateway: str) -> bool:
+    """Whether a gateway is seen."""
+    return scope.sites is None or site_of(sources, gateway) in scope.sites
