@@ -34,6 +34,10 @@ AGE_S = 1.0
 STALE_S = 10.0
 """A status older than this is that of a headquarters that does not run."""
 
+BULK_MAX = 2
+BULK_WAIT_S = 2.0
+"""Bulk reads have engines of their own: whoever takes an hour for a download delays no page."""
+
 T = TypeVar("T")
 
 
@@ -93,6 +97,7 @@ class Sources:
         self.config = config
         self.now_us = now_us
         self.lake = LakePool(config.lake)
+        self.bulk = LakePool(config.lake, BULK_MAX, BULK_WAIT_S)
         self.live = LiveFeed(config.data)
         self.registry = Registry(config.home / FILE) if authority.exists(config.home) else None
         self._trust = TrustSource(config.home, self.registry, config.offline_days, lambda: now_us() / 1e6)
@@ -112,6 +117,7 @@ class Sources:
     def close(self) -> None:
         """Close all of it."""
         self.lake.close()
+        self.bulk.close()
         if self.registry is not None:
             self.registry.close()
 
