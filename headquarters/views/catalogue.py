@@ -11,7 +11,7 @@ from typing import Any
 from headquarters.lake.query import Engine, literal
 from headquarters.lake.schema import SAMPLES_HOUR, SAMPLES_MINUTE, SERIES, TABLES, TableSchema
 from headquarters.tenancy.scope import Scope
-from headquarters.views.seeing import sees_site, site_of
+from headquarters.views.seeing import seen_points, sees_site, site_of
 from headquarters.views.sources import Sources
 
 GROUP = "group"
@@ -189,7 +189,7 @@ def _seen(sources: Sources, scope: Scope, table: TableSchema) -> str:
     """The condition that only what is seen is given."""
     names = table.columns.names
     if "series" in names:
-        series = [str(p.series) for p in sources.points().points if sees_site(scope, p.site)]
+        series = [str(point.series) for point in seen_points(sources, scope)]
         return f"series IN ({', '.join(series)})" if series else "false"
     gateways = [
         literal(gateway)

@@ -80,7 +80,7 @@ def decode(cursor: str) -> Key:
         if len(cursor) > CURSOR_CHARS_MAX:
             raise ValueError("too long")
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-        if not isinstance(key, list) or not all(isinstance(part, (str, int)) for part in key):
+        if not isinstance(key, list) or not key or not all(isinstance(part, (str, int)) for part in key):
             raise ValueError("no key")
     except (ValueError, binascii.Error, RecursionError) as error:
         expected = "the cursor that the page before ended with, unchanged"

@@ -12,12 +12,12 @@ EVERYTHING = Scope(None)
 
 def sees_site(scope: Scope, site: str) -> bool:
     """Whether a site, its gateways and all that comes from them are seen."""
-    return scope.sites is None or site in scope.sites
+    return scope.sees_whole(site)
 
 
 def sees_point(scope: Scope, point: Point) -> bool:
     """Whether a series and its samples are seen."""
-    return sees_site(scope, point.site)
+    return scope.sees_point(point.site, point.name)
 
 
 def seen_points(sources: Sources, scope: Scope) -> list[Point]:
@@ -39,4 +39,4 @@ def site_of(sources: Sources, node: str) -> str:
 
 def sees_gateway(sources: Sources, scope: Scope, gateway: str) -> bool:
     """Whether a gateway is seen."""
-    return scope.sites is None or site_of(sources, gateway) in scope.sites
+    return scope.sites is None or scope.sees_whole(site_of(sources, gateway))

@@ -30,6 +30,9 @@ from tsdownsample import MinMaxDownsampler, MinMaxLTTBDownsampler
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+WIDTH_MIN = 8
+"""The algorithms want some columns; so few points more cost nothing."""
+
 PER_PIXEL = 4
 """Samples a pixel column that need no thinning: first, lowest, highest and last."""
 
@@ -67,7 +70,8 @@ def thin(time: Int64s, value: Floats, width: int) -> Int64s:
     Returns:
         Their indices, ascending.
     """
-    if len(time) <= PER_PIXEL * width:
+    width = max(width, WIDTH_MIN)
+    if len(time) <= PER_PIXEL * width or time[0] == time[-1]:
         return np.arange(len(time))
     elapsed = time - time[0]
     chosen: list[Any] = [

@@ -324,12 +324,12 @@ def _apart(ranges: Iterable[tuple[int, int]], from_us: int, to_us: int) -> list[
 
 def _text(engine: Engine, point: Point, from_us: int, to_us: int, gaps: tuple[TrendGap, ...]) -> SeriesTrend:
     _, rows = engine.rows(
-        "SELECT * FROM (SELECT epoch_us(time) AS at, "
+        "SELECT * FROM (SELECT epoch_us(time) AS since, "
         "CASE WHEN quality >= 2147483648 THEN NULL ELSE text END AS said, "
         "lag(said) OVER (ORDER BY time) IS DISTINCT FROM said "
         "OR row_number() OVER (ORDER BY time) = 1 AS new, "
         f"count(*) OVER () AS seen FROM samples WHERE {_within(point.series, from_us, to_us)}) "
-        f"WHERE new ORDER BY at DESC LIMIT {TEXTS_MAX}"
+        f"WHERE new ORDER BY since DESC LIMIT {TEXTS_MAX}"
     )
     found = list(rows)
     texts = tuple(TextPoint(at, text) for at, text, _, _ in reversed(found))

@@ -1,0 +1,1 @@
+"""Views, API and the process that serves them."""
