@@ -14,14 +14,13 @@ import click
 
 from headquarters import config
 from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
-from protocols.addresses import is_address, reachable
 from protocols.command import teach
 from protocols.errors import InputError, Problem
-from protocols.identity import Identity, PublicIdentity
+from protocols.identity import PublicIdentity
 
 if TYPE_CHECKING:
     from headquarters.config import HeadquartersConfig
-    from headquarters.security.office import Door, Office
+    from headquarters.security.office import Office
     from headquarters.security.registry import Registry
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -74,13 +73,14 @@ def invite(
     With --json one array of objects is printed.
     """
     from headquarters.security.authority import load as load_authority
+    from headquarters.security.door import door_for
     from protocols.certificates import fingerprint
 
     ids = _ids(id_, count)
     valid_s = _seconds(expires)
     with _registry(home) as (settings, registry):
         root = fingerprint(load_authority(home, time.time()).root.der)
-        door = _door(settings, registry, role, via, address)
+        door = door_for(settings, registry, role, via, address)
         made = _office(registry).invite(door, root, ids, site, role, valid_s)
     if as_json:
         print_json([invitation.to_json() for invitation in made])
@@ -236,33 +236,6 @@ def _office(registry: Registry) -> Office:
     from headquarters.security.office import Office
 
     return Office(registry, getpass.getuser(), time.time())
-
-
-def _door(settings: HeadquartersConfig, registry: Registry, role: str, via: str, address: str) -> Door:
-    """Whom the nodes are to ask: the hub that was named, the only one, or headquarters."""
-    from headquarters import trust
-    from headquarters.security.office import Door
-
-    own = Identity.load(settings.home).public
-    known = trust.load(settings.home, registry, time.time(), settings.offline_days).identities
-    hubs = {node.id: node for node in known if node.role == "hub"}
-    if not via and role == "gateway" and len(hubs) == 1:
-        via = next(iter(hubs))
-    if via not in ("", own.id, *hubs):
-        expected = f"headquarters or a hub in force: {', '.join(sorted(hubs)) or 'there is none'}"
-        raise InputError([Problem("command line", "--via", via, expected)])
-    node = hubs.get(via, own)
-    row = registry.node(node.id)
-    found = address or ("" if row is None else row.addresses["enrolment"])
-    if not found and node is own and settings.enrolment is not None:
-        found = reachable(settings.enrolment, settings.host)
-    if not is_address(found):
-        expected = (
-            f"the enrolment socket of {node.id} as --address tcp://HOST:PORT; it is not known here: set "
-            f"`enrolment` in its configuration, and let a hub refresh its directory once"
-        )
-        raise InputError([Problem("command line", "--address", found, expected)])
-    return Door(node, found)
 
 
 def _ids(id_: str, count: int) -> list[str]:

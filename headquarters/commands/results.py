@@ -80,31 +80,43 @@ class Results:
 
     def of(self, commands: Sequence[Queued]) -> dict[int, Outcome]:
         """What is known now of some commands, by their numbers."""
-        if not commands:
-            return {}
-        self._engine.refresh()
-        since_us = min(queued.command.issued_us for queued in commands) - MARGIN_US
-        names = ", ".join(sorted({literal(queued.command.target) for queued in commands}))
-        _, rows = self._engine.rows(
-            "SELECT gateway, time, transition, source, text, value, detail FROM events "
-            f"WHERE kind = 'event' AND type = 'command' AND gateway IN ({names}) "
-            f"AND time >= make_timestamptz({since_us}) ORDER BY time, batch"
-        )
-        found: dict[tuple[str, str], list[Told]] = {}
-        for gateway, time, transition, source, text, value, beside in rows:
-            detail = json.loads(beside).get("detail", {})
-            told = Told(str(time), transition, source or "", text or "", value, detail)
-            found.setdefault((gateway, str(detail.get("command", ""))), []).append(told)
-        return {
-            queued.command.number: _outcome(
-                found.get((queued.command.target, queued.command.nonce.hex()), [])
-            )
-            for queued in commands
-        }
+        if commands:
+            self._engine.refresh()
+        return outcomes(self._engine, commands)
 
     def close(self) -> None:
         """Close the lake."""
         self._engine.close()
+
+
+def outcomes(engine: Engine, commands: Sequence[Queued]) -> dict[int, Outcome]:
+    """What the lake knows of some commands, by their numbers.
+
+    Args:
+        engine: Over the lake.
+        commands: Which.
+
+    Raises:
+        StoreError: The lake cannot be read.
+    """
+    if not commands:
+        return {}
+    since_us = min(queued.command.issued_us for queued in commands) - MARGIN_US
+    names = ", ".join(sorted({literal(queued.command.target) for queued in commands}))
+    _, rows = engine.rows(
+        "SELECT gateway, time, transition, source, text, value, detail FROM events "
+        f"WHERE kind = 'event' AND type = 'command' AND gateway IN ({names}) "
+        f"AND time >= make_timestamptz({since_us}) ORDER BY time, batch"
+    )
+    found: dict[tuple[str, str], list[Told]] = {}
+    for gateway, time, transition, source, text, value, beside in rows:
+        detail = json.loads(beside).get("detail", {})
+        told = Told(str(time), transition, source or "", text or "", value, detail)
+        found.setdefault((gateway, str(detail.get("command", ""))), []).append(told)
+    return {
+        queued.command.number: _outcome(found.get((queued.command.target, queued.command.nonce.hex()), []))
+        for queued in commands
+    }
 
 
 MARGIN_US = 8 * 86_400 * 1_000_000

@@ -1,1 +1,1 @@
-"""Services over the lake, each with its own door: queries."""
+"""What headquarters does for people and their programs: governed queries, and the fleet from afar."""

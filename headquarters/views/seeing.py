@@ -5,6 +5,7 @@ from __future__ import annotations
 from headquarters.tenancy.scope import Scope
 from headquarters.views.pointbook import Point
 from headquarters.views.sources import Sources
+from protocols.errors import CatchmentError
 
 EVERYTHING = Scope(None)
 """What headquarters itself sees."""
@@ -40,3 +41,27 @@ def site_of(sources: Sources, node: str) -> str:
 def sees_gateway(sources: Sources, scope: Scope, gateway: str) -> bool:
     """Whether a gateway is seen."""
     return scope.sites is None or scope.sees_whole(site_of(sources, gateway))
+
+
+class UnseenError(CatchmentError):
+    """What was named is not there, or not seen by who asks: both look the same.
+
+    Args:
+        what: What kind of thing, such as `gateway`.
+        name: As it was named.
+    """
+
+    def __init__(self, what: str, name: object) -> None:
+        super().__init__(f"expected a {what} that is here and that you may see, got {str(name)[:80]!r}")
+        self.what = what
+
+
+def need_gateway(sources: Sources, scope: Scope, gateway: str) -> None:
+    """See that a gateway is there, and seen.
+
+    Raises:
+        UnseenError: It is not.
+    """
+    there = gateway in sources.nodes() or any(node.id == gateway for node in sources.trust().identities)
+    if not there or not sees_gateway(sources, scope, gateway):
+        raise UnseenError("gateway", gateway)
