@@ -112,7 +112,7 @@ class Executor:
             plan, text = planner.plan(governed, _bound(task, governed))
         costs = cost_of(plan, self._source, rights)
         tables = tuple((name, cost.files, cost.rows) for name, cost in sorted(costs.items()))
-        files, rows = (sum(cost[at] for cost in tables) for at in (1, 2))
+        files, rows = sum(cost[1] for cost in tables), sum(cost[2] for cost in tables)
         return governed, rights, Estimate(files, rows, tables, text, ())
 
     def _planner(self, timezone: str) -> Planner:
