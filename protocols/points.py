@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from protocols.field.base import FieldType
 from protocols.records import PointDefinition
-from protocols.samples import ValueType
+from protocols.valuetypes import ValueType
 
 
 class Report(StrEnum):

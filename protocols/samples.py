@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from protocols.valuetypes import ValueType as ValueType
 
 # OPC UA Part 4, 7.39 and Part 6, A.2: StatusCodes, severity in the two highest bits.
 GOOD = 0x0000_0000
@@ -51,31 +52,8 @@ UInt32s = npt.NDArray[np.uint32]
 Values = npt.NDArray[Any]
 """f64, f32, int64, uint8 (0 or 1) or object (str), by the block's type."""
 
-
-class ValueType(IntEnum):
-    """How a block's values are stored; also the number on the wire."""
-
-    F64 = 0
-    F32 = 1
-    I64 = 2
-    BOOL = 3
-    TEXT = 4
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """numpy's type of a value column of this type."""
-        return _DTYPES[self]
-
-
 _UINT32 = np.dtype(np.uint32)
 _INT64 = np.dtype(np.int64)
-_DTYPES: dict[ValueType, np.dtype[Any]] = {
-    ValueType.F64: np.dtype(np.float64),
-    ValueType.F32: np.dtype(np.float32),
-    ValueType.I64: np.dtype(np.int64),
-    ValueType.BOOL: np.dtype(np.uint8),
-    ValueType.TEXT: np.dtype(object),
-}
 
 EMPTY_VALUE: dict[ValueType, Any] = {
     ValueType.F64: float("nan"),
@@ -111,7 +89,7 @@ class SampleBlock:
     def __post_init__(self) -> None:
         n = len(self.point)
         assert self.point.dtype == _UINT32 and self.time.dtype == _INT64
-        assert self.quality.dtype == _UINT32 and self.value.dtype == _DTYPES[self.type]
+        assert self.quality.dtype == _UINT32 and self.value.dtype == self.type.dtype
         assert len(self.time) == len(self.value) == len(self.quality) == n
         assert self.source_time is None or len(self.source_time) == n
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from protocols import limits
 from protocols.errors import MalformedError
 from protocols.records.fields import Fields, pack_map
-from protocols.samples import ValueType
+from protocols.valuetypes import ValueType
 
 
 @dataclass(frozen=True, slots=True)

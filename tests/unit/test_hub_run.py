@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -295,3 +297,10 @@ def test_a_wrong_allow_list_leaves_the_old_one_in_force(tmp_path: Path) -> None:
 
 def test_chain_names_read_well() -> None:
     assert str(Chain("gw", Stream.DATA, 1)) == "gw/data/1"
+
+
+def test_a_hub_runs_without_numpy_which_it_has_no_use_for() -> None:
+    unwanted = {"numpy", "pyarrow", "sqlite_utils", "tuf"}
+    told = f"import sys, hub.main, hub.cli; print(*{unwanted} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
