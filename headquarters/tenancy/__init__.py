@@ -1,1 +1,1 @@
-"""Who may do what, and whose data they see."""
+"""Who may do what, where: principals, permissions, tenants, the scope of data, quotas."""

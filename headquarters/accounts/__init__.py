@@ -1,0 +1,1 @@
+"""Users, groups, roles, and every way to sign in."""
