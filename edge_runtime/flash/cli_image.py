@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from protocols.command import teach
-from protocols.errors import InputError, PeerError, Problem
+from protocols.errors import PeerError
 
 if TYPE_CHECKING:
     from edge_runtime.slots.image import Image
@@ -227,13 +227,12 @@ def _opened(path: Path, progress: Callable[[int, int], None] = lambda done, of: 
         InputError: It is none, or damaged.
         StoreError: It cannot be read.
     """
-    from edge_runtime.slots.image import open_image
+    from edge_runtime.slots.image import not_an_image, open_image
 
     try:
         return open_image(path, progress)
     except PeerError as error:
-        found = f"{path.stat().st_size} bytes"
-        raise InputError([Problem(str(path), "", found, f"a whole firmware image ({error})")]) from error
+        raise not_an_image(path, error) from error
 
 
 def _fields(image: Image) -> dict[str, Any]:

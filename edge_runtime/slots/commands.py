@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from protocols.command import teach
+from protocols.errors import PeerError
 
 if TYPE_CHECKING:
     from edge_runtime.slots.states import SlotsState
@@ -93,8 +94,12 @@ def slots_commands(get: GetTier) -> dict[str, click.Command]:
         from dataclasses import asdict
 
         from edge_runtime import slots
+        from edge_runtime.slots.image import not_an_image
 
-        done = slots.install(root, image, again=again)
+        try:
+            done = slots.install(root, image, again=again)
+        except PeerError as error:
+            raise not_an_image(image, error) from error
         if as_json:
             told = {"slot": done.slot, "good": done.good, "firmware": asdict(done.firmware)}
             click.echo(json.dumps(told, ensure_ascii=False))

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from edge_runtime.slots import firmware, limits
 from edge_runtime.slots.firmware import FileEntry, ImageManifest
 from edge_runtime.slots.store import MANIFEST, SBOM
-from protocols.errors import InputError, IntegrityError, LimitError, MalformedError, Problem
+from protocols.errors import InputError, IntegrityError, LimitError, MalformedError, PeerError, Problem
 from protocols.storedzip import LOCAL_BYTES, Stored, directory, local_header, parse_local
 
 CHUNK_BYTES = 1 << 20
@@ -110,6 +110,12 @@ def open_image(path: Path, progress: Progress = lambda done, of: None) -> Image:
         found = "" if isinstance(error, FileNotFoundError) else str(error.strerror)
         expected = f"a firmware image (NAME-VERSION{firmware.SUFFIX})"
         raise InputError([Problem(str(path), "file", found, expected)]) from error
+
+
+def not_an_image(path: Path, error: PeerError) -> InputError:
+    """What `open_image` found wrong with a file, as the fault of whoever named it."""
+    found = f"{path.stat().st_size} bytes"
+    return InputError([Problem(str(path), "", found, f"a whole firmware image ({error})")])
 
 
 class _Reader:

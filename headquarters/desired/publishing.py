@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headquarters.desired.wanted import kind_of
 from protocols.batch import is_name
 from protocols.desired import ItemKind
-from protocols.errors import InputError, Problem
+from protocols.errors import InputError, PeerError, Problem
 from protocols.limits import PACKAGE_BYTES_MAX
 from protocols.tomlfile import TomlFile
 
@@ -91,11 +91,14 @@ def check_firmware(file: Path) -> Checked:
     """Read an image from end to end.
 
     Raises:
-        InputError, PeerError: It is not an image, or damaged.
+        InputError: It is not an image, or damaged.
     """
-    from edge_runtime.slots.image import open_image
+    from edge_runtime.slots.image import not_an_image, open_image
 
-    image = open_image(file)
+    try:
+        image = open_image(file)
+    except PeerError as error:
+        raise not_an_image(file, error) from error
     found = image.manifest
     said = f"firmware {found.id} {found.version} for {found.tier}: {len(found.files)} files, all whole"
     return Checked(f"firmware/{found.tier}/{found.id}-{found.version}.cfw", ItemKind.FIRMWARE, said)

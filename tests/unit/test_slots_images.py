@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from packaging.tags import Tag, cpython_tags
 from packaging.tags import compatible_tags as pure_tags
 
 from edge_runtime import slots
+from edge_runtime.cli import invoke as edge
 from edge_runtime.flash import tags
 from edge_runtime.flash.build import Recipe, build
 from edge_runtime.flash.card import refuse_in_use, write_card
@@ -31,6 +33,7 @@ from edge_runtime.slots.machine import machine, running_python
 from edge_runtime.slots.store import SBOM, Root, StateStore
 from edge_runtime.slots.unpack import check_slot
 from edge_runtime.slots.wheel import Budget, Wheel
+from headquarters.cli import main as headquarters
 from protocols.errors import (
     InputError,
     IntegrityError,
@@ -514,3 +517,19 @@ def test_what_is_no_image_is_wrong_input_with_its_place(
     for command in ("verify", "inspect"):
         assert flash(["image", command, str(path)]) == 2
         assert f"{path}: got '256 bytes'; expected a whole firmware image" in capsys.readouterr().err
+
+
+def test_rubbish_that_is_to_be_installed_or_published_is_wrong_input(tmp_path: Path) -> None:
+    image = demo_image(tmp_path / "whole")
+    root, rubbish = demo_root(tmp_path, image), tmp_path / "rubbish-1.0.0.cfw"
+    home = tmp_path / "hq"
+    assert CliRunner().invoke(headquarters, ["init", "--home", str(home), "--id", "hq"]).exit_code == 0
+    before = (root / "slots/state").read_bytes()
+    for data in (b"", b"rubbish", image.read_bytes()[:-1], image.read_bytes() + b"x"):
+        rubbish.write_bytes(data)
+        assert edge(["slots", "install", "--root", str(root), str(rubbish)]) == 2
+        said = CliRunner().invoke(
+            headquarters, ["publish", "firmware", str(rubbish), "--dry-run", "--home", str(home)]
+        )
+        assert said.exit_code == 2 and f"got '{len(data)} bytes'" in said.output
+    assert (root / "slots/state").read_bytes() == before
