@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from protocols.errors import InputError, Problem
 from protocols.field import registry
 from protocols.field.base import DriverType
 from protocols.field.settings import SettingValue
+from protocols.keyfiles import STANDING
 from protocols.pointrow import AddressCheck, Surroundings
 from protocols.points import Point, to_definition
 from protocols.pointtable import PointTable, read_points
@@ -87,16 +88,42 @@ def load(home: Path, *, assign_ids: bool = True) -> GatewayConfig:
         raise InputError(problems)
     assert config is not None, "a configuration without problems was read"
     warnings = (*config.warnings, *table.warnings, *_unused(config, points))
-    return replace(config, points=tuple(points), warnings=warnings, managed=_managed(home, config.id))
+    managed = _managed(home, config.id)
+    signed, unsigned = _split_writes(config.command_writes, managed)
+    file = str(home / CONFIG)
+    for grant in unsigned:
+        command = f"catchment-hq desired set {config.id} --write {grant.point}={grant.low:g}:{grant.high:g}"
+        expected = f"the same range in the desired document, without which it does not count: {command}"
+        warnings = (*warnings, Problem(file, grant.place, grant.point, expected))
+    return replace(
+        config, points=tuple(points), warnings=warnings, managed=managed, command_writes=tuple(signed)
+    )
 
 
 def _managed(home: Path, id: str) -> Document | None:
-    """What is desired of the gateway; most have nothing of the kind and need not load what reads it."""
-    if not (home / ACCEPTED).exists():
+    """What is desired of the gateway; most have nothing of the kind and need not load what reads it.
+
+    Of a gateway that enrolled nothing is granted before headquarters says so.
+    """
+    if not (home / ACCEPTED).exists() and not (home / STANDING).exists():
         return None
     from edge_runtime.desired.accepted import managed
 
     return managed(home, id)
+
+
+def _split_writes(
+    grants: Sequence[WriteGrant], managed: Document | None
+) -> tuple[list[WriteGrant], list[WriteGrant]]:
+    """What commands may write, and what stands in the configuration and nobody has signed."""
+    if managed is None:
+        return list(grants), []
+    signed = [
+        grant
+        for grant in grants
+        if (range := managed.writes.get(grant.point)) and (range.low, range.high) == (grant.low, grant.high)
+    ]
+    return signed, [grant for grant in grants if grant not in signed]
 
 
 def read_candidate(

@@ -16,6 +16,7 @@ from headquarters.cliview import EXIT_CODES, home_option, json_option, print_jso
 from protocols.command import teach
 from protocols.daemon import iso_time
 from protocols.errors import InputError, Problem
+from protocols.limits import INT63_MAX
 from protocols.tomlfile import suggest
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def show(home: Path, gateway: str, as_json: bool) -> None:
             click.echo(f"  slot {report.slots.slot}: firmware {report.slots.version}{trying}")
         if report.why:
             click.echo(f"  it takes no newer document: {report.why}")
+    for point, range in sorted({} if entry is None else entry.document.writes.items()):
+        click.echo(f"  commands may write {point} from {range.low:g} to {range.high:g}")
     names = ("item", "desired", "running", "state", "drift", "why")
     print_table(names, [tuple(row[name] for name in names) for row in rows])
 
@@ -143,7 +146,16 @@ def show(home: Path, gateway: str, as_json: bool) -> None:
     "--put", multiple=True, metavar="TARGET", help="Have this target of the repository; repeatable."
 )
 @click.option(
-    "--remove", multiple=True, metavar="ITEM", help="No longer have this item, as app/gas; repeatable."
+    "--remove",
+    multiple=True,
+    metavar="ITEM",
+    help="No longer have this item, as app/gas, or this grant, as write/SP-7; repeatable.",
+)
+@click.option(
+    "--write",
+    multiple=True,
+    metavar="POINT=LOW:HIGH",
+    help="Let commands write this point within a range, where its [[command_write]] says so; repeatable.",
 )
 @click.option(
     "--drift",
@@ -159,6 +171,7 @@ def set_(
     file: Path | None,
     put: tuple[str, ...],
     remove: tuple[str, ...],
+    write: tuple[str, ...],
     drift: str | None,
     comment: str,
     as_json: bool,
@@ -169,11 +182,18 @@ def set_(
     desired already changes nothing.
     """
     from headquarters.desired.targets import UpdateRepository, publish
-    from headquarters.desired.wanted import changed, item_of, read_wanted
-    from protocols.desired import Drift
+    from headquarters.desired.wanted import (
+        WRITE,
+        changed,
+        item_of,
+        read_wanted,
+        rewritten,
+        write_option,
+    )
+    from protocols.desired import Document, Drift
 
-    if (file is None) == (not put and not remove):
-        raise click.UsageError("choose --file, or --put and --remove")
+    if (file is None) == (not put and not remove and not write):
+        raise click.UsageError("choose --file, or --put, --remove and --write")
     settings = config.load(home)
     repository = UpdateRepository(settings)
     targets = repository.targets()
@@ -188,14 +208,21 @@ def set_(
             expected = f"a target that a gateway can have; {suggest(path, list(targets))}"
             raise InputError([Problem("command line", "--put", path, expected)])
         items.append(item)
+    more = dict(map(write_option, write))
+    gone = [ref.partition("/")[2] for ref in remove if ref.startswith(f"{WRITE}/")]
+    others = [ref for ref in remove if not ref.startswith(f"{WRITE}/")]
     results = []
     with _store(home) as store:
         with store.transaction():
             for gateway in gateways:
                 entry = store.newest(gateway)
-                before = () if entry is None else entry.document.items
-                after = changed(before, items, remove) if whole is None else whole
-                document, is_new = store.put(gateway, after, _now_us(), _author(), comment)
+                if whole is None:
+                    document = Document(gateway, 0) if entry is None else entry.document
+                    wanted = changed(document.items, items, others)
+                    writes = rewritten(document.writes, more, gone)
+                else:
+                    wanted, writes = whole
+                document, is_new = store.put(gateway, wanted, _now_us(), _author(), comment, writes=writes)
                 results.append((gateway, document, is_new, _changes(entry, document)))
         publish(store, repository)
     _print_set(results, as_json)
@@ -279,9 +306,51 @@ def revert(home: Path, gateway: str, to: int | None, comment: str, as_json: bool
             number = newest.document.version - 1 if to is None else to
             former = _entry(store, gateway, number)
             reason = comment or f"back to version {number}"
-            document, is_new = store.put(gateway, former.document.items, _now_us(), _author(), reason)
+            document, is_new = store.put(
+                gateway,
+                former.document.items,
+                _now_us(),
+                _author(),
+                reason,
+                writes=former.document.writes,
+            )
         publish(store, repository)
     _print_set([(gateway, document, is_new, _changes(newest, document))], as_json)
+
+
+@desired.command("again", epilog=EXIT_CODES)
+@home_option
+@click.argument("gateways", nargs=-1)
+@comment_option
+@json_option
+@teach
+def again(home: Path, gateways: tuple[str, ...], comment: str, as_json: bool) -> None:
+    """Desire again what is desired of GATEWAYS, or of all, as versions above whatever they have.
+
+    After a thief of the director's key desired something else, and after the update repository
+    was made anew. See docs/security.md.
+    """
+    from headquarters.desired.targets import UpdateRepository, publish
+
+    repository = UpdateRepository(config.load(home))
+    results = []
+    with _store(home) as store:
+        with store.transaction():
+            versions, reported = store.versions(), store.all_reported()
+            for gateway in gateways or sorted(versions):
+                entry = _need(store, gateway)
+                said = reported.get(gateway)
+                above = max(entry.document.version, 0 if said is None else said.report.document)
+                if above >= INT63_MAX:
+                    expected = "a version that can be followed; remove data/desired/accepted at the gateway"
+                    raise InputError([Problem(gateway, "reported document", str(above), expected)])
+                reason = comment or "desired again"
+                document, is_new = store.put(
+                    gateway, entry.document.items, _now_us(), _author(), reason, above=above
+                )
+                results.append((gateway, document, is_new, _changes(entry, document)))
+        publish(store, repository)
+    _print_set(results, as_json)
 
 
 @desired.command("tag", epilog=EXIT_CODES)
@@ -373,7 +442,9 @@ def _changes(entry: Entry | None, document: Document) -> list[Change]:
 
 
 def _document(document: Document) -> dict[str, Any]:
-    return {"version": document.version, "items": [item.fields() for item in document.items]}
+    items = [item.fields() for item in document.items]
+    writes = {point: [range.low, range.high] for point, range in document.writes.items()}
+    return {"version": document.version, "items": items, "writes": writes}
 
 
 def _state(entry: Entry | None, reported: int | None, report: Any) -> str:

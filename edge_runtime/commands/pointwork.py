@@ -1,8 +1,8 @@
 """Read now, and the two steps of a granted write.
 
 Rules:
-1. A point is written only where the gateway's own configuration grants it, within the range of
-   the grant, and never one that an app writes.
+1. A point is written only where the gateway's own configuration grants it, and so does the desired
+   document of a gateway that has one, within the range of the grant, and never one that an app writes.
 2. First it is *selected*: the gateway says what the point is now and what it would become,
    and writes nothing. Then it is *written*: the same requester names that selection, the same
    point and the same value, within `SELECT_LIFE_US`; a selection serves once.
@@ -137,7 +137,9 @@ class PointWork:
         grant = self._grants.get(name)
         if grant is None:
             raise RefusedError(
-                Why.NOT_GRANTED, f"expected [[command_write]] for {name} in gateway.toml; nothing grants it"
+                Why.NOT_GRANTED,
+                f"expected [[command_write]] for {name} in gateway.toml, and in the desired document of a "
+                f"gateway that enrolled; nothing grants it",
             )
         owner = self._owners.get(point.id)
         if owner is not None:

@@ -5,7 +5,8 @@ repository when it came; afterwards the seal says that it is still the same, wit
 repository's metadata, which may have expired while headquarters was dark. Whoever can write
 files here, but not read the gateway's private keys, cannot make one.
 
-1. A gateway with such a file is *managed*: grants count only when its document has them.
+1. A gateway with such a file is *managed*, and so is one that enrolled and has none yet: grants count
+   only when its document has them, those of apps and those of commands.
 2. A file whose seal does not hold grants nothing.
 """
 
@@ -18,6 +19,7 @@ from edge_runtime.desired import ACCEPTED
 from protocols.batch import Signer, Verifier
 from protocols.desired import Document, Grant, parse_document
 from protocols.errors import PeerError
+from protocols.keyfiles import STANDING
 
 ACCEPTED_DOMAIN = b"catchment/accepted/v1\x00"
 SIGNATURE_BYTES = 64
@@ -44,7 +46,7 @@ def unseal(data: bytes, gateway: str, verifier: Verifier) -> Document | None:
 def managed(home: Path, gateway: str) -> Document | None:
     """What a gateway has accepted; `None` when it is not managed.
 
-    A file that cannot be trusted counts as a document without items.
+    A file that cannot be trusted, or that an enrolled gateway lacks, counts as a document without items.
 
     The public key is that of `identity.toml`; the gateway does not start when its private key is
     another one's.
@@ -56,7 +58,7 @@ def managed(home: Path, gateway: str) -> Document | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return None
+        return Document(gateway, 0) if (home / STANDING).exists() else None
     except OSError:
         return Document(gateway, 0)
     from protocols.identity import IDENTITY, VerifyKey, read_identities

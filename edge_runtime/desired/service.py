@@ -247,12 +247,11 @@ class DesiredService:
         except CatchmentError as error:
             self._note(error)
             data = None
-        if data is not None:
-            self._accept(data)
+        regrants = data is not None and self._accept(data)
         if self._running is not running or self._ended.is_set():
             return
         with self._applying:
-            restart = self._applier.step(_connected(running.status))
+            restart = self._applier.step(_connected(running.status)) or regrants
         for text in self._applier.refusals:
             self._tell_refused(text)
         self._clear(source)
@@ -278,7 +277,10 @@ class DesiredService:
         self._kept = document.sha256
         source.keep([bytes.fromhex(item.sha256) for item in document.items])
 
-    def _accept(self, data: bytes) -> None:
+    def _accept(self, data: bytes) -> bool:
+        """Take a document; returns whether it lets commands write something else than the one before."""
+        before = self._applier.document
+        fresh = False
         try:
             with self._applying:
                 fresh = self._applier.accept(data)
@@ -286,6 +288,8 @@ class DesiredService:
                 self._log.info("desired-accepted", version=self._applier.document.version)
         except PeerError as error:
             self._note(error)
+        after = self._applier.document
+        return fresh and after is not None and (before is None or before.writes != after.writes)
 
     def _note(self, error: CatchmentError) -> None:
         """Remember why there is nothing newer; what was refused for reasons of trust is told as an event."""

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocols.desired import Document
+from protocols.desired import Document, WriteRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,21 @@ def difference(old: Document | None, new: Document) -> list[Change]:
             found.append(Change(ref, "", before[ref].version, None))
         else:
             found += _fields(ref, "", before[ref].fields(), after[ref].fields())
+    found += _writes({} if old is None else old.writes, new.writes)
     return found
+
+
+def _writes(before: Mapping[str, WriteRange], after: Mapping[str, WriteRange]) -> Iterator[Change]:
+    """What commands may write: one change a point."""
+    for point in sorted(before.keys() | after.keys()):
+        old, new = before.get(point), after.get(point)
+        if old != new:
+            field = "" if old is None or new is None else "range"
+            yield Change(f"write/{point}", field, _range(old), _range(new))
+
+
+def _range(range: WriteRange | None) -> list[float] | None:
+    return None if range is None else [range.low, range.high]
 
 
 def _fields(ref: str, path: str, before: Any, after: Any) -> Iterator[Change]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from protocols.desired import Document, Item, Report, parse_document
+from protocols.desired import Document, Item, Report, WriteRange, parse_document
 from protocols.errors import MalformedError, StoreDamagedError, StoreError
 from protocols.records.fields import Fields
 from protocols.sqlitefile import sqlite_errors, writing
@@ -189,7 +189,14 @@ class DesiredStore:
         return next((self._entry(row) for row in self._rows(sql, (gateway, version))), None)
 
     def put(
-        self, gateway: str, items: Iterable[Item], now_us: int, author: str, comment: str = ""
+        self,
+        gateway: str,
+        items: Iterable[Item],
+        now_us: int,
+        author: str,
+        comment: str = "",
+        above: int | None = None,
+        writes: Mapping[str, WriteRange] | None = None,
     ) -> tuple[Document, bool]:
         """Desire something of a gateway.
 
@@ -199,6 +206,8 @@ class DesiredStore:
             now_us: Microseconds since 1970.
             author: Who wants it.
             comment: Why.
+            above: Make a new version above this one, also of what is desired already.
+            writes: What commands may write; `None` for what they may now.
 
         Returns:
             The document in force now, and whether it is another one than before.
@@ -208,8 +217,11 @@ class DesiredStore:
         """
         with self.transaction():
             known = self.newest(gateway)
-            document = Document(gateway, 1 if known is None else known.document.version + 1, tuple(items))
-            if known is not None and known.document.content == document.content:
+            last = 0 if known is None else known.document.version
+            if writes is None:
+                writes = {} if known is None else known.document.writes
+            document = Document(gateway, max(last, above or 0) + 1, tuple(items), writes)
+            if above is None and known is not None and known.document.content == document.content:
                 return known.document, False
             row = (gateway, document.version, document.pack(), now_us, author, comment, 0)
             self._connection.execute("insert into documents values(?, ?, ?, ?, ?, ?, ?)", row)

@@ -21,6 +21,10 @@
     app = "process-monitoring"
     name = "pca"
 
+    [write.SP-7]
+    low = 20
+    high = 60
+
 Lengths and hashes are those of the update repository; versions are in the names of targets.
 """
 
@@ -29,14 +33,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from headquarters.desired.targets import Target
-from protocols.desired import SINGLE, AppSettings, Drift, Item, ItemKind
-from protocols.desired.document import check_items, parse_item
+from protocols.desired import SINGLE, AppSettings, Drift, Item, ItemKind, WriteRange
+from protocols.desired.document import check_items, parse_item, parse_range
+from protocols.desired.reading import Reader
 from protocols.errors import InputError, PeerError, Problem
 from protocols.tomlfile import KeyPath, TomlFile, suggest
+
+WRITE = "write"
+"""The table of what commands may write; with a point, as `write/SP-7`, what is removed of it."""
 
 MISSING = "a file that says what is desired; see: catchment-hq desired set --help"
 
@@ -84,21 +93,73 @@ def item_of(path: str, target: Target, more: Mapping[str, Any] | None = None) ->
     return Item(kind, id, version, path, target.length, target.sha256, **settings)
 
 
-def read_wanted(path: Path, targets: Mapping[str, Target]) -> tuple[Item, ...]:
-    """All that a file desires.
+def read_wanted(path: Path, targets: Mapping[str, Target]) -> tuple[tuple[Item, ...], dict[str, WriteRange]]:
+    """All that a file desires: items, and what commands may write.
 
     Raises:
         InputError: With every problem.
     """
     file = TomlFile(path, MISSING)
-    items = WantedReader(file, targets).items((), file.document)
+    items = WantedReader(file, targets).items((), file.document, (WRITE,))
+    writes = _writes(file)
     if file.problems:
         raise InputError(file.problems)
     try:
         check_items(items)
     except PeerError as error:
         raise InputError([Problem(str(path), "items", "", str(error).removeprefix("expected "))]) from error
-    return tuple(items)
+    return tuple(items), writes
+
+
+def _writes(file: TomlFile) -> dict[str, WriteRange]:
+    found: dict[str, WriteRange] = {}
+    for point, table in file.table((WRITE,), file.document).items():
+        try:
+            found[point] = parse_range(Reader(table, f"write.{point}"))
+        except PeerError as error:
+            file.problem((WRITE, point), "", str(error).removeprefix("expected "))
+    return found
+
+
+def write_option(text: str) -> tuple[str, WriteRange]:
+    """What commands may write, as it stands on a command line.
+
+    Raises:
+        InputError: It does not stand there so.
+
+    >>> write_option("SP-7=20:60")
+    ('SP-7', WriteRange(low=20.0, high=60.0))
+    """
+    point, _, range = text.partition("=")
+    try:
+        low, high = (float(bound) for bound in range.split(":"))
+        if not point or not low <= high or not isfinite(high - low):
+            raise ValueError(text)
+    except ValueError as error:
+        expected = "POINT=LOW:HIGH, such as SP-7=20:60"
+        raise InputError([Problem("command line", "--write", text, expected)]) from error
+    return point, WriteRange(low, high)
+
+
+def rewritten(
+    writes: Mapping[str, WriteRange], more: Mapping[str, WriteRange], remove: Sequence[str]
+) -> dict[str, WriteRange]:
+    """What commands may write after a change.
+
+    Args:
+        writes: What they may now.
+        more: What they may as well, or within another range.
+        remove: Points that they may no longer write.
+
+    Raises:
+        InputError: One of those is not there.
+    """
+    left = {**writes, **more}
+    wrong = [point for point in remove if left.pop(point, None) is None]
+    if wrong:
+        expected = f"a point that may be written: {', '.join(sorted(left)) or 'there is none'}"
+        raise InputError([Problem("command line", "--remove", point, expected) for point in wrong])
+    return left
 
 
 class WantedReader:

@@ -14,6 +14,7 @@ from protocols.desired.document import (
     Item,
     ItemKind,
     ModelUse,
+    WriteRange,
     parse_document,
     target_of,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "ModelUse",
     "Report",
     "SlotReport",
+    "WriteRange",
     "parse_document",
     "target_of",
 ]

@@ -8,7 +8,9 @@ Rules:
    and setting what is already set publishes nothing. JSON, because operators read targets.
 3. It is whole: what is not in it is not wanted. A gateway that was away for weeks compares it
    with its disk once, whatever came in between.
-4. An item is known by its *ref*: `config`, `points` and `firmware`, of which there is one each;
+4. Beside items it names the points that commands may write, each with its range. On an enrolled
+   gateway no other writes of commands count.
+5. An item is known by its *ref*: `config`, `points` and `firmware`, of which there is one each;
    `app/<id>` and `model/<id>`. Items that need each other in a circle are refused.
 
 >>> item = Item(ItemKind.POINTS, "unit-1", "3", "config/unit-1-3.csv", 10, "00" * 32)
@@ -79,6 +81,19 @@ class Grant:
     point: str
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRange:
+    """What commands may write to a point.
+
+    Args:
+        low: Least value, in the point's unit.
+        high: Greatest value.
+    """
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +213,13 @@ class Document:
         gateway: Whose it is.
         version: Counted up from 1; a gateway takes no lower one than it had.
         items: In any order.
+        writes: What commands may write, by the point's name.
     """
 
     gateway: str
     version: int
     items: tuple[Item, ...] = ()
+    writes: Mapping[str, WriteRange] = field(default_factory=dict)
 
     @property
     def by_ref(self) -> dict[str, Item]:
@@ -225,7 +242,12 @@ class Document:
 
     def _fields(self) -> dict[str, Any]:
         items = [item.fields() for item in sorted(self.items, key=lambda item: item.ref)]
-        return {"format": FORMAT, "gateway": self.gateway, "version": self.version, "items": items}
+        fields = {"format": FORMAT, "gateway": self.gateway, "version": self.version, "items": items}
+        if self.writes:
+            fields["writes"] = {
+                point: {"low": range.low, "high": range.high} for point, range in self.writes.items()
+            }
+        return fields
 
 
 def target_of(gateway: str) -> str:
@@ -245,7 +267,7 @@ def parse_document(data: bytes) -> Document:
         LimitError: It is larger than one may be.
     """
     reader = Reader(load(data), "document")
-    reader.only(("format", "gateway", "version", "items"))
+    reader.only(("format", "gateway", "version", "items", "writes"))
     if reader.whole("format", 1, INT63_MAX) != FORMAT:
         raise MalformedError(f"expected a document of format {FORMAT}, got a newer one; upgrade this node")
     rows = reader.rows("items", DESIRED_ITEMS_MAX)
@@ -253,6 +275,7 @@ def parse_document(data: bytes) -> Document:
         reader.name("gateway"),
         reader.whole("version", 1, INT63_MAX),
         tuple(parse_item(row) for row in rows),
+        _writes(reader) if reader.has("writes") else {},
     )
     check_items(document.items)
     if document.pack() != data:
@@ -354,6 +377,23 @@ def parse_item(row: object) -> Item:
         app=_app(reader.table("app")) if kind is ItemKind.APP else None,
         model=_model(reader.table("model")) if kind is ItemKind.MODEL else None,
     )
+
+
+def parse_range(reader: Reader) -> WriteRange:
+    """Read a range of what commands may write.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    reader.only(("low", "high"))
+    low, high = reader.number("low"), reader.number("high")
+    if low is None or high is None or low > high:
+        raise MalformedError(f"expected a range whose low is at most its high, got {low} and {high}")
+    return WriteRange(float(low), float(high))
+
+
+def _writes(reader: Reader) -> dict[str, WriteRange]:
+    return {point: parse_range(table) for point, table in reader.tables("writes")}
 
 
 def _model(reader: Reader) -> ModelUse:

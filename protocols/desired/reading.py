@@ -75,6 +75,10 @@ class Reader:
             if name not in names:
                 raise MalformedError(f"expected no field {name!r:.40} in {self._what}; upgrade this node")
 
+    def has(self, name: str) -> bool:
+        """Whether a field is there that may be left out."""
+        return name in self._found
+
     def value(self, name: str) -> Any:
         """A field of any type."""
         if name not in self._found:

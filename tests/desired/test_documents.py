@@ -24,6 +24,7 @@ from protocols.desired import (
     ModelUse,
     Report,
     SlotReport,
+    WriteRange,
     parse_document,
 )
 from protocols.desired.document import in_order
@@ -57,7 +58,12 @@ def model(id: str = "pca-3", use: ModelUse | None = None) -> Item:
     return Item(ItemKind.MODEL, id, "1", path, 5, SHA, model=use or ModelUse("gas", "pca"))
 
 
-WHOLE = Document("unit-1", 7, (app(needs=("points",), drift=Drift.KEEP_LOCAL), model(), points()))
+WHOLE = Document(
+    "unit-1",
+    7,
+    (app(needs=("points",), drift=Drift.KEEP_LOCAL), model(), points()),
+    {"SP-7": WriteRange(20.0, 60.0)},
+)
 
 
 def test_a_document_comes_back_as_it_was() -> None:
@@ -66,7 +72,7 @@ def test_a_document_comes_back_as_it_was() -> None:
 
 
 def test_equal_content_is_equal_whatever_the_order_and_the_version() -> None:
-    other = Document("unit-1", 9, tuple(reversed(WHOLE.items)))
+    other = Document("unit-1", 9, tuple(reversed(WHOLE.items)), WHOLE.writes)
     assert other.content == WHOLE.content and other.pack() != WHOLE.pack()
 
 
@@ -109,6 +115,10 @@ def edited(edit: Callable[[dict[str, Any]], Any]) -> bytes:
         (edited(lambda d: d["items"][0].pop("app")), "field 'app'"),
         (edited(lambda d: d["items"][2].update(app={})), "no field 'app'"),
         (edited(lambda d: d["items"][0]["app"]["grants"]["hall-1"]["level"].update(low=3)), "low is at most"),
+        (edited(lambda d: d["writes"]["SP-7"].update(low=61)), "low is at most"),
+        (edited(lambda d: d["writes"]["SP-7"].update(low=None)), "low is at most"),
+        (edited(lambda d: d["writes"]["SP-7"].update(at="night")), "no field 'at'"),
+        (edited(lambda d: d.update(writes={})), "canonical form"),
         (edited(lambda d: d["items"][0]["app"]["instances"]["hall-1"]["inputs"].update(ch4=5)), "text"),
         (edited(lambda d: d["items"][0]["app"]["instances"]["hall-1"]["inputs"].update(ch4="a\nb")), "text"),
         (edited(lambda d: d["items"][0]["app"]["instances"]["hall-1"]["parameters"].update(n=[1])), "a text"),

@@ -22,7 +22,7 @@ from headquarters.rollout.health import LakeLook
 from headquarters.rollout.thread import DesiredThread, ReportTaker
 from protocols.batch import Kind, Stream
 from protocols.daemon import EventLog, Stop
-from protocols.desired import Health, ItemReport, ItemState, Report, parse_document
+from protocols.desired import Health, ItemReport, ItemState, Report, WriteRange, parse_document
 from protocols.errors import InputError, Problem
 from protocols.package import archive
 from protocols.records import EventRecord, EventType
@@ -400,3 +400,51 @@ def test_only_the_newest_document_is_published(hq: Headquarters) -> None:
     assert all(entry.published for entry in store.history("unit-1"))
     assert publish(store, repository) == []
     store.close()
+
+
+def test_what_commands_may_write_is_desired_kept_and_taken_away(hq: Headquarters, tmp_path: Path) -> None:
+    def writes() -> Any:
+        return FolderRepository(None).document("unit-1").writes
+
+    [first] = told(hq, "desired", "set", "unit-1", "--write", "SP-7=20:60", "--write", "SP-8=0:1")
+    assert first["changes"][0] == {"item": "write/SP-7", "field": "", "before": None, "after": [20.0, 60.0]}
+    assert writes() == {"SP-7": WriteRange(20.0, 60.0), "SP-8": WriteRange(0.0, 1.0)}
+    told(hq, "desired", "set", "unit-1", "--put", published(hq, tmp_path))
+    assert set(writes()) == {"SP-7", "SP-8"}, "other changes leave it"
+    [third] = told(hq, "desired", "set", "unit-1", "--write", "SP-7=20:50", "--remove", "write/SP-8")
+    assert [change["item"] for change in third["changes"]] == ["write/SP-7", "write/SP-8"]
+    assert writes() == {"SP-7": WriteRange(20.0, 50.0)}
+    shown = call(hq, "desired", "show", "unit-1").output
+    assert "commands may write SP-7 from 20 to 50" in shown
+    told(hq, "desired", "revert", "unit-1")
+    assert set(writes()) == {"SP-7", "SP-8"}
+    wanted = tmp_path / "wanted.toml"
+    wanted.write_text("[write.SP-9]\nlow = 1\nhigh = 2\n")
+    told(hq, "desired", "set", "unit-1", "--file", str(wanted))
+    assert writes() == {"SP-9": WriteRange(1.0, 2.0)}, "a file says all of it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    (
+        (("--write", "SP-7"), "POINT=LOW:HIGH"),
+        (("--write", "SP-7=9:1"), "POINT=LOW:HIGH"),
+        (("--write", "SP-7=0:inf"), "POINT=LOW:HIGH"),
+        (("--write", "=0:1"), "POINT=LOW:HIGH"),
+        (("--remove", "write/SP-7"), "there is none"),
+    ),
+)
+def test_a_range_that_is_none_is_refused(hq: Headquarters, arguments: tuple[str, ...], said: str) -> None:
+    result = call(hq, "desired", "set", "unit-1", *arguments)
+    assert result.exit_code == 2 and said in result.output
+
+
+def test_it_is_desired_again_above_what_a_gateway_reports(hq: Headquarters) -> None:
+    told(hq, "desired", "set", "unit-1", "--write", "SP-7=20:60")
+    store = DesiredStore(load(hq.home).data)
+    said = Report(1, "unit-1", 40, "", (), "1")
+    store.take_reports([("unit-1", 1, json.dumps(said.fields()))], 1)
+    store.close()
+    [again] = told(hq, "desired", "again")
+    assert (again["gateway"], again["version"], again["changes"]) == ("unit-1", 41, [])
+    assert FolderRepository(None).document("unit-1").version == 41

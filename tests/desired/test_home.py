@@ -9,6 +9,9 @@ import pytest
 
 from edge_runtime import home as homes
 from edge_runtime.config import CONFIG
+from edge_runtime.configread import load
+from edge_runtime.desired import ACCEPTED
+from edge_runtime.desired.accepted import seal
 from edge_runtime.desired.candidate import CANDIDATE, check_home
 from edge_runtime.desired.changes import FOLDER, Changes
 from edge_runtime.desired.disk import HomeDisk
@@ -17,7 +20,11 @@ from edge_runtime.desired.plan import Installed
 from edge_runtime.desired.recovery import load_home
 from edge_runtime.desired.state import State, Trial, Tried
 from edge_runtime.desired.tomltext import dump
+from protocols.desired import Document, WriteRange
 from protocols.errors import InputError, StoreError
+from protocols.field import registry
+from protocols.identity import Identity, SigningKey
+from protocols.keyfiles import STANDING
 
 
 @pytest.fixture
@@ -144,3 +151,60 @@ def test_a_wrong_configuration_without_a_trial_is_the_operators(home: Path) -> N
     (home / CONFIG).write_text("[gateway]\n")
     with pytest.raises(InputError, match="gateway"):
         load_home(home)
+
+
+SETPOINT = """
+[[command_write]]
+point = "{point}"
+low = 0
+high = 1
+"""
+
+
+class TestWritesOfCommands:
+    """What stands in `gateway.toml` counts when the sealed document says the same."""
+
+    @pytest.fixture
+    def granting(self, home: Path) -> Path:
+        config = load(home)
+        kinds = {name: registry.driver_type(device.driver) for name, device in config.devices.items()}
+        point = next(
+            each for each in config.points if not kinds[each.device].writable(each.address, each.type)
+        )
+        self.point = point.name
+        with (home / CONFIG).open("a") as file:
+            file.write(SETPOINT.format(point=point.name))
+        return home
+
+    def accept(self, home: Path, writes: dict[str, WriteRange], signer: SigningKey | None = None) -> None:
+        (home / ACCEPTED).parent.mkdir(parents=True, exist_ok=True)
+        document = Document("unit-1", 3, (), writes)
+        (home / ACCEPTED).write_bytes(seal(document, signer or Identity.load(home).signing))
+
+    def granted(self, home: Path) -> list[str]:
+        return [grant.point for grant in load(home).command_writes]
+
+    def test_a_gateway_that_nobody_manages_takes_its_own(self, granting: Path) -> None:
+        assert self.granted(granting) == [self.point]
+
+    def test_one_that_enrolled_takes_none_before_headquarters_gives_it(self, granting: Path) -> None:
+        (granting / STANDING).write_text("{}")
+        assert self.granted(granting) == []
+        [warning] = [each for each in load(granting).warnings if each.value == self.point]
+        assert f"catchment-hq desired set unit-1 --write {self.point}=0:1" in warning.expected
+
+    def test_the_same_range_counts_and_no_other(self, granting: Path) -> None:
+        for low, high, counts in ((0.0, 1.0, True), (0.0, 2.0, False), (0.5, 1.0, False)):
+            self.accept(granting, {self.point: WriteRange(low, high)})
+            assert self.granted(granting) == ([self.point] if counts else [])
+        self.accept(granting, {"another": WriteRange(0.0, 1.0)})
+        assert self.granted(granting) == []
+
+    def test_a_document_that_another_sealed_grants_nothing(self, granting: Path) -> None:
+        other = Identity.generate("unit-1", "gateway").signing
+        self.accept(granting, {self.point: WriteRange(0.0, 1.0)}, other)
+        assert self.granted(granting) == []
+
+    def test_what_the_configuration_does_not_say_is_not_granted_by_a_document(self, home: Path) -> None:
+        self.accept(home, {"any": WriteRange(0.0, 1.0)})
+        assert self.granted(home) == []

@@ -15,7 +15,7 @@ from edge_runtime.desired import service as services
 from edge_runtime.desired.firmware import NoSlots
 from edge_runtime.desired.service import DesiredService
 from protocols.daemon import EventLog
-from protocols.desired import Document, Item, ItemKind
+from protocols.desired import Document, Item, ItemKind, WriteRange
 from protocols.identity import Identity
 from protocols.records import EventRecord
 from tests.desired.parts import Shelf
@@ -189,3 +189,17 @@ def test_a_report_that_could_not_be_written_goes_later_unless_there_is_a_newer_o
     assert report is not None
     bench.service.put_back(report)
     assert bench.service.take_report() is report
+
+
+def test_other_grants_of_commands_begin_a_session_and_the_same_ones_do_not(bench: Bench) -> None:
+    writes = {"SP-7": WriteRange(20.0, 60.0)}
+    bench.shelf.document = Document("unit-1", 1, (), writes)
+    bench.look()
+    assert bench.session.anew == ["desired state"]
+    bench.restart()
+    bench.shelf.document = Document("unit-1", 2, (), writes)
+    bench.look(61)
+    assert not bench.session.anew
+    bench.shelf.document = Document("unit-1", 3)
+    bench.look(61)
+    assert bench.session.anew == ["desired state"], "what was taken away is gone at once"
