@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +71,9 @@ STATEMENT_ALONE_S = 600.0
 DRAIN_S = 10.0
 """At a clean stop, how long to wait for headquarters' receipt for the last batch."""
 
+ALONE_S = 20.0
+"""While no upstream listens, the directory is asked for so often: it may name other keys of theirs."""
+
 INTAKE_SECONDS = 30
 """What the intake holds, in seconds of full collection; a disk that halts for longer costs samples."""
 
@@ -94,7 +96,7 @@ def _member_of(config: GatewayConfig, log: EventLog) -> Member | None:
         return None
     from edge_runtime.provision.membership import Member
 
-    return Member(config.home, config.data, config.id, config.uplink.directory_s, log)
+    return Member(config, log)
 
 
 def give_back_memory() -> None:
@@ -127,8 +129,7 @@ class Session:
     ) -> None:
         self._desired = desired
         self._member = _member_of(config, log)
-        trusted = config.upstreams if self._member is None else self._member.trusted(config.upstreams)
-        self._config = replace(config, upstreams=trusted)
+        self._config = config if self._member is None else self._member.current()
         self._identity = identity
         self._log = log
         self._stop = stop
@@ -443,11 +444,16 @@ class Session:
 
     def _build_joining(self) -> Worker | None:
         """The thread that keeps the gateway's place in its group, where it has one."""
-        services = service_addresses(self._config)
-        if not services or self._member is None:
+        services = [] if self._member is None else self._member.addresses()
+        if not services:
             return None
         self._upward = Upward(services, self._identity.link, give_up=self._asking_over.is_set)
         return Worker("membership", self._keep_membership, self._failed.set, self._upward.close)
+
+    def _pause_asking(self, seconds: float) -> None:
+        """Wait, also when nothing is asked any more: until the thread ends."""
+        assert self._asking is not None
+        self._asking.wait(seconds)
 
     def _build_asking(self) -> Worker | None:
         """The thread that asks the upstream for commands, where there is one that answers calls."""
@@ -456,7 +462,7 @@ class Session:
             return None
         assert self._commands is not None
         upward = Upward(addresses, self._identity.link, give_up=self._asking_over.is_set)
-        link = self._commands.make_link(upward, self._asking_over.wait)
+        link = self._commands.make_link(upward, self._pause_asking)
         return Worker("command-link", link.step, self._failed.set, upward.close)
 
     # -- the threads' steps ------------------------------------------------------------------------
@@ -525,8 +531,12 @@ class Session:
 
     def _keep_membership(self) -> None:
         assert self._joining is not None and self._member is not None
-        pause_s = self._member.turn(self._upward, self._config.upstreams, self.begin_anew)
-        self._joining.wait(pause_s)
+        pause_s = self._member.turn(self._upward, self.begin_anew)
+        waited_s = 0.0
+        while waited_s < pause_s and not self._joining.wait(min(ALONE_S, pause_s - waited_s)):
+            waited_s += ALONE_S
+            if self._uplink is None or not self._uplink.status.connected:
+                return  # it may be that its upstream has other keys
 
     def _alarms_raised(self) -> int:
         return 0 if self._alarms is None else self._alarms.manager.raised

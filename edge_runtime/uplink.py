@@ -178,7 +178,7 @@ class Uplink:
         index = self._choice.index_at(now, connected=self._link.connected)
         if index != self._index:
             self._change(index)
-        if self._index and now >= self._probe_at:
+        if self._is_elsewhere() and now >= self._probe_at:
             if self._probe_at:
                 self._choice.first_answered(now, self._probe.answered())
             self._probe.begin()
@@ -197,6 +197,10 @@ class Uplink:
         """Close the link; what is not acknowledged stays in the buffer."""
         self._link.close()
         self._probe.close()
+
+    def _is_elsewhere(self) -> bool:
+        """Whether another machine is used than the first: one that changes its keys is in the list twice."""
+        return self._upstreams[self._index].address != self._upstreams[0].address
 
     def _open(self, upstream: UpstreamConfig) -> SenderLink:
         return SenderLink(

@@ -30,9 +30,9 @@ class Worker(threading.Thread):
         self._ended = threading.Event()
         self.error: BaseException | None = None
 
-    def wait(self, seconds: float) -> None:
-        """Wait inside a step; returns at once when the worker should end."""
-        self._ended.wait(max(0.0, seconds))
+    def wait(self, seconds: float) -> bool:
+        """Wait inside a step; returns at once, and true, when the worker should end."""
+        return self._ended.wait(max(0.0, seconds))
 
     def run(self) -> None:
         """Repeat the step."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,8 @@ from headquarters import config
 from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json
 from protocols import keyfiles
 from protocols.command import teach
+from protocols.daemon import alone
+from protocols.enrolment import fingerprint
 from protocols.errors import InputError, Problem
 from protocols.identity import Identity
 
@@ -95,20 +99,38 @@ def create(home: Path, root_key: Path | None, seal_root: bool, seal: bool) -> No
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file that the root's private key is in.",
 )
+@click.option(
+    "--new-keys", is_flag=True, help="New keys for headquarters itself as well; it must not run meanwhile."
+)
 @click.option("--seal", is_flag=True, help="Seal the new authority's key by this home's passphrase.")
 @teach
-def replace(home: Path, root_key: Path, seal: bool) -> None:
+def replace(home: Path, root_key: Path, new_keys: bool, seal: bool) -> None:
     """Replace the online authority: before it expires, or when its key may be stolen.
 
     Restart headquarters afterwards. Every node takes the new one with its next refresh, and
-    from then on nothing that the old one signs; certificates are renewed as nodes come.
+    from then on nothing that the old one signs; then each asks for a certificate of the new one.
+    With --new-keys, for when headquarters' machine was broken into, headquarters gets another
+    signing key and link key, too: nodes learn those by themselves, in this way and in no other.
     """
+    from headquarters.security import rekey
     from headquarters.security.authority import replace as replace_authority
+    from headquarters.security.registry import FILE, Registry
 
-    config.load(home)
+    settings = config.load(home)
     passphrase = keyfiles.required_passphrase("--seal") if seal else None
-    made = replace_authority(home, _opened(root_key), time.time(), passphrase)
-    click.echo(f"Authority {made.generation} is in force; restart headquarters.")
+    with alone(settings.data) if new_keys else nullcontext():
+        with _opened(root_key):
+            made = replace_authority(home, root_key, time.time(), passphrase)
+        if not new_keys:
+            click.echo(f"Authority {made.generation} is in force; restart headquarters.")
+            return
+        registry = Registry(home / FILE)
+        try:
+            own = rekey.draw(home, registry, getpass.getuser(), time.time())
+        finally:
+            registry.close()
+    click.echo(f"Authority {made.generation} is in force, and {own.id} has the keys {fingerprint(own)}.")
+    click.echo("Start headquarters; nodes on a list by hand must be given its identity.toml anew.")
 
 
 @authority.command(epilog=EXIT_CODES)
@@ -118,14 +140,14 @@ def replace(home: Path, root_key: Path, seal: bool) -> None:
 def show(home: Path, as_json: bool) -> None:
     """Show root and authority: fingerprint, generation, and until when they are valid."""
     from headquarters.security.authority import load
-    from protocols.certificates import fingerprint
+    from protocols.certificates import fingerprint as certificate_fingerprint
     from protocols.enrolment import iso
 
     config.load(home)
     found = load(home, time.time())
     fields = {
         "headquarters": Identity.load(home).id,
-        "root": fingerprint(found.root.der).hex(),
+        "root": certificate_fingerprint(found.root.der).hex(),
         "root_expires": iso(found.root.not_after),
         "generation": found.generation,
         "expires": iso(found.certificate.not_after),
@@ -137,13 +159,20 @@ def show(home: Path, as_json: bool) -> None:
     click.echo(f"authority {fields['generation']}, valid until {fields['expires']}")
 
 
-def _opened(root_key: Path) -> Path:
-    """The root's key; when it is sealed, its passphrase is where key files look for one."""
+@contextmanager
+def _opened(root_key: Path) -> Iterator[None]:
+    """While the root's key is read: when it is sealed, its passphrase is where key files look for one."""
     from protocols.sealing import PASSPHRASE
 
+    before = os.environ.get(PASSPHRASE)
     if keyfiles.is_sealed(root_key):
         os.environ[PASSPHRASE] = _root_passphrase(confirm=False)
-    return root_key
+    try:
+        yield
+    finally:
+        os.environ.pop(PASSPHRASE, None)
+        if before is not None:
+            os.environ[PASSPHRASE] = before
 
 
 def _root_passphrase(confirm: bool) -> str:

@@ -168,7 +168,10 @@ def revoke(home: Path, ids: tuple[str, ...], why: str) -> None:
 @click.argument("ids", nargs=-1, required=True)
 @teach
 def rotate(home: Path, ids: tuple[str, ...]) -> None:
-    """Ask gateways IDS to make new keys at their next refresh; nobody has to go there."""
+    """Ask gateways or hubs IDS to make new keys at their next refresh; nobody has to go there.
+
+    Gateways of a hub learn its new keys by themselves, from the directory that it gives them.
+    """
     with _registry(home) as (_, registry):
         for id_ in ids:
             _office(registry).rotate(id_)

@@ -113,7 +113,10 @@ class Headquarters:
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
-        calls = CallThreads(place, "[headquarters]", identity.link, self._admit, self._log, self._is_limited)
+        former = None if self._security is None else self._security.former()
+        calls = CallThreads(
+            place, "[headquarters]", identity.link, self._admit, self._log, self._is_limited, former
+        )
         commands = CommandQueue(self._config.data)
         desk = CommandDesk(commands, Blobs(self._config.data / FETCHED), identity.signing)
         shelf = Shelf(self._config.data / UPDATES / "public")

@@ -190,6 +190,8 @@ class Ingest:
             fault = quarantine.fault(self.store, chain, seq, self._verifier)
             if fault is not None:
                 self._ask_again(chain, seq, fault, now, now_us)
+        elif refusal.reason is RefusalReason.KEY and self._own is not None and chain == self._own.chain:
+            self._own.reopen(OpenReason.KEYS)  # what our former keys signed is out of force
         elif refusal.reason in PASSED_DOWN:
             self.receiver.pass_refusal(chain, signed)
 

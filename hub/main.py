@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +26,7 @@ from hub.forward import Forwarder
 from hub.ingest import Ingest, News
 from hub.landing import Landing
 from hub.ledger import forget_finished
-from hub.membership import Membership
+from hub.membership import Membership, with_current_keys
 from hub.mirror import Mirror
 from hub.mirrorstore import MirrorStore
 from hub.outbox import Recent
@@ -78,11 +77,7 @@ def run(home: Path, stop: Stop | None = None) -> None:
         StoreError: The disk failed, or another process runs on this home.
     """
     config = load(home)
-    identity = Identity.load(home)
-    if identity.id != config.id or identity.public.role != "hub":
-        found = f"{identity.public.role} {identity.id!r}"
-        place = f"{home / IDENTITY}"
-        raise InputError([Problem(place, "id, role", found, f"the keys of hub {config.id!r}")])
+    _keys_of(config)
     allow = AllowListFile(home / ALLOW)
     if stop is None:
         stop = Stop()
@@ -92,7 +87,7 @@ def run(home: Path, stop: Stop | None = None) -> None:
     try:
         config.data.mkdir(parents=True, exist_ok=True)
         with alone(config.data):
-            _run(config, identity, allow, stop, log)
+            _run(config, allow, stop, log)
     except OSError as error:
         where = error.filename or config.data
         raise StoreError(f"cannot use {where}: {error.strerror}; fix its permissions") from error
@@ -100,15 +95,28 @@ def run(home: Path, stop: Stop | None = None) -> None:
         log.close()
 
 
-def _run(config: HubConfig, identity: Identity, allow: AllowListFile, stop: Stop, log: EventLog) -> None:
-    for attempt in range(1, DAMAGED_STARTS_MAX + 1):
+def _keys_of(config: HubConfig) -> Identity:
+    identity = Identity.load(config.home)
+    if identity.id != config.id or identity.public.role != "hub":
+        found = f"{identity.public.role} {identity.id!r}"
+        place = f"{config.home / IDENTITY}"
+        raise InputError([Problem(place, "id, role", found, f"the keys of hub {config.id!r}")])
+    return identity
+
+
+def _run(config: HubConfig, allow: AllowListFile, stop: Stop, log: EventLog) -> None:
+    damaged = 0
+    while True:
         try:
-            Hub(config, identity, allow, stop, log).run()
-            return
+            why = Hub(config, _keys_of(config), allow, stop, log).run()
+            if not why:
+                return
+            log.info("hub-anew", why=why)
         except StoreDamagedError as error:
+            damaged += 1
             aside = schema.set_aside(config.store, time.strftime("%Y%m%dT%H%M%S", time.gmtime()))
             log.error("store-set-aside", error=str(error), kept_as=str(aside))
-            if attempt == DAMAGED_STARTS_MAX:
+            if damaged == DAMAGED_STARTS_MAX:
                 raise
 
 
@@ -151,7 +159,14 @@ class Hub:
     def __init__(
         self, config: HubConfig, identity: Identity, allow: AllowListFile, stop: Stop, log: EventLog
     ) -> None:
-        self._config = config
+        held = self._held = HeldDirectory(
+            config.home,
+            config.data,
+            time.time(),
+            None if config.headquarters is None else config.headquarters[1],
+        )
+        self._written = config
+        config = self._config = with_current_keys(config, held)
         self._allow = allow
         self._stop = stop
         self._log = log
@@ -161,7 +176,7 @@ class Hub:
         self._rates = Rates()
         self._tick_at = self._state_at = 0.0
         self._relay_stop = Stop()
-        self._is_closing = threading.Event()
+        self._closing = Stop()
         self._membership = self._join_group(identity)
         self._seen_version = self._membership.version
         self._list = self._membership.roster(allow.list.identities)
@@ -198,8 +213,12 @@ class Hub:
         self._mirror = self._open_mirror(identity)
         self._calls = self._answer_calls(identity)
 
-    def run(self) -> None:
-        """Serve until asked to stop, then state the ledger and close."""
+    def run(self) -> str:
+        """Serve until asked to stop, then state the ledger and close.
+
+        Returns:
+            Why another run should follow, on what is in the home then; empty when none should.
+        """
         self._log.info("hub-started", hub=self._config.id, address=self._link.address, pid=os.getpid())
         for relay in self._relays:
             relay.start()
@@ -212,7 +231,7 @@ class Hub:
             self._serve()
             self._finish()
         finally:
-            self._is_closing.set()
+            self._closing.ask()
             self._calls.close()
             self._membership.close()
             self._commands.close()
@@ -222,6 +241,7 @@ class Hub:
             self._link.close()
             self._connection.close()
         self._log.info("hub-stopped", hub=self._config.id, stored=self._ingest.stored)
+        return "" if self._stop.asked else self._membership.anew
 
     def _open_store(self) -> Store:
         keep_for = [upstream.id for upstream in self._config.upstreams if upstream.keep]
@@ -251,21 +271,22 @@ class Hub:
         if not addresses:
             return None
         settings = self._config.mirror
-        upward = Upward(addresses, identity.link, give_up=lambda: self._stop.asked)
+        upward = Upward(addresses, identity.link, give_up=self._gives_up)
         return Mirror(
             MirrorStore(self._config.mirrored, settings.quota_bytes),
             upward.call,
             lambda: [peer.id for peer in self._allow.list.identities if peer.role == "gateway"],
             self._log,
-            self._stop,
+            self._closing,
             refresh_s=settings.refresh_s,
-            pace=Pace(settings.bytes_per_s, wait=self._stop.wait),
+            pace=Pace(settings.bytes_per_s, wait=self._closing.wait),
         )
 
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
-        calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log, self._is_limited)
+        former = self._membership.former(self._config.home, identity.public)
+        calls = CallThreads(place, "[hub]", identity.link, self._admit, self._log, self._is_limited, former)
         service: dict[str, Handler] = {**self._membership.service_handlers(), **self._commands.handlers}
         if self._mirror is not None:
             service["file"] = file_handler(self._mirror.read)
@@ -281,22 +302,27 @@ class Hub:
         self._membership.listening({"data": self._link.address, **calls.addresses()})
         return calls
 
+    def _gives_up(self) -> bool:
+        return self._closing.asked
+
     def _join_group(self, identity: Identity) -> Membership:
         """What the hub knows of the group, with sockets of its own to ask headquarters."""
         config, home = self._config, self._config.home
         upstreams = service_addresses(config)[:1]  # headquarters; what is beside it knows no nodes
         refreshing = forwarder = None
         if upstreams:
-            refreshing = Upward(upstreams, identity.link, give_up=self._is_closing.is_set)
-            forwarder = Forwarder(Upward(upstreams, identity.link, give_up=self._is_closing.is_set))
+            refreshing = Upward(upstreams, identity.link, give_up=self._gives_up)
+            forwarder = Forwarder(Upward(upstreams, identity.link, give_up=self._gives_up))
         return Membership(
-            HeldDirectory(home, config.data, time.time()),
+            config.id,
+            self._held,
             Renewal(home),
             config.host,
             config.directory_s,
             refreshing,
             forwarder,
             self._log,
+            lambda: with_current_keys(self._written, self._held) == self._config,
         )
 
     def _pass_commands(self, identity: Identity) -> HubCommands:
@@ -331,7 +357,7 @@ class Hub:
             self._ingest.commit(time.monotonic())
 
     def _serve(self) -> None:
-        while not self._stop.asked:
+        while not self._stop.asked and not self._membership.anew:
             self._link.step(0.0 if self._ingest.receiver.staged else STEP_S)
             for relay in self._relays:
                 if relay.failure is not None:

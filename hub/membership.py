@@ -6,6 +6,8 @@ Rules:
 2. A node of which two live processes were seen is barred here at once, by its link key, and headquarters
    is told. Keys that took the place of barred ones are not barred.
 3. Requests to be let in are passed on; the hub can read them and can change nothing in them.
+4. When the hub has new keys, or headquarters has, the hub begins anew on them; who knows the hub by its
+   former key is told the new ones behind that (`protocols.calls.former`).
 """
 
 from __future__ import annotations
@@ -13,19 +15,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from hub.config import HubConfig, UpstreamConfig
 from hub.forward import Forwarder
 from protocols.addresses import reachable
-from protocols.calls import NOT_YOURS, Caller, CallRefusedError, CallTimeoutError, Handler, OwnCalls
+from protocols.calls import (
+    NOT_YOURS,
+    Caller,
+    CallRefusedError,
+    CallTimeoutError,
+    Former,
+    Handler,
+    OwnCalls,
+    read_former,
+)
 from protocols.daemon import EventLog
-from protocols.directory import Part, Roster, pieces
+from protocols.directory import OFFLINE_WINDOW_DAYS, NodeState, Part, Roster, pieces
 from protocols.enrolment import State, parse_signed, pending
 from protocols.errors import CatchmentError, InputError, MalformedError, PeerError, StoreError
 from protocols.held import HeldDirectory
 from protocols.identity import AllowList, PublicIdentity
 from protocols.records.fields import Fields
 from protocols.renewal import Renewal, Step
+from protocols.stations import StationKeys
 
 OUT_OF_REACH = "headquarters is out of reach; the request is kept by whoever asks"
 
@@ -43,6 +58,7 @@ class Membership:
     """The part of a hub that knows nodes. One thread refreshes; handlers run in those of their sockets.
 
     Args:
+        node: The hub's own name.
         held: The directory that is held.
         renewal: Renews the hub's own certificate.
         host: How gateways reach this machine.
@@ -50,11 +66,13 @@ class Membership:
         refreshing: Calls of the refreshing thread; `None` where no upstream answers calls.
         forwarder: Passes requests on; `None` likewise.
         log: For news and refusals.
+        is_current: Whether headquarters still has the keys that are in use.
         clock: Seconds since 1970.
     """
 
     def __init__(
         self,
+        node: str,
         held: HeldDirectory,
         renewal: Renewal,
         host: str,
@@ -62,8 +80,10 @@ class Membership:
         refreshing: OwnCalls | None,
         forwarder: Forwarder | None,
         log: EventLog,
+        is_current: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._node = node
         self._held = held
         self._renewal = renewal
         self._host = host
@@ -71,6 +91,7 @@ class Membership:
         self._refreshing = refreshing
         self._forwarder = forwarder
         self._log = log
+        self._is_current = is_current
         self._clock = clock
         self._barred: set[bytes] = set()
         self._reports: list[dict[str, str]] = []
@@ -83,6 +104,8 @@ class Membership:
             forwarder.passed = self._passed
         self.version = 0
         """Grows when `roster` would answer differently."""
+        self.anew = ""
+        """Why the hub must begin anew, on what is in its home then; empty while it need not."""
 
     def listening(self, bound: Mapping[str, str]) -> None:
         """Note where our sockets are, by `data`, `service` and `enrolment`."""
@@ -119,6 +142,32 @@ class Membership:
         if self._barred:
             roster.bar(self._barred)
         return roster
+
+    def former(self, home: Path, own: PublicIdentity) -> Former | None:
+        """The door for those who know us by the key that we had before; `None` where there is none.
+
+        Args:
+            home: Our home directory.
+            own: Who we are.
+
+        Raises:
+            InputError: The key is damaged.
+        """
+        found = read_former(home)
+        if found is None:
+            return None
+
+        def ready() -> bool:
+            stations = self._held.parts.get(Part.STATIONS)
+            named = stations is not None and own.link in {entry.node.link for entry in stations.entries}
+            return named and Part.GATEWAYS in self._held.parts
+
+        def expected() -> set[str]:
+            entries = self._held.parts[Part.GATEWAYS].entries
+            return {entry.node.id for entry in entries if entry.state is NodeState.ACTIVE}
+
+        window_s = OFFLINE_WINDOW_DAYS * 86_400
+        return Former(home, *found, window_s, expected, ready, self._clock)
 
     def bar(self, node: PublicIdentity, what: str, detail: str) -> None:
         """Two live processes of a node were seen: let it in no more, and tell headquarters."""
@@ -190,7 +239,7 @@ class Membership:
 
     def _run(self) -> None:
         assert self._refreshing is not None
-        while not self._ended.is_set():
+        while not self._ended.is_set() and not self.anew:
             self._soon.clear()
             self._turn()
             self._soon.wait(self._refresh_s if self._in_reach else min(AGAIN_S, self._refresh_s))
@@ -226,14 +275,21 @@ class Membership:
                     version=held.version(part),
                     nodes=len(held.parts[part].entries),
                 )
+        if not self._is_current():
+            self.anew = "headquarters has other keys"
 
     def _renew_own(self) -> None:
+        if self.anew:
+            return
         assert self._refreshing is not None
-        step = self._renewal.step(self._refreshing, self._clock(), rotate=False)
-        if step in (Step.RENEWED, Step.CONFIRMED):
+        rotate = self._held.rotates(self._node)
+        step = self._renewal.step(self._refreshing, self._clock(), rotate=rotate, renew=self._held.outdated())
+        if step in (Step.RENEWED, Step.CONFIRMED, Step.ROTATED):
             self._log.info("certificate-renewed", step=step.name.lower())
         if step is Step.RENEWED:
             self._soon.set()
+        if step is Step.ROTATED:
+            self.anew = "new keys"
 
     def _report(self) -> None:
         assert self._refreshing is not None
@@ -252,3 +308,22 @@ class Membership:
 
     def _is_enrolled(self, node: str) -> bool:
         return any(entry.node.id == node for held in self._held.parts.values() for entry in held.entries)
+
+
+def with_current_keys(config: HubConfig, held: HeldDirectory) -> HubConfig:
+    """A configuration with the keys that headquarters, and what is beside it, have now.
+
+    Args:
+        config: As it is written.
+        held: The directory that is held.
+    """
+
+    def current(upstream: UpstreamConfig) -> UpstreamConfig:
+        written = StationKeys(upstream.link, upstream.signing)
+        keys = next(iter(held.keys_of(upstream.id, written)), held.last_keys(upstream.id, written))
+        return replace(upstream, link=keys.link, signing=keys.signing)
+
+    known = config.headquarters
+    if known is not None and held.headquarters is not None:
+        known = (known[0], held.headquarters)
+    return replace(config, upstreams=tuple(map(current, config.upstreams)), headquarters=known)

@@ -50,6 +50,11 @@ class OwnChain:
         self._epoch = max(epochs, default=0)
         self._reason = None if epochs else OpenReason.FIRST
 
+    @property
+    def chain(self) -> Chain:
+        """The epoch that is written now."""
+        return Chain(self._identity.id, Stream.META, self._epoch)
+
     def owns(self, chain: Chain) -> bool:
         """Whether it is a chain of this hub."""
         return chain.gateway == self._identity.id

@@ -21,8 +21,9 @@ from protocols.calls import CallClient, CallRefusedError, CallTimeoutError
 from protocols.durable import write_durably
 from protocols.enrolment import Grant, Request, State, Token, open_grant, parse_answer, sign_enrolment
 from protocols.errors import InputError, MalformedError, Problem
+from protocols.held import believed_headquarters
 from protocols.identity import IDENTITY, Identity, PublicIdentity
-from protocols.renewal import grant_files, next_keys
+from protocols.renewal import grant_files, next_keys, switched_files
 from protocols.tomledit import put_table, read_editable
 
 ASK_S = 12.0
@@ -169,10 +170,10 @@ def accept(home: Path, grant: Grant, asked: PublicIdentity, config: str, new_key
         InputError: The configuration names another headquarters, or cannot be changed.
         StoreError: The disk failed; what was in force is, or the grant.
     """
-    text = configured(home / config, grant)  # first, because it may not be possible
+    text = configured(home, config, grant)  # first, because it may not be possible
     files = grant_files(grant, confirmed=True)
     if new_keys:
-        files[IDENTITY] = asked.to_toml()
+        files |= switched_files(home, asked)
     else:
         keyfiles.discard_next(home)
     keyfiles.place_next(home, files)
@@ -180,17 +181,25 @@ def accept(home: Path, grant: Grant, asked: PublicIdentity, config: str, new_key
     write_durably(home / config, text)
 
 
-def configured(path: Path, grant: Grant) -> str:
+def configured(home: Path, config: str, grant: Grant) -> str:
     """The configuration, with the upstreams and the headquarters of a grant.
+
+    Headquarters may have other keys than when the node was let in, or another root.
+
+    Args:
+        home: The node's home directory.
+        config: The configuration's file in it.
+        grant: Verified.
 
     Raises:
         InputError: It names another headquarters, or cannot be changed.
     """
+    path = home / config
     text, document = read_editable(path)
     headquarters = grant.headquarters
     known = document.get("headquarters")
     signing = headquarters.signing.hex()
-    if isinstance(known, dict) and known.get("signing") != signing:
+    if isinstance(known, dict) and known.get("signing") != signing and not _is_same_group(home, grant):
         expected = "no other headquarters; remove the table when the node changes groups"
         raise InputError([Problem(str(path), "[headquarters]", str(known.get("id", "")), expected)])
     if "export" not in document:  # through an isolator nothing is asked and nothing comes back
@@ -200,6 +209,13 @@ def configured(path: Path, grant: Grant) -> str:
                 fields["service"] = upstream.service
             fields |= {"link": upstream.node.link.decode(), "signing": upstream.node.signing.hex()}
             text = put_table(path, text, "[[upstream]]", fields)
-    if known is None:
+    if known is None or known.get("signing") != signing:
         text = put_table(path, text, "[headquarters]", {"id": headquarters.id, "signing": signing})
     return text
+
+
+def _is_same_group(home: Path, grant: Grant) -> bool:
+    """Whether a grant is below the root that is trusted here, or by the headquarters that is believed."""
+    if believed_headquarters(home) == grant.headquarters.signing:
+        return True
+    return (home / keyfiles.ROOT).exists() and keyfiles.read_root(home) == grant.root

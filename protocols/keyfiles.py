@@ -21,6 +21,8 @@ from protocols.errors import InputError, Problem
 
 SIGNING_KEY = "keys/signing.key"
 LINK_KEY = "keys/link.key"
+FORMER_KEY = "keys/former.key"
+"""The link key that a station had before: who knows it by that one is told the new ones."""
 CERTIFICATE = "keys/certificate.pem"
 ROOT = "keys/root.pem"
 STANDING = "keys/standing.json"
@@ -29,8 +31,11 @@ IDENTITY = "identity.toml"
 NEXT = "keys/next"
 READY = "keys/ready"
 
-_PLACES = {Path(name).name: name for name in (SIGNING_KEY, LINK_KEY, CERTIFICATE, ROOT, STANDING, IDENTITY)}
-_PRIVATE = frozenset((Path(SIGNING_KEY).name, Path(LINK_KEY).name))
+_PLACES = {
+    Path(name).name: name
+    for name in (SIGNING_KEY, LINK_KEY, FORMER_KEY, CERTIFICATE, ROOT, STANDING, IDENTITY)
+}
+_PRIVATE = frozenset((Path(SIGNING_KEY).name, Path(LINK_KEY).name, Path(FORMER_KEY).name))
 
 
 def place_next(home: Path, files: Mapping[str, str]) -> None:
@@ -117,12 +122,26 @@ def private_text(text: str, passphrase: str | None) -> str:
     return (text if passphrase is None else sealing.seal(text.encode("ascii"), passphrase)) + "\n"
 
 
+def stored_private(path: Path) -> str:
+    """A private key as its file holds it, sealed where it is sealed.
+
+    Raises:
+        InputError: The file is missing, damaged or readable by others.
+    """
+    return _stored(path) + "\n"
+
+
 def read_private(path: Path) -> str:
     """Read a private key from the first line of its file, unsealed where it is sealed.
 
     Raises:
         InputError: The file is missing, damaged or readable by others, or the passphrase is.
     """
+    text = _stored(path)
+    return open_sealed(text, str(path)) if sealing.is_sealed(text) else text
+
+
+def _stored(path: Path) -> str:
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii").partition("\n")[0].strip()
@@ -134,7 +153,7 @@ def read_private(path: Path) -> str:
         raise InputError(
             [Problem(str(path), "permissions", oct(mode & 0o777), "0600; run: chmod 600 on the file")]
         )
-    return open_sealed(text, str(path)) if sealing.is_sealed(text) else text
+    return text
 
 
 def is_sealed(path: Path) -> bool:

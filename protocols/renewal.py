@@ -1,8 +1,9 @@
 """A node renews its certificate by itself, and makes new keys when it is asked to.
 
 Rules:
-1. With a third of its life left, the node asks for the next certificate; again and again, until it
-   has one. A hub that cannot reach headquarters says so, and the old one stays in force.
+1. With a third of its life left, or when its authority was replaced, the node asks for the next
+   certificate; again and again, until it has one. A hub that cannot reach headquarters says so, and
+   the old one stays in force.
 2. For new keys the node writes them beside the old ones first. Whatever is cut after that is taken up
    again with the same keys: headquarters gives the same certificate for them.
 3. The new certificate and its keys take effect by one rename (`keyfiles`). Only then, signed by them,
@@ -27,7 +28,7 @@ from protocols.enrolment import (
 )
 from protocols.errors import InputError, Problem
 from protocols.identity import IDENTITY, LINK_KEY, SIGNING_KEY, Identity, NewKeys, PublicIdentity
-from protocols.keyfiles import CERTIFICATE, ROOT, STANDING
+from protocols.keyfiles import CERTIFICATE, FORMER_KEY, ROOT, STANDING
 from protocols.standing import OwnStanding, note_confirmed, read_standing
 
 
@@ -56,12 +57,13 @@ class Renewal:
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    def is_due(self, now: float, rotate: bool) -> bool:
+    def is_due(self, now: float, rotate: bool, renew: bool = False) -> bool:
         """Whether there is something to do.
 
         Args:
             now: Seconds since 1970.
             rotate: Whether headquarters asks for new keys.
+            renew: Whether a new certificate is wanted before it is time.
 
         Raises:
             InputError: The file beside the certificate is damaged.
@@ -69,15 +71,17 @@ class Renewal:
         standing = read_standing(self._home)
         if standing is None:
             return False
-        return not standing.confirmed or rotate or are_drawn(self._home) or now >= standing.renew_at
+        wanted = rotate or renew or are_drawn(self._home)
+        return not standing.confirmed or wanted or now >= standing.renew_at
 
-    def step(self, calls: Calls, now: float, rotate: bool) -> Step:
+    def step(self, calls: Calls, now: float, rotate: bool, renew: bool = False) -> Step:
         """Do what is due.
 
         Args:
             calls: The upstream.
             now: Seconds since 1970.
             rotate: Whether headquarters asks for new keys.
+            renew: Whether a new certificate is wanted before it is time.
 
         Raises:
             CallRefusedError: Headquarters does not renew it.
@@ -86,7 +90,7 @@ class Renewal:
             InputError: The keys cannot be read.
             StoreError: The disk failed; the old certificate or the new one is in force.
         """
-        if not self.is_due(now, rotate):
+        if not self.is_due(now, rotate, renew):
             return Step.NOTHING
         standing = read_standing(self._home)
         assert standing is not None, "what is due has a certificate"
@@ -105,7 +109,7 @@ class Renewal:
         if keys is None:  # half a set of keys may be left of a drawing that was cut
             keyfiles.discard_next(self._home)
         else:
-            files[IDENTITY] = wanted.public.to_toml()
+            files |= switched_files(self._home, wanted.public)
         keyfiles.place_next(self._home, files)
         keyfiles.switch(self._home)
         return Step.RENEWED if keys is None else Step.ROTATED
@@ -178,6 +182,20 @@ def grant_files(grant: Grant, confirmed: bool = False) -> dict[str, str]:
         Path(ROOT).name: certificates.to_pem([grant.root]),
         Path(STANDING).name: standing.text(),
     }
+
+
+def switched_files(home: Path, wanted: PublicIdentity) -> dict[str, str]:
+    """What is switched with new keys, by name: who the node is, and of a station the link key it had.
+
+    Whoever knows a station by its old key learns the new ones behind that door (`protocols.calls.former`).
+
+    Raises:
+        InputError: The key that is replaced cannot be read.
+    """
+    files = {IDENTITY: wanted.to_toml()}
+    if wanted.role != "gateway":
+        files[Path(FORMER_KEY).name] = keyfiles.stored_private(home / LINK_KEY)
+    return files
 
 
 def root_hash(home: Path) -> bytes:

@@ -163,16 +163,16 @@ class Office:
         return len(keys)
 
     def rotate(self, id_: str) -> None:
-        """Ask a gateway to make new keys at its next refresh.
+        """Ask a gateway or hub to make new keys at its next refresh.
 
         Raises:
-            InputError: It has no certificate in force, or is not a gateway.
+            InputError: It has no certificate in force, or is headquarters.
             StoreError: The disk failed.
         """
         node = self._node(id_)
-        if node.role != "gateway":
+        if node.role == "headquarters":
             expected = (
-                "a gateway; others are known to many by their link key: enrol them anew with --new-keys"
+                "a gateway or a hub; headquarters has new keys by: catchment-hq authority replace --new-keys"
             )
             raise InputError([Problem("command line", id_, node.role, expected)])
         with self._registry.change():

@@ -8,10 +8,18 @@ from typing import Any
 
 from headquarters.config import HeadquartersConfig
 from headquarters.security import authority as authorities
+from headquarters.security.authority import DAY_S
 from headquarters.security.desk import Desk, Terms
 from headquarters.security.publisher import Publisher
 from headquarters.security.registry import FILE, AuditRow, NodeStatus, Registry
-from protocols.calls import NOT_YOURS, Caller, CallRefusedError, Handler
+from protocols.calls import (
+    NOT_YOURS,
+    Caller,
+    CallRefusedError,
+    Former,
+    Handler,
+    read_former,
+)
 from protocols.daemon import EventLog
 from protocols.enrolment import Upstream
 from protocols.identity import AllowList, Identity, PublicIdentity
@@ -83,6 +91,29 @@ class Security:
         row = self.registry.node(self._identity.id)
         if row is None or row.addresses != addresses:
             self.registry.set_addresses(self._identity.id, "headquarters", addresses)
+
+    def former(self) -> Former | None:
+        """The door for those who know us by the key that we had before; `None` where there is none.
+
+        Raises:
+            InputError: The key is damaged.
+        """
+        found = read_former(self._config.home)
+        if found is None:
+            return None
+        window_s = self._config.offline_days * DAY_S
+        return Former(self._config.home, *found, window_s, self._below, lambda: True, self._clock)
+
+    def _below(self) -> set[str]:
+        """Nodes that call us themselves: hubs, and gateways that were let in without one."""
+        return {
+            node.id
+            for node in self.registry.nodes()
+            if node.state is NodeStatus.ACTIVE
+            and node.id != self._identity.id
+            and (node.role == "hub" or not node.via)
+            and self.registry.keys_of(node.id)
+        }
 
     def suspect(self, node: str, what: str, detail: str, by: str = "") -> bool:
         """There seem to be two of a node: quarantine it, if it is in the register and in force.

@@ -12,6 +12,7 @@ Rules:
 """
 
 from protocols.calls.client import CallClient, CallTimeoutError
+from protocols.calls.former import REPLACED, Former, read_former
 from protocols.calls.messages import NOT_YOURS, CallRefusedError
 from protocols.calls.server import Caller, CallServer, Handler, Later
 from protocols.calls.threads import CallThreads
@@ -19,6 +20,7 @@ from protocols.calls.upward import Calls, OwnCalls, ServiceAddress, Upward
 
 __all__ = [
     "NOT_YOURS",
+    "REPLACED",
     "CallClient",
     "CallRefusedError",
     "CallServer",
@@ -26,9 +28,11 @@ __all__ = [
     "CallTimeoutError",
     "Caller",
     "Calls",
+    "Former",
     "Handler",
     "Later",
     "OwnCalls",
     "ServiceAddress",
     "Upward",
+    "read_former",
 ]

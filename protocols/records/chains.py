@@ -17,6 +17,8 @@ class OpenReason(StrEnum):
     FORK = "fork"
     BEHIND = "behind"
     STORE_LOST = "store-lost"
+    KEYS = "keys"
+    """The keys that signed the epoch before are out of force."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hub import quarantine
@@ -256,3 +258,18 @@ def test_credit_comes_back_only_when_there_is_some_room() -> None:
     assert "1 MB" in room.why
     assert not room.update(0, (1 << 20) + 1)
     assert room.update(0, 1 << 21)
+
+
+def test_statements_go_on_in_a_new_epoch_when_the_keys_that_signed_them_are_out_of_force() -> None:
+    hub = HubParts()
+    hub.ingest.state(0.0, 0, everything=True)
+    first = hub.own.chain
+    refused = refusal_of(data_chain(1), 0, RefusalReason.KEY)
+    of_own = Refused(replace(refused.refusal, chain=first), refused.signed)
+    hub.hear(of_own)
+    hub.ingest.state(0.0, 1_000_000, everything=True)
+    assert hub.own.chain.epoch > first.epoch
+    second = hub.own.chain
+    hub.hear(of_own)  # the old epoch is offered again, and refused again
+    hub.ingest.state(0.0, 2_000_000, everything=True)
+    assert hub.own.chain == second

@@ -120,6 +120,7 @@ class HubSide:
         self.forwarder = Forwarder(self.calls)
         self.held = HeldDirectory(self.home, self.home / "data", NOW)
         self.membership = Membership(
+            "hub-1",
             self.held,
             Renewal(self.home),
             "hub.example",
@@ -127,7 +128,7 @@ class HubSide:
             self.calls,
             self.forwarder,
             EventLog(stream=self.log),
-            lambda: self.group.now,
+            clock=lambda: self.group.now,
         )
         self.membership.listening({"data": "tcp://[::]:7500", "enrolment": "tcp://[::]:7502"})
 
