@@ -94,7 +94,7 @@ def delivers(gateway: Node) -> None:
 
 def _receipt_us(status: object) -> int:
     assert isinstance(status, dict)
-    found = status["uplink"]["receipt_us"]
+    found = (status["uplink"] or {}).get("receipt_us")  # without an upstream in force there is none
     if isinstance(found, str):
         return int(datetime.fromisoformat(found).timestamp() * 1e6) if found else 0
     return int(found or 0)

@@ -94,7 +94,8 @@ def revert(
                 expected = f"a version from 1 to {newest.document.version}"
                 raise InputError([Problem("request", "to", str(number), expected)])
             reason = comment or f"back to version {number}"
-            store.put(gateway, former.document.items, sources.now_us(), author, reason)
+            document = former.document
+            store.put(gateway, document.items, sources.now_us(), author, reason, writes=document.writes)
         publish(store, repository)
     return _shown(sources, scope, gateway)
 
