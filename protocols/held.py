@@ -68,12 +68,13 @@ class HeldDirectory:
         if known is not None and known[1] > generation:
             authority, generation = known
         self._trusted = Trusted(authority, generation, root)
+        as_enrolled = Trusted(bytes.fromhex(standing.authority), standing.generation, root)
         self._pin = self._read_pin()
         self._last = self._read_last()
         if self._pin is None and headquarters is not None:
             self._keep_pin(Pin(headquarters, standing.generation))
         for part in Part:
-            self._load(part, now)
+            self._load(part, now, as_enrolled)
 
     @property
     def enrolled(self) -> bool:
@@ -171,17 +172,23 @@ class HeldDirectory:
         self._sealed[part] = sealed
         self.parts = {**self.parts, part: directory}
 
-    def _load(self, part: Part, now: float) -> None:
-        """What is on the disk, if it holds; what does not is asked for anew."""
+    def _load(self, part: Part, now: float, as_enrolled: Trusted) -> None:
+        """What is on the disk, if it holds; what does not is asked for anew.
+
+        A part that came before the authority was replaced stays in force until a newer one comes, as
+        it does in a process that goes on: what is on this disk was verified when it came.
+        """
         assert self._trusted is not None
-        try:
-            sealed = self._path(part).read_bytes()
-            directory, _ = open_sealed(sealed, self._trusted, now)
-        except (OSError, PeerError):
-            return
-        if directory.part is part:
-            self._sealed[part] = sealed
-            self.parts[part] = directory
+        for trusted in dict.fromkeys((self._trusted, as_enrolled)):
+            try:
+                sealed = self._path(part).read_bytes()
+                directory, _ = open_sealed(sealed, trusted, now)
+            except (OSError, PeerError):
+                continue
+            if directory.part is part:
+                self._sealed[part] = sealed
+                self.parts[part] = directory
+                return
 
     def _read_known(self) -> tuple[bytes, int] | None:
         """The authority that a directory brought, if one did."""

@@ -121,8 +121,9 @@ class Group:
 class DirectCalls:
     """The way to headquarters, without sockets: a node's calls through the hub."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, caller: Caller = Caller(b"", None)) -> None:
         self.group = group
+        self.caller = caller
         self.asked: list[str] = []
         self.dark = False
         self.lose_answer_to = ""
@@ -133,7 +134,7 @@ class DirectCalls:
             raise CallTimeoutError("nobody there")
         answer: Any
         if verb == "directory":
-            answer = self.group.publisher.directory(Caller(b"", None), argument)
+            answer = self.group.publisher.directory(self.caller, argument)
         else:
             answer = getattr(self.group.desk, verb)(via(HUB.public), argument)
         if verb == self.lose_answer_to:

@@ -1,7 +1,8 @@
 """The enrolment desk: what headquarters answers to nodes that ask to be let in, or for new certificates.
 
 Rules:
-1. Every refusal has a code, and a line in the register's audit and in the log.
+1. Every refusal has a code, and a line in the register's audit and in the log. What is decided is
+   in one transaction with its line.
 2. A question may be asked again: the same keys get the same certificate, so that an answer which was
    lost costs nothing.
 3. Keys belong to one node for ever: nobody gets in with keys that another node has or had.
@@ -192,7 +193,8 @@ class Desk:
         with self._registry.change():
             self._registry.use_token(token.token, _keys_hash(node), now)
             self._registry.file_request(RequestRow(node, token.token, via, now, RequestState.PENDING, ""))
-        self._note("enrolment-asked", node.id, via, fingerprint(node))
+            line = self._audit("enrolment-asked", node.id, via, fingerprint(node))
+        self._heard(line)
 
     def _refuse_known(self, node: PublicIdentity, via: str) -> None:
         others = self._registry.whose(node) - {node.id}
@@ -217,7 +219,8 @@ class Desk:
             self._retire(node.id, now)
             self._registry.put_node(node, via)
             row = self._issue(node, KeyState.CURRENT, now)
-        self._note("enrolled", node.id, via, fingerprint(node))
+            line = self._audit("enrolled", node.id, via, fingerprint(node))
+        self._heard(line)
         return row
 
     def enrol_self(self) -> KeyRow:
@@ -268,7 +271,8 @@ class Desk:
             with self._registry.change():
                 self._retire(held.node.id, now, but=held.serial)
                 self._registry.move_keys(held.serial, KeyState.CURRENT, now)
-            self._note("renewed", held.node.id, "", fingerprint(held.node))
+                line = self._audit("renewed", held.node.id, "", fingerprint(held.node))
+            self._heard(line)
 
     def _renewed(self, request: Request, held: KeyRow, via: str, now: float) -> KeyRow:
         node = request.node
@@ -312,13 +316,14 @@ class Desk:
         return grant.sign(self._authority.key)
 
     def _refuse(self, code: str, node: str, via: str, why: str) -> NoReturn:
-        self._note(code, node, via, why)
+        self._heard(self._audit(code, node, via, why))
         raise CallRefusedError(code, why)
 
-    def _note(self, event: str, node: str, via: str, detail: str) -> None:
+    def _audit(self, event: str, node: str, via: str, detail: str) -> AuditRow:
+        """Keep a line; of a change within it, so that a power cut parts nothing from its line."""
         row = AuditRow(self._clock(), event, node, via, detail[:512])
         self._registry.audit(row)
-        self._heard(row)
+        return row
 
 
 def _keys_hash(node: PublicIdentity) -> bytes:

@@ -135,8 +135,11 @@ class Security:
             return False
         if what == "fork" and not self._config.quarantine_forks:
             return False
-        self.registry.set_status(node, NodeStatus.QUARANTINED, f"{what}: {detail}"[:200])
-        self._note(AuditRow(self._clock(), "quarantined", node, by, f"{what}: {detail}"[:200]), audit=True)
+        line = AuditRow(self._clock(), "quarantined", node, by, f"{what}: {detail}"[:200])
+        with self.registry.change():
+            self.registry.set_status(node, NodeStatus.QUARANTINED, line.detail)
+            self.registry.audit(line)
+        self._note(line)
         return True
 
     def close(self) -> None:
@@ -176,9 +179,7 @@ class Security:
     def _peer(self, id_: str) -> PublicIdentity | None:
         return next((node for node in self._known().identities if node.id == id_), None)
 
-    def _note(self, row: AuditRow, audit: bool = False) -> None:
-        if audit:
-            self.registry.audit(row)
+    def _note(self, row: AuditRow) -> None:
         if row.event in DECIDED:
             self._log.info("node-admitted", what=row.event, node=row.node, via=row.via, detail=row.detail)
         elif row.event == "quarantined":

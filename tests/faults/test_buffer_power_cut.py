@@ -1,8 +1,6 @@
 """The gateway's buffer under simulated power cuts: what was committed is there afterwards.
 
-SQLite's file system calls are recorded by a VFS of our own. The disk after a cut holds
-everything up to each file's last sync, and of the writes after it a random part: some
-whole, some torn at a sector, some not at all, in any order a disk may choose.
+See `tests.torn_sqlite` for what a cut leaves.
 """
 
 from __future__ import annotations
@@ -10,11 +8,8 @@ from __future__ import annotations
 import bisect
 import random
 import sqlite3
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
 
 from edge_runtime.buffer import Buffer, Progress, Store
@@ -22,112 +17,11 @@ from edge_runtime.ledger import Counts
 from protocols.batch import Header, Kind, Stream, header_hash
 from protocols.identity import VerifyKey
 from protocols.records import Mark, Receipt, sign_record
+from tests.torn_sqlite import ApswConnection, Disk, RecordingVfs
 from tests.unit.edge_buffers import GATEWAY, HEADQUARTERS, T0, TestClock
 
-SECTOR = 512
 BATCHES = 60
 CUTS = 60
-
-
-@dataclass
-class Disk:
-    """What was written, truncated, synced and deleted, in order."""
-
-    log: list[tuple[str, str, int, bytes]] = field(default_factory=list)
-
-    def after_a_cut(self, upto: int, chance: random.Random) -> dict[str, bytes]:
-        """The files as they may be when power fails after `upto` calls."""
-        synced: dict[str, int] = {}
-        for index, (call, name, _, _) in enumerate(self.log[:upto]):
-            if call == "sync":
-                synced[name] = index
-        files: dict[str, bytearray] = {}
-        for index, (call, name, at, data) in enumerate(self.log[:upto]):
-            durable = index < synced.get(name, -1)
-            if call == "sync" or (not durable and call != "delete" and chance.random() < 0.5):
-                continue
-            content = files.setdefault(name, bytearray())
-            if call == "write":
-                if not durable and chance.random() < 0.2:
-                    data = data[: chance.randrange(len(data) + 1) // SECTOR * SECTOR]
-                content.extend(bytes(max(0, at - len(content))))
-                content[at : at + len(data)] = data
-            elif call == "truncate":
-                del content[at:]
-            else:
-                files.pop(name, None)
-        return {name: bytes(content) for name, content in files.items() if not name.endswith("-shm")}
-
-
-class RecordedFile(apsw.VFSFile):
-    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
-        self._disk = disk
-        self._name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name).name
-        super().__init__("", name, flags)
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
-        self._disk.log.append(("write", self._name, offset, bytes(data)))
-        super().xWrite(data, offset)
-
-    def xTruncate(self, size: int) -> None:  # noqa: N802 - SQLite's name
-        self._disk.log.append(("truncate", self._name, size, b""))
-        super().xTruncate(size)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-        self._disk.log.append(("sync", self._name, 0, b""))
-        super().xSync(flags)
-
-
-class RecordingVfs(apsw.VFS):
-    def __init__(self, name: str, disk: Disk) -> None:
-        self._disk = disk
-        super().__init__(name, "")
-
-    def xOpen(self, name: Any, flags: list[int]) -> RecordedFile:  # noqa: N802 - SQLite's name
-        return RecordedFile(self._disk, name, flags)
-
-    def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802 - SQLite's name
-        self._disk.log.append(("delete", Path(name).name, 0, b""))
-        super().xDelete(name, sync)
-
-
-class ApswConnection:
-    """As much of `sqlite3.Connection` as `Store` uses, on a connection of apsw."""
-
-    isolation_level: str | None = None
-
-    def __init__(self, path: Path, vfs: str) -> None:
-        self._connection = apsw.Connection(str(path), vfs=vfs)
-
-    def execute(self, sql: str, parameters: Any = ()) -> ApswCursor:
-        return ApswCursor(self._connection.execute(sql, tuple(parameters)))
-
-    def executemany(self, sql: str, rows: Any) -> None:
-        self._connection.executemany(sql, rows)
-
-    @property
-    def in_transaction(self) -> bool:
-        return bool(self._connection.in_transaction)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-class ApswCursor:
-    def __init__(self, cursor: apsw.Cursor) -> None:
-        self._cursor = cursor
-
-    def fetchall(self) -> list[Any]:
-        return list(self._cursor)
-
-    def fetchone(self) -> Any:
-        return next(iter(self._cursor), None)
-
-    def close(self) -> None:
-        self._cursor.close()
-
-    def __iter__(self) -> Any:
-        return iter(self._cursor)
 
 
 def live(path: Path, disk: Disk, vfs: str, synchronous: str, seed: int) -> list[tuple[int, int, int]]:
