@@ -121,9 +121,9 @@ class Group:
 class DirectCalls:
     """The way to headquarters, without sockets: a node's calls through the hub."""
 
-    def __init__(self, group: Group, caller: Caller = Caller(b"", None)) -> None:
+    def __init__(self, group: Group, caller: Caller | None = None) -> None:
         self.group = group
-        self.caller = caller
+        self.caller = caller or Caller(b"", None)
         self.asked: list[str] = []
         self.dark = False
         self.lose_answer_to = ""

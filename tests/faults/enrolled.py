@@ -34,13 +34,16 @@ REFRESH_S = 1.0
 class EnrolledRiver(River):
     """Headquarters and a hub that run, and gateways that enrol through the hub."""
 
+    security = ""
+    """Further lines of `[security]`."""
+
     def headquarters(self, name: str = "headquarters") -> Node:
         """Make headquarters with both call sockets, and start it."""
         node = super().headquarters(name)
         sockets = {"service": free_address(), "enrolment": free_address()}
         change(node.home / "headquarters.toml", "headquarters", **sockets)
         with (node.home / "headquarters.toml").open("a") as file:
-            file.write(f'\n[security]\nhost = "{HOST}"\n')
+            file.write(f'\n[security]\nhost = "{HOST}"\n{self.security}')
         node.up()
         return node
 

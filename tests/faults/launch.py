@@ -4,6 +4,7 @@ Only tests start nodes this way: the product has no switch for any of it.
 
 forgetful: headquarters loses its watermarks at each start (the ablation).
 clock: the wall clock is off by as many microseconds as the file ARGUMENT says, now.
+aged: both that and hasty, for the TUF client's clock as well.
 hasty: what is desired is on trial for a second, and roll-outs are looked at all the time.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 COMMANDS = {"edge": "edge_runtime.cli", "hub": "hub.cli", "hq": "headquarters.cli"}
@@ -46,6 +49,21 @@ def shift(file: str) -> None:
         return right() + int(Path(file).read_text(encoding="ascii")) * 1000
 
     time.time_ns = off
+    time.time = lambda: off() / 1e9
+
+
+def age(file: str) -> None:
+    """Set every clock off by weeks."""
+    shift(file)
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.fromtimestamp(time.time(), tz)
+
+    trusted: Any = import_module("tuf.ngclient._internal.trusted_metadata_set")
+    trusted.datetime = SimpleNamespace(datetime=Off, timezone=timezone)
+    hasten("edge")
 
 
 def hasten(tier: str) -> None:
@@ -57,7 +75,12 @@ def hasten(tier: str) -> None:
         import_module("headquarters.rollout.thread").STEP_S = 0.5  # type: ignore[attr-defined]
 
 
-PATCHES: dict[str, Callable[[str], None]] = {"forgetful": forget, "clock": shift, "hasty": hasten}
+PATCHES: dict[str, Callable[[str], None]] = {
+    "forgetful": forget,
+    "clock": shift,
+    "hasty": hasten,
+    "aged": age,
+}
 
 
 def main() -> None:

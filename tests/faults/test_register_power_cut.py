@@ -364,5 +364,6 @@ def check_hub(group: Group, home: Path, hub: Identity, enrolled: bool, knew: lis
         assert names == {"unit-1"}, "whoever was put out stays out"
     if held.enrolled:
         for part in Part:
-            held.refresh(DirectCalls(group, via(HUB.public)), part, lambda: group.now, {"addresses": _ADDRESSES})
+            calls = DirectCalls(group, via(HUB.public))
+            held.refresh(calls, part, lambda: group.now, {"addresses": _ADDRESSES})
         assert set(held.parts) == set(Part)

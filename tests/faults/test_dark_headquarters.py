@@ -1,0 +1,137 @@
+"""Headquarters is dark for as long as a hub's cache is to last: eighty of the ninety days of the window.
+
+The clocks of all nodes are set forward by eighty days while headquarters is down. Meanwhile the hub
+is killed, gateways reboot, a certificate comes due, and a gateway that was off when an app was
+released comes up for the first time. The hub alone must do for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocols.standing import read_standing
+from scripts.plant.layout import Protocol
+from tests.attacks.lying import first_point, in_lake
+from tests.faults.enrolled import EnrolledRiver, until
+from tests.faults.river import Node, PlantServer
+from tests.faults.test_desired_river import WANTED, Managed, operate
+
+DAY_US = 86_400 * 1_000_000
+DARK_DAYS = 80
+
+
+class AgingRiver(EnrolledRiver):
+    """All nodes have one wall clock, which can be set forward."""
+
+    security = "certificate_days = 90\n"  # so that it comes due within the offline window
+
+    def _node(self, name: str, tier: str, home: Path, address: str, plant: PlantServer | None = None) -> Node:
+        node = super()._node(name, tier, home, address, plant)
+        node.replaced("aged", str(self.offset))
+        return node
+
+    @property
+    def offset(self) -> Path:
+        """The file that says by how many microseconds it is off."""
+        return self.root / "offset"
+
+    def set_off(self, microseconds: int) -> None:
+        """Set it."""
+        new = self.offset.with_suffix(".new")
+        new.write_text(str(microseconds), encoding="ascii")
+        new.replace(self.offset)
+
+
+@pytest.fixture
+def river(tmp_path: Path) -> Iterator[AgingRiver]:
+    with AgingRiver(tmp_path) as river:
+        river.set_off(0)
+        yield river
+
+
+def managed(river: AgingRiver) -> Managed:
+    """Headquarters with a repository, a hub that mirrors, a gateway that runs and one that is off."""
+    headquarters = river.headquarters()
+    keys = river.root / "keys"
+    keys.mkdir()
+    home = ("--home", str(headquarters.home))
+    operate("updates", "init", *home)
+    operate("updates", "ceremony", "--holders", "1", "--threshold", "1", "--out", str(keys), *home)
+    own = ("--out", str(keys / "own.key"), "--key", str(keys / "targets.key"))
+    operate("updates", "add-publisher", "own", *own, *home)
+    plants = [river.plant(f"plant-{number}", Protocol.MODBUS, seed=number) for number in (1, 2)]
+    hub = river.new_hub(headquarters, "hub")
+    with (hub.home / "hub.toml").open("a") as config:
+        config.write("\n[mirror]\nrefresh_s = 0.5\n")
+    hub.up()
+    river.wait_for_door(headquarters, hub.name)
+    gateways = []
+    for number, plant in enumerate(plants, 1):
+        gateways.append(river.enrolled_gateway(f"unit-{number}", plant, headquarters))
+        with (gateways[-1].home / "gateway.toml").open("a") as config:
+            config.write("\n[updates]\npoll_s = 0.5\n")
+    return Managed(river, headquarters, hub, gateways, keys)
+
+
+def held_at_hub(hub: Node, gateway: str) -> int:
+    """Samples of a gateway that came to the hub."""
+    return int(hub.status().get("gateways", {}).get(gateway, {}).get("samples", 0))
+
+
+def runs(gateway: Node, version: str) -> bool:
+    """Whether a gateway runs the app, and is done with it."""
+    status = gateway.status()
+    apps = [(app["app"], app["version"], app["state"]) for app in status.get("apps") or ()]
+    return apps == [("calm", version, "running")] and not (status.get("desired") or {"trial": 1})["trial"]
+
+
+def test_a_hub_does_for_its_gateways_while_headquarters_is_dark_for_the_whole_window(
+    river: AgingRiver,
+) -> None:
+    all_ = managed(river)
+    headquarters, hub, (running, off) = all_.headquarters, all_.hub, all_.gateways
+    running.up()
+    wanted = river.root / "wanted.toml"
+    app = all_.publish_app(river.root, "1.0.0")
+    wanted.write_text(WANTED.format(app=app, point=first_point(running)))
+    all_.hq("desired", "set", running.name, off.name, "--file", str(wanted))
+    until(lambda: runs(running, "1.0.0"), "the first gateway to run the app")
+    river.collected(running, 100)
+    hub.wait("no word left to mirror", lambda status: not status["mirror"].get("behind", 0))
+    first = {node.name: read_standing(node.home) for node in (running, off)}
+
+    headquarters.kill()
+    running.kill()
+    river.set_off(DARK_DAYS * DAY_US)
+    hub.kill()
+    hub.up()
+    before = held_at_hub(hub, running.name)
+    for gateway in (running, off):
+        gateway.up()
+        gateway.wait("a session with the hub alone", lambda status: status["uplink"]["connected"])
+    until(lambda: held_at_hub(hub, running.name) > before + 100, "data at the hub")
+    until(lambda: runs(off, "1.0.0"), "the app at the gateway that was off")
+    until(lambda: runs(running, "1.0.0"), "the app after the reboot")
+    until(lambda: held_at_hub(hub, off.name) > 100, "its data at the hub")
+    assert {node.name: read_standing(node.home) for node in (running, off)} == first, "renewals wait"
+
+    headquarters.up()
+    for node in (running, off):
+        until(lambda node=node: renewed(node, first), f"{node.name}'s certificate to be renewed")  # type: ignore[misc]
+    river.drained()
+    river.stop()
+    river.verify()
+    [doubled] = in_lake(river.lake, "SELECT count(*) - count(DISTINCT (series, time)) FROM samples")
+    assert doubled == "0"
+    after = f"SELECT count(*) FROM samples WHERE time > now() + INTERVAL {DARK_DAYS - 1} DAY"
+    [late] = in_lake(river.lake, after)
+    assert int(late) > 200
+
+
+def renewed(node: Node, first: dict[str, object]) -> bool:
+    """Whether a gateway has another certificate, and headquarters knows."""
+    standing = read_standing(node.home)
+    return standing is not None and standing != first[node.name] and standing.confirmed
