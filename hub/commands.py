@@ -201,7 +201,7 @@ class Fetcher:
         upward: Calls headquarters.
         headquarters: Whose signature counts.
         log: For what goes wrong.
-        wait: Waits so many seconds, or until the hub stops.
+        wait: Waits so many seconds, or until the hub stops; whether it does.
     """
 
     def __init__(
@@ -251,6 +251,8 @@ class Fetcher:
             self._log.warning("commands-full", kept=limits.COMMANDS_MAX)
 
     def _lost(self, why: str) -> None:
+        if self._wait(0.0):  # we gave up, because the hub stops
+            return
         if self._reached:
             self._reached = False
             self._log.warning("commands-unreachable", error=why)

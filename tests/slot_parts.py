@@ -29,9 +29,9 @@ MEMORY_BYTES_MIN = 512 << 20
 
 
 @contextmanager
-def quick_disk(tmp_path: Path) -> Iterator[Path]:
+def quick_disk(tmp_path: Path, bytes_min: int = MEMORY_BYTES_MIN) -> Iterator[Path]:
     """A directory in memory, or the test's own where there is no room for one."""
-    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < bytes_min:
         yield tmp_path
         return
     with TemporaryDirectory(prefix="slots-", dir=MEMORY) as name:

@@ -59,7 +59,7 @@ class CommandLink:
         outbox: Has what is to be brought up.
         time: What time it is at headquarters.
         log: For what goes wrong.
-        wait: Waits so many seconds, or until the thread should end.
+        wait: Waits so many seconds, or until the thread should end; whether it should.
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class CommandLink:
                 self._outbox.step(self._upward, UPLOAD_S)
         except (PeerError, StoreError) as error:
             self._note_clock()
+            if self._wait(0.0):  # we gave up, because the thread should end
+                return
             if self.status.reached or self.status.last_error != str(error):
                 self._log.warning("commands-unreachable", error=str(error))
             self.status.reached, self.status.last_error = False, str(error)

@@ -7,7 +7,6 @@ python -m scripts.bring_up --json    # the last line is one array of rows, as be
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -23,7 +22,7 @@ import click
 
 from protocols.package import archive
 from scripts.bring_up.bad import kind_of
-from scripts.bring_up.group import PUBLISHER, Group, serve_plant
+from scripts.bring_up.group import LOOK_S, PUBLISHER, Group, serve_plant
 from scripts.bring_up.machine import Machine, build_image
 from scripts.bring_up.ring import CONFIRM_S, Account, Ring, bad_image
 from scripts.bring_up.ring import DEVICE as RING_DEVICE
@@ -36,6 +35,7 @@ from scripts.wheels import environment_wheels
 
 GATEWAY, SITE, DEVICE, SCAN_CLASS = "unit-1", "works", "plant", "normal"
 POINTS, ANSWERS = 40, 5
+WHEELS, BAD_IMAGE = "wheels", "bad.cfw"
 ARRIVE_S = 120.0
 """Longest wait for what was sent down to run, and for what it gives to come up."""
 
@@ -115,6 +115,11 @@ class Course:
         row = {"name": name, "value": value, "unit": unit, "against": None, "ratio": None}
         self.rows.append({**row, "goal": goal, "meets": meets})
 
+    def compare(self, name: str, value: float, unit: str, most: float, limit: str) -> None:
+        """A row of something that may be as much as a limit and no more."""
+        self.note(name, value, unit, "<= 1", value <= most)
+        self.rows[-1] |= {"against": f"{limit}: {most:g} {unit}", "ratio": round(value / most, 3)}
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one JSON array in the last line.")
@@ -149,16 +154,41 @@ def bring_up(root: Path, children: Children, course: Course, gateways: int) -> N
     Raises:
         DemoError: A step did not end well.
     """
-    machine = Machine(root / "machine", children)
-    wheels = root / "wheels"
+    machine, group = Machine(root / "machine", children), Group(root, children)
+    _make(root, machine, group, course)
+    ring = Ring(group, machine, root / "ring", gateways, children)
+    _bring_into_service(root, machine, group, ring, children, course)
+    with course.step("a bad firmware is rolled out, and all return"):
+        rollout = ring.roll_out(group.publish("firmware", root / BAD_IMAGE), root / "published")
+    _tell_rollout(course, ring, rollout)
+    untouched = machine.slots().given_up is None and rollout["members"][GATEWAY]["course"] == "waiting"
+    course.note("gateways of the next ring changed", float(not untouched), "gateways", "0", untouched)
+    with course.step("all stop"):
+        machine.ask_to_stop()
+        ring.stop()
+        machine.stop()
+    with course.step("what was collected arrives"):
+        sealed = {GATEWAY: machine.sealed(), **ring.sealed()}
+        wait_for("what was collected", lambda: _is_there(group.rows(), sealed), ARRIVE_S, every_s=LOOK_S)
+    rows = group.rows()[GATEWAY]
+    course.note("samples sent", sealed[GATEWAY], "samples")
+    difference = abs(rows - sealed[GATEWAY])
+    course.note("samples lost or doubled", difference, "samples", "0", difference == 0)
+    _tell_account(course, ring.account(POINTS))
+    group.stop()
+    with course.step("verify"):
+        group.hq("verify")
+
+
+def _make(root: Path, machine: Machine, group: Group, course: Course) -> None:
+    """Build the image, write it to a bare machine, and make headquarters and a hub."""
     with course.step("build the image"):
-        environment_wheels(wheels, "edge")
-        image = build_image(wheels, root / "edge.cfw")
+        environment_wheels(root / WHEELS, "edge")
+        image = build_image(root / WHEELS, root / "edge.cfw")
     with course.step("build it again"):
-        again = build_image(wheels, root / "again.cfw")
+        again = build_image(root / WHEELS, root / "again.cfw")
     same = image.read_bytes() == again.read_bytes()
     course.note("images that differ", float(not same), "images", "0", same)
-    group = Group(root, children)
     with (
         course.step("write it to a bare machine; beside it headquarters, key ceremony, hub"),
         ThreadPoolExecutor(1) as beside,
@@ -166,7 +196,12 @@ def bring_up(root: Path, children: Children, course: Course, gateways: int) -> N
         written = beside.submit(machine.write, image)
         group.start()
         written.result()
-    ring = Ring(group, machine, root / "ring", gateways, children)
+
+
+def _bring_into_service(
+    root: Path, machine: Machine, group: Group, ring: Ring, children: Children, course: Course
+) -> None:
+    """Enrol and boot the machine and have it managed; the ring comes into service meanwhile."""
     with course.step("enrol through the hub"):
         token = group.invite(GATEWAY, "--site", SITE, "--via", "hub")
         machine.enroll(token, wait=False)
@@ -176,36 +211,25 @@ def bring_up(root: Path, children: Children, course: Course, gateways: int) -> N
     with course.step("boot"):
         machine.boot()
         machine.wait()
-    with course.step("configuration, points and an app reach it"):
+    with course.step("configuration, points and an app reach it; beside it the ring enrols and boots"):
         plant = serve_plant(root / "plant", POINTS, children)
         _send_down(root, group, plant)
         ring.begin_to_enroll()
-        bad = bad_image(wheels, root / "bad.cfw")
+        bad_image(root / WHEELS, root / BAD_IMAGE)
         ring.enroll()
         _write_points(root / "ring.csv", RING_DEVICE, RING_SCAN_CLASS)
         ring.boot(root / "ring.csv", plant["port"])
-        wait_for("all items to be active", lambda: set(group.items(GATEWAY).values()) == {"active"}, ARRIVE_S)
+        active = {"active"}
+        wait_for("all items", lambda: set(group.items(GATEWAY).values()) == active, ARRIVE_S, every_s=LOOK_S)
     with course.step("data in the lake"):
-        wait_for("what the app worked out", lambda: _answers(group) >= ANSWERS, ARRIVE_S)
-        ring.collects()
-    with course.step("a bad firmware is rolled out, and all return"):
-        rollout = ring.roll_out(group.publish("firmware", bad), root / "published")
-    _tell_rollout(course, ring, rollout)
-    untouched = machine.slots().given_up is None and rollout["members"][GATEWAY]["course"] == "waiting"
-    course.note("gateways of the next ring changed", float(not untouched), "gateways", "0", untouched)
-    with course.step("all stop, and what was collected arrives"):
-        machine.ask_to_stop()
-        ring.stop()
-        machine.stop()
-        wait_for("samples", lambda: ring.rows()[GATEWAY] >= machine.sealed(), ARRIVE_S)
-        ring.arrive()
-    sealed, rows = machine.sealed(), ring.rows()[GATEWAY]
-    course.note("samples sent", sealed, "samples")
-    course.note("samples lost or doubled", abs(rows - sealed), "samples", "0", rows == sealed)
-    _tell_account(course, ring.account())
-    group.stop()
-    with course.step("verify"):
-        group.hq("verify")
+        wait_for("what the app worked out", lambda: _answers(group) >= ANSWERS, ARRIVE_S, every_s=LOOK_S)
+        first = dict.fromkeys(ring.machines, 1)
+        wait_for("samples of the ring", lambda: _is_there(group.rows(), first), ARRIVE_S, every_s=LOOK_S)
+
+
+def _is_there(rows: Mapping[str, int], wanted: Mapping[str, int]) -> bool:
+    """Whether the lake has as many samples of each gateway."""
+    return all(rows.get(name, 0) >= count for name, count in wanted.items())
 
 
 def _tell_rollout(course: Course, ring: Ring, rollout: Mapping[str, Any]) -> None:
@@ -221,17 +245,17 @@ def _tell_rollout(course: Course, ring: Ring, rollout: Mapping[str, Any]) -> Non
     course.note("failed and returned in the roll-out", failed, "gateways", str(gateways), failed == gateways)
     halted = rollout["phase"] == "halted"
     course.note("roll-outs halted", float(halted), "roll-outs", "1", halted)
-    at = {line["event"]: datetime.fromisoformat(line["time"]) for line in reversed(rollout["log"])}
-    seconds = (at["halted"] - at["started"]).total_seconds() if halted else math.nan
-    course.note("from its start until it halted", round(seconds, 1), "s")
+    if halted:
+        at = {line["event"]: datetime.fromisoformat(line["time"]) for line in reversed(rollout["log"])}
+        seconds = (at["halted"] - at["started"]).total_seconds()
+        course.note("from its start until it halted", round(seconds, 1), "s")
 
 
 def _tell_account(course: Course, account: Account) -> None:
     course.note("samples of the ring", account.samples, "samples")
     course.note("samples of the ring lost", account.lost, "samples", "0", account.lost == 0)
     course.note("samples of the ring doubled", account.doubled, "samples", "0", account.doubled == 0)
-    goal = f"<= {CONFIRM_S:g}, the confirm window"
-    course.note("longest gap", account.silence_s, "s", goal, account.silence_s <= CONFIRM_S)
+    course.compare("longest gap", account.silence_s, "s", CONFIRM_S, "confirm window")
     undeclared = account.undeclared
     course.note("scan instants neither collected nor declared", undeclared, "instants", "0", undeclared == 0)
 

@@ -16,6 +16,9 @@ HOST = "127.0.0.1"
 START_S = 60.0
 """Longest wait for a process to be up."""
 
+LOOK_S = 1.0
+"""Between two looks through a command, which takes most of a second of a core by itself."""
+
 PUBLISHER = "works"
 """Who signs the apps."""
 
@@ -90,6 +93,13 @@ class Group:
         """Rows of the lake."""
         rows: list[dict[str, Any]] = self.hq("query", sql, "--json")
         return rows
+
+    def rows(self) -> dict[str, int]:
+        """How many samples the lake has of each gateway."""
+        found = self.query(
+            "SELECT gateway, count(*) AS rows FROM samples JOIN series USING (series) GROUP BY gateway"
+        )
+        return {row["gateway"]: int(row["rows"]) for row in found}
 
     def stop(self) -> None:
         """Stop the hub, then headquarters.

@@ -114,6 +114,12 @@ class Machine:
         """Samples that the gateway put into batches: what it collected, but for what deadbands left out."""
         return int(self.status()["ledger"]["sealed"])
 
+    def given_up(self) -> int:
+        """Samples that its ledger says were dropped or buried, or that it cannot account for."""
+        ledger = self.status()["ledger"]
+        counts = [*ledger["dropped"].values(), *ledger["buried"].values(), abs(ledger["unaccounted"])]
+        return sum(map(int, counts))
+
     def slots(self) -> SlotsState:
         """What its slots hold, what is tried, and what was given up."""
         return state(self.root)

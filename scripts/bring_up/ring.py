@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from scripts.bring_up.account import Gap, silence_us, undeclared
 from scripts.bring_up.bad import KINDS, kind_of
-from scripts.bring_up.group import Group, set_number
+from scripts.bring_up.group import LOOK_S, Group, set_number
 from scripts.bring_up.machine import Machine, build_image
 from scripts.demo.processes import Child, Children, DemoError, finish, program, wait_for
 from scripts.wheels import REPOSITORY, environment_wheels
@@ -73,8 +73,8 @@ name = "the others"
 failures_max = {failures_max}
 """
 
-ENROL_S, ARRIVE_S, RETURN_S = 120.0, 120.0, 300.0
-"""Longest waits: for all to ask and be let in, for samples to arrive, for the roll-out's end."""
+ENROL_S, RETURN_S = 120.0, 300.0
+"""Longest waits: for all to ask and be let in, and for the roll-out's end."""
 
 
 class Account(NamedTuple):
@@ -82,7 +82,7 @@ class Account(NamedTuple):
 
     Args:
         samples: That the gateways put into batches.
-        lost: Of these, those that the lake has not.
+        lost: Of these, those that the lake has not; and what the gateways gave up, or cannot account for.
         doubled: Points and times of which the lake has more than one sample.
         silence_s: The longest time in which a gateway collected nothing.
         undeclared: Scan instants without a sample that lie in no declared gap.
@@ -147,7 +147,7 @@ class Ring:
         Raises:
             DemoError: One is not.
         """
-        wait_for("the ring to ask", lambda: self._asking_nodes() >= self.machines.keys(), ENROL_S)
+        wait_for("the ring to ask", self._all_ask, ENROL_S, every_s=LOOK_S)
         self._group.hq("gateways", "approve", *self.machines)
         for name, child in self._asking.items():
             code = child.wait(ENROL_S)
@@ -174,14 +174,6 @@ class Ring:
             machine.boot()
         for machine in self.machines.values():
             machine.wait()
-
-    def collects(self) -> None:
-        """Wait until the lake has samples of each.
-
-        Raises:
-            DemoError: It has not.
-        """
-        wait_for("samples of all", lambda: self.rows().keys() >= self.machines.keys(), ARRIVE_S)
 
     def roll_out(self, target: str, folder: Path) -> Mapping[str, Any]:
         """Roll a firmware out to the ring and wait until the roll-out has ended and each runs the good one.
@@ -247,50 +239,41 @@ class Ring:
         for machine in self.machines.values():
             machine.stop()
 
-    def arrive(self) -> None:
-        """Wait until the lake has as many samples of each as its ledger says.
-
-        Raises:
-            DemoError: It does not get them.
-        """
-        wait_for(
-            "all samples", lambda: all(self.rows()[name] >= n for name, n in self.sealed().items()), ARRIVE_S
-        )
-
     def sealed(self) -> Mapping[str, int]:
         """Samples that each put into batches, by its own ledger."""
         return {name: machine.sealed() for name, machine in self.machines.items()}
 
-    def rows(self) -> Mapping[str, int]:
-        """Rows that the lake has of each."""
-        found = self._group.query(
-            "SELECT gateway, count(*) AS rows FROM samples JOIN series USING (series) GROUP BY gateway"
-        )
-        return {row["gateway"]: int(row["rows"]) for row in found}
+    def account(self, points: int) -> Account:
+        """What the lake has of the ring, against what the gateways' own ledgers say.
 
-    def account(self) -> Account:
-        """What the lake has of the ring, against what the gateways' own ledgers say."""
-        sealed, rows = self.sealed(), self.rows()
+        Args:
+            points: That each gateway collects: an instant, or a gap, counts when it is of all.
+        """
+        sealed, rows = self.sealed(), self._group.rows()
+        given_up = sum(machine.given_up() for machine in self.machines.values())
         twice = self._group.query(
             "SELECT count(*) AS rows FROM (SELECT series, time FROM samples GROUP BY ALL HAVING count(*) > 1)"
         )
         instants: dict[str, set[int]] = defaultdict(set)
         for row in self._group.query(
-            "SELECT DISTINCT gateway, epoch_us(time) AS at FROM samples JOIN series USING (series)"
+            "SELECT gateway, epoch_us(time) AS at FROM samples JOIN series USING (series) "
+            f"GROUP BY ALL HAVING count(DISTINCT series) = {points}"
         ):
             instants[row["gateway"]].add(int(row["at"]))
         gaps: dict[str, list[Gap]] = defaultdict(list)
         for row in self._group.query(
-            "SELECT gateway, epoch_us(t_from) AS since, epoch_us(t_to) AS until FROM gaps"
+            "SELECT gateway, epoch_us(t_from) AS since, epoch_us(t_to) AS until FROM gaps "
+            f"WHERE len(points) = {points}"
         ):
             gaps[row["gateway"]].append(Gap(int(row["since"]), int(row["until"])))
         return Account(
             samples=sum(sealed.values()),
-            lost=sum(max(0, n - rows.get(name, 0)) for name, n in sealed.items()),
+            lost=given_up + sum(max(0, count - rows.get(name, 0)) for name, count in sealed.items()),
             doubled=int(twice[0]["rows"]),
             silence_s=max(silence_us(instants[name]) for name in self.machines) / 1e6,
             undeclared=sum(len(undeclared(instants[name], gaps[name], PERIOD_US)) for name in self.machines),
         )
 
-    def _asking_nodes(self) -> set[str]:
-        return {row["id"] for row in self._group.hq("gateways", "list", "--json") if row["asks"]}
+    def _all_ask(self) -> bool:
+        asking = {row["id"] for row in self._group.hq("gateways", "list", "--json") if row["asks"]}
+        return asking >= self.machines.keys()

@@ -157,8 +157,21 @@ class Children:
         }
 
 
-def wait_for(what: str, ready: Callable[[], bool], timeout_s: float, children: Sequence[Child] = ()) -> None:
+def wait_for(
+    what: str,
+    ready: Callable[[], bool],
+    timeout_s: float,
+    children: Sequence[Child] = (),
+    every_s: float = POLL_S,
+) -> None:
     """Wait until something is so.
+
+    Args:
+        what: For people.
+        ready: Whether it is.
+        timeout_s: Longest wait.
+        children: Processes that must go on meanwhile.
+        every_s: The pause between two looks; longer where a look takes long itself.
 
     Raises:
         DemoError: It does not come true in time, or one of the children ended.
@@ -170,7 +183,7 @@ def wait_for(what: str, ready: Callable[[], bool], timeout_s: float, children: S
         if time.monotonic() > give_up:
             tails = "\n".join(f"{child.name}:\n{child.tail()}" for child in children)
             raise DemoError(f"expected {what} within {timeout_s:g} s; the logs end so:\n{tails}")
-        time.sleep(POLL_S)
+        time.sleep(every_s)
 
 
 def run(command: Sequence[str]) -> str:

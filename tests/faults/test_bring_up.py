@@ -16,11 +16,14 @@ from tests.slot_parts import quick_disk
 
 RING = 10
 
+DISK_BYTES = 4 << 30
+"""Twelve slots of a real program, and what brought them; half of it is used."""
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What `python -m scripts.bring_up --json` says, by name."""
-    with quick_disk(tmp_path_factory.mktemp("bring-up")) as disk:
+    with quick_disk(tmp_path_factory.mktemp("bring-up"), DISK_BYTES) as disk:
         options = ["--json", "--ring", str(RING), "--keep", str(disk / "kept")]
         command = [sys.executable, "-m", "scripts.bring_up", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)

@@ -112,7 +112,18 @@ def test_what_an_upstream_that_does_not_answer_was_not_told_is_told_again(tmp_pa
     world.link.step()
     assert world.up.asked[-1].told == (((1).to_bytes(16), Stage.DELIVERED),)
     assert world.events() == ["commands-reached", "commands-unreachable", "commands-reached"]
-    assert world.waited == [link.RETRY_S] * 2
+    assert world.waited == [0.0, link.RETRY_S] * 2
+    world.desk.close()
+
+
+def test_a_question_that_was_given_up_at_the_end_is_no_fault_of_the_upstream(tmp_path: Path) -> None:
+    world = World(tmp_path, ClockState.HOLDOVER)
+    world.link.step()
+    world.up.dark = True
+    world.link._wait = lambda seconds: True
+    world.link.step()
+    assert world.events() == ["commands-reached"]
+    assert world.link.status.reached
     world.desk.close()
 
 

@@ -289,8 +289,19 @@ def test_while_headquarters_is_dark_a_hub_gives_what_it_has(hq: Headquarters, tm
     hub.fetcher._upward.call = lambda *_: (_ for _ in ()).throw(PeerError("dark"))  # type: ignore[method-assign]
     hub.fetcher.step()
     assert numbers(hub.ask(GATEWAY, Ask())) == [1]
-    assert hub.waited == [hub_commands.RETRY_S]
+    assert hub.waited == [0.0, hub_commands.RETRY_S]
     assert [json.loads(line)["event"] for line in hub.log.getvalue().splitlines()] == ["commands-unreachable"]
+    hub.close()
+
+
+def test_a_hub_that_stops_reproaches_headquarters_with_nothing(hq: Headquarters, tmp_path: Path) -> None:
+    with answering(hq) as address:
+        hub = Hub(tmp_path / "hub", address)
+        hub.fetcher.step()
+    hub.fetcher._upward.call = lambda *_: (_ for _ in ()).throw(PeerError("given up"))  # type: ignore[method-assign]
+    hub.fetcher._wait = lambda seconds: True
+    hub.fetcher.step()
+    assert hub.log.getvalue() == ""
     hub.close()
 
 
