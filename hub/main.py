@@ -275,7 +275,7 @@ class Hub:
         return Mirror(
             MirrorStore(self._config.mirrored, settings.quota_bytes),
             upward.call,
-            lambda: [peer.id for peer in self._allow.list.identities if peer.role == "gateway"],
+            lambda: [peer.id for peer in self._list.identities if peer.role == "gateway"],
             self._log,
             self._closing,
             refresh_s=settings.refresh_s,

@@ -126,6 +126,8 @@ class Mirror:
         self._back_off_s = BACK_OFF_S[0]
         self._refresh_at = 0.0
         self._state: int | None = None
+        self._foreseen: set[str] = set()
+        """The gateways whose documents of that state are here: one that was let in since has another."""
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self.fetched_bytes = 0
         """Bytes of files that came from headquarters."""
@@ -338,15 +340,14 @@ class Mirror:
     def _refresh(self) -> None:
         """Fetch the newest state, whole, and then show it."""
         held = self._store.metadata(TIMESTAMP)
-        data = self._small(TIMESTAMP)
-        if data == held and self._state is not None:
+        data, gateways = self._small(TIMESTAMP), set(self._gateways())
+        if data == held and self._state is not None and gateways <= self._foreseen:
             return
         signed = _signed(data)
         snapshot_path = f"metadata/{_version(signed['meta']['snapshot.json'])}.snapshot.json"
         current = {TIMESTAMP, snapshot_path}
         roles = _signed(self._metadata(snapshot_path))["meta"]
         documents: dict[bytes, str] = {}
-        gateways = set(self._gateways())
         for name, meta in roles.items():
             path = f"metadata/{_version(meta)}.{name}"
             current.add(path)
@@ -362,7 +363,7 @@ class Mirror:
             self._store.keep_metadata(current | self._kept)
             self._kept = current
             self._absent.clear()
-            self._state = _version(signed)
+            self._state, self._foreseen = _version(signed), gateways
         if data != held:
             self._log.info("mirror-current", state=self._state, roles=len(roles), documents=len(documents))
 

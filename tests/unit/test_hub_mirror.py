@@ -34,6 +34,7 @@ class Region:
         self.dark = False
         self.quota_bytes = quota_bytes
         self.events: list[str] = []
+        self.gateways = [GATEWAY, "unit-2"]
         self.begin()
 
     def begin(self) -> None:
@@ -45,7 +46,7 @@ class Region:
         self.mirror = Mirror(
             self.store,
             self._ask,
-            lambda: [GATEWAY, "unit-2"],
+            lambda: list(self.gateways),
             log,
             Stop(),
             refresh_s=10,
@@ -157,6 +158,16 @@ def test_while_headquarters_is_dark_gateways_reboot_and_install_what_is_mirrored
     source = region.source("rebooted")
     assert source.desired() == b"document"
     assert len(source.fetch(*found).read_bytes()) == 500_000
+
+
+def test_the_document_of_a_gateway_that_was_let_in_since_is_fetched_ahead(region: Region) -> None:
+    region.gateways = ["unit-2"]
+    region.world.desk.direct({GATEWAY: b"document"})
+    region.settle()
+    region.gateways.append(GATEWAY)
+    region.settle()
+    region.dark = True
+    assert region.source().desired() == b"document"
 
 
 def test_what_is_not_mirrored_is_refused_at_once_while_headquarters_is_dark(region: Region) -> None:
