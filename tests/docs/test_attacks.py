@@ -1,4 +1,4 @@
-"""The table of attacks names tests that there are, and no attack without one against real processes."""
+"""The tables of attacks and power cuts name tests that there are, and name one for each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ TEXT = text_of(ROOT / "docs" / "attacks.md")
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 NAMED = re.findall(r"`([a-z]+(?:-[a-z]+)+)`", TEXT)
 
+LINES = TEXT.splitlines()
 ROWS = [
     row
-    for row in TEXT.splitlines()
-    if row.startswith("| ") and not row.startswith("| attack |") and set(row) - set("|- ")
+    for row, following in zip(LINES, [*LINES[1:], ""], strict=True)
+    if row.startswith("| ") and not following.startswith("|---")
 ]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from edge_runtime import slots
 from edge_runtime.flash.root import make_root
-from edge_runtime.slots import boot, states, unpack
+from edge_runtime.slots import boot, installing, states, unpack
 from edge_runtime.slots.image import open_image
 from edge_runtime.slots.moving import MoveError, Mover
 from edge_runtime.slots.states import SlotsState
@@ -166,6 +166,26 @@ def test_a_cut_at_any_write_of_begin_fail_give_up_and_confirm_uses_no_try_that_n
             assert not after.running, where
             seen.add(f"{state.trial.tries_left} {'begun' if state.running else 'waiting'}")
     assert seen == {"3 waiting", "3 begun", "2 waiting", "2 begun", "confirmed"}
+
+
+def test_a_cut_at_any_write_of_going_back_and_giving_that_up_leaves_the_good_firmware_or_tries_the_old(
+    disk: Path,
+) -> None:
+    machine = Machine(disk, demo_image(disk, "1.0.0"))
+    slots.install(machine.path, demo_image(disk, "1.1.0"))
+    machine.begin()
+    machine.store.change(states.confirmed)
+    with recorded(machine.path, ignored) as recording:
+        installing.go_back(machine.path)
+        machine.begin()
+        machine.store.change(lambda now: states.given_up(now, "it collected nothing", 1))
+    seen = set()
+    for where, _, state in starts(recording, disk / "cuts"):
+        assert (state.good, state.of("b").version) == ("b", "1.1.0"), where
+        if state.trial is not None:
+            assert (state.trial.slot, state.of("a").version) == ("a", "1.0.0"), where
+        seen.add("given up" if state.given_up else "tried" if state.trial else "good")
+    assert seen == {"good", "tried", "given up"}
 
 
 @pytest.mark.parametrize("back", [True, False])
