@@ -164,9 +164,11 @@ def bring_up(root: Path, children: Children, course: Course, gateways: int) -> N
     untouched = machine.slots().given_up is None and rollout["members"][GATEWAY]["course"] == "waiting"
     course.note("gateways of the next ring changed", float(not untouched), "gateways", "0", untouched)
     with course.step("all stop"):
-        machine.ask_to_stop()
-        ring.stop()
-        machine.stop()
+        machines = (machine, *ring.machines.values())
+        for each in machines:
+            each.ask_to_stop()
+        for each in machines:
+            each.end()
     with course.step("what was collected arrives"):
         sealed = {GATEWAY: machine.sealed(), **ring.sealed()}
         wait_for("what was collected", lambda: _is_there(group.rows(), sealed), ARRIVE_S, every_s=LOOK_S)

@@ -13,7 +13,7 @@ from typing import Any
 from edge_runtime.slots import SlotsState, state
 from edge_runtime.slots.store import Root
 from protocols.daemon import read_status
-from scripts.demo.processes import Child, Children, finish, program, run, wait_for
+from scripts.demo.processes import Child, Children, DemoError, finish, program, run, wait_for
 
 START_S = 120.0
 """Longest wait for a machine to collect: it checks its slot's files first."""
@@ -129,20 +129,21 @@ class Machine:
         said = read_status(Root(self.root).status)
         return said is not None and said["slot"] == slot and not said["fault"]
 
-    def stop(self) -> None:
-        """Stop it in order.
-
-        Raises:
-            DemoError: It does not stop.
-        """
-        self.ask_to_stop()
-        assert self._supervisor is not None
-        self._supervisor.wait(START_S)
-
     def ask_to_stop(self) -> None:
-        """Ask its supervisor to stop; `stop` waits for it."""
+        """Ask its supervisor to stop, once: a second request ends a program at once."""
         assert self._supervisor is not None
         self._supervisor.ask_to_stop()
+
+    def end(self) -> None:
+        """Wait until all of it has stopped in order, as it was asked to.
+
+        Raises:
+            DemoError: It does not, or not in order.
+        """
+        assert self._supervisor is not None
+        code = self._supervisor.wait(START_S)
+        if code or self.status()["state"] != "stopped":
+            raise DemoError(f"{self.root.name} did not stop in order (exit code {code})")
 
     def _enrolling(self, token: str) -> list[str]:
         launcher = str(self.root / "slots" / "a" / "run.py")

@@ -45,7 +45,7 @@ SUPERVISOR = f"""\
 confirm_s = {CONFIRM_S}
 patience_s = 18
 tries = 2
-stop_s = 5
+stop_s = 15
 pause_first_s = 0.2
 
 [health]
@@ -227,17 +227,6 @@ class Ring:
         for row in found:
             said[row["gateway"]] += row["text"]
         return sum(KINDS[kind_of(name)] in said[name] for name in self.machines)
-
-    def stop(self) -> None:
-        """Stop all in order.
-
-        Raises:
-            DemoError: One does not stop.
-        """
-        for machine in self.machines.values():
-            machine.ask_to_stop()
-        for machine in self.machines.values():
-            machine.stop()
 
     def sealed(self) -> Mapping[str, int]:
         """Samples that each put into batches, by its own ledger."""
