@@ -7,7 +7,7 @@ released comes up for the first time. The hub alone must do for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,8 @@ class AgingRiver(EnrolledRiver):
 
 @pytest.fixture
 def river(tmp_path: Path) -> Iterator[AgingRiver]:
-    with AgingRiver(tmp_path) as river:
+    river = AgingRiver(tmp_path)
+    with river:
         river.set_off(0)
         yield river
 
@@ -134,7 +135,7 @@ def test_a_hub_does_for_its_gateways_while_headquarters_is_dark_for_the_whole_wi
     assert int(late) > 200
 
 
-def renewed(node: Node, first: dict[str, object]) -> bool:
+def renewed(node: Node, first: Mapping[str, object]) -> bool:
     """Whether a gateway has another certificate, and headquarters knows."""
     standing = read_standing(node.home)
     return standing is not None and standing != first[node.name] and standing.confirmed
