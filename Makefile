@@ -16,6 +16,7 @@ ARGS ?=
 SEEDS ?= 2000
 # PEERS=0 leaves out the tests against other vendors' servers.
 PEERS ?= 1
+export PEERS
 # Tests that compute, beside those that mostly wait for processes and clocks and go before them.
 BESIDE := $(addprefix tests/,simulation apps docs property rules unit)
 BESIDE_LOG := .pytest_cache/beside.log

@@ -18,9 +18,12 @@ from headquarters.cli_authority import authority, authority_options, make_author
 from headquarters.cli_commands import command
 from headquarters.cli_desired import desired
 from headquarters.cli_gateways import gateways, refuse_enrolled
+from headquarters.cli_metadata import audit, db, metadata
 from headquarters.cli_publish import publish
 from headquarters.cli_rollout import rollout
+from headquarters.cli_tenants import tenants
 from headquarters.cli_updates import updates
+from headquarters.cli_users import first_administrator, url_option, users
 from headquarters.cliview import (
     EXIT_CODES,
     home_option,
@@ -72,6 +75,10 @@ def main() -> None:
 )
 @click.option("--service", help="Where known nodes call, such as tcp://0.0.0.0:7601; left out: closed.")
 @click.option("--enrolment", help="Where new nodes ask, such as tcp://0.0.0.0:7602; left out: closed.")
+@click.option(
+    "--admin", default="admin", show_default=True, help="The login of the first administrator of the portal."
+)
+@url_option
 @authority_options
 @json_option
 @teach
@@ -81,12 +88,17 @@ def init(
     bind: str,
     service: str | None,
     enrolment: str | None,
+    admin: str,
+    url: str,
     root_key: Path | None,
     seal_root: bool,
     seal: bool,
     as_json: bool,
 ) -> None:
     """Make the directory of headquarters: keys, an authority, headquarters.toml and an empty allow-list.
+
+    Prints a link by which the first administrator of the portal signs in, once, within three days:
+    there is no default password.
 
     The keys in keys/ are readable by you alone and never leave this machine; identity.toml is
     the public half, to hand to hubs and gateways. The root's key is needed again in years only:
@@ -107,15 +119,19 @@ def init(
     root_key = make_authority(home, id_, root_key, seal_root, passphrase)
     (home / config.CONFIG).write_text(config.example(id_, bind, service, enrolment), encoding="utf-8")
     (home / ALLOW).touch()
+    with metadata(home) as (_, engine):
+        link = first_administrator(engine, admin, url)
     if as_json:
         paths = {"home": home, "identity": home / IDENTITY, "root_key": root_key}
-        print_json({"id": identity.id} | {name: str(path) for name, path in paths.items()})
+        made = {name: str(path) for name, path in paths.items()}
+        print_json({"id": identity.id, "sign_in_link": link} | made)
         return
     click.echo(f"Made headquarters {id_} in {home}, with an authority of its own.")
     click.echo(f"Take the root's key away to a safe place: {root_key}")
     click.echo(f"Next: give {home / IDENTITY} to hubs and gateways,")
     click.echo(f"      catchment-hq allow --home {home} IDENTITY.toml for each of them,")
     click.echo(f"      catchment-hq run --home {home}")
+    click.echo(f"To sign in as {admin}, once, within three days: {link}")
 
 
 @main.command(epilog=EXIT_CODES)
@@ -354,7 +370,20 @@ def confirm(home: Path, file: Path) -> None:
     click.echo(f"confirmed {len(positions):,} chains as backed up")
 
 
-for _group in (app, authority, command, desired, gateways, publish, rollout, updates):
+for _group in (
+    app,
+    audit,
+    authority,
+    command,
+    db,
+    desired,
+    gateways,
+    publish,
+    rollout,
+    tenants,
+    updates,
+    users,
+):
     main.add_command(_group)
 
 

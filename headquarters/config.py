@@ -8,9 +8,10 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ from protocols.field.settings import Form, Kind, Setting
 from protocols.tomlfile import TomlFile
 
 CONFIG = "headquarters.toml"
+
+
+def is_database_url(text: str) -> bool:
+    """Whether a text is the URL of a metadata store.
+
+    >>> is_database_url("postgresql+pg8000://hq:secret@db/catchment"), is_database_url("mysql://db/x")
+    (True, False)
+    """
+    return re.fullmatch(r"(sqlite:///|postgresql\+pg8000://)\S+", text) is not None
+
 
 HEADQUARTERS = (
     Setting("id", Kind.TEXT, "The node name of headquarters, as in identity.toml.", required=True),
@@ -122,6 +133,82 @@ SECURITY = (
         choices=("quarantine", "report"),
     ),
 )
+METADATA = (
+    Setting(
+        "url",
+        Kind.SECRET,
+        "Where accounts, audit and all other metadata are kept, such as"
+        " postgresql+pg8000://USER:PASSWORD@HOST/DATABASE; left out: a SQLite file, data/metadata.db.",
+        form=Form(is_database_url, "sqlite:///PATH or postgresql+pg8000://USER:PASSWORD@HOST/DATABASE"),
+    ),
+    Setting(
+        "audit_retention_days",
+        Kind.INTEGER,
+        "How long the audit is kept.",
+        400,
+        low=180,
+        high=36_500,
+        unit="days",
+    ),
+)
+ACCOUNTS = (
+    Setting("password_chars_min", Kind.INTEGER, "Least length of a password.", 12, low=8, high=64),
+    Setting(
+        "password_classes_min",
+        Kind.INTEGER,
+        "Least kinds of characters in a password, of lower case, upper case, figures and others.",
+        3,
+        low=1,
+        high=4,
+    ),
+    Setting(
+        "password_history", Kind.INTEGER, "So many passwords before are not taken again.", 5, low=0, high=24
+    ),
+    Setting(
+        "password_days",
+        Kind.INTEGER,
+        "After how long a password must be changed; 0: when its owner wants.",
+        0,
+        low=0,
+        high=3650,
+        unit="days",
+    ),
+    Setting("lock_failures", Kind.INTEGER, "Failures in a row that lock an account.", 5, low=3, high=100),
+    Setting(
+        "lock_minutes",
+        Kind.INTEGER,
+        "How long an account is locked first; each further failure doubles it, up to a day.",
+        15,
+        low=1,
+        high=1440,
+        unit="min",
+    ),
+    Setting(
+        "idle_minutes",
+        Kind.INTEGER,
+        "A session that is not used so long ends.",
+        30,
+        low=1,
+        high=1440,
+        unit="min",
+    ),
+    Setting(
+        "session_hours",
+        Kind.INTEGER,
+        "A session ends after so long, used or not.",
+        12,
+        low=1,
+        high=168,
+        unit="h",
+    ),
+    Setting(
+        "second_factor",
+        Kind.TEXT,
+        "Who must have a second factor.",
+        "nobody",
+        choices=("nobody", "administrators", "everybody"),
+    ),
+)
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
@@ -131,6 +218,8 @@ _TABLES = {
     "lake": LAKE,
     "archive": ARCHIVE,
     "security": SECURITY,
+    "metadata": METADATA,
+    "accounts": ACCOUNTS,
     "log": LOG,
 }
 
@@ -157,6 +246,9 @@ class HeadquartersConfig:
         certificate_days: How long a node's certificate is valid.
         offline_days: For how long one that expired lets its node deliver and renew.
         quarantine_forks: Whether a forked chain puts its gateway into quarantine.
+        metadata_url: Where metadata is kept; `None`: a SQLite file in the folder of data.
+        audit_retention_days: How long the audit is kept.
+        accounts: The settings of `[accounts]`, by name, as `accounts.terms.Terms` takes them.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -178,6 +270,9 @@ class HeadquartersConfig:
     certificate_days: int
     offline_days: int
     quarantine_forks: bool
+    metadata_url: str | None = field(repr=False)
+    audit_retention_days: int
+    accounts: Mapping[str, Any]
     log_level: str
     log_directory: Path | None
 
@@ -211,7 +306,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, log = tables
+    own, lake, archive, security, metadata, accounts, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -237,6 +332,9 @@ def load(home: Path) -> HeadquartersConfig:
         certificate_days=security["certificate_days"],
         offline_days=security["offline_days"],
         quarantine_forks=security["forks"] == "quarantine",
+        metadata_url=metadata["url"],
+        audit_retention_days=metadata["audit_retention_days"],
+        accounts=accounts,
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

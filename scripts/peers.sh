@@ -7,6 +7,8 @@
 # - A micro:bit: QEMU (Debian: qemu-system-arm) and a genuine MicroPython, from uflash (PyPI).
 # - esptool (PyPI; GPL, so it is called and never part of the product), with uflash in build/peers/boards/.
 # - An S3 object store on moto (PyPI), in build/peers/s3/.
+# - PostgreSQL (Debian: postgresql), which tests/stores starts for itself in a temporary directory.
+# - An OpenID provider on oidc-provider (npm), beside node-opcua.
 # Installing Debian packages needs root; what is there already is not asked for again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +21,7 @@ command -v npm >/dev/null || needed+=(npm)
 command -v chromium >/dev/null || needed+=(chromium)
 command -v chromedriver >/dev/null || needed+=(chromium-driver)
 command -v qemu-system-arm >/dev/null || needed+=(qemu-system-arm)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || needed+=(postgresql)
 if ((${#needed[@]})); then
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         echo "expected ${needed[*]} to be installed; on Debian, as root: apt-get install ${needed[*]}" >&2

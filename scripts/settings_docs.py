@@ -66,6 +66,12 @@ HEADQUARTERS = (
     Table("[lake]", "The lake's folder, commits and roll-ups.", headquarters_config.LAKE),
     Table("[archive]", "Payloads as they came, for `catchment-hq verify`.", headquarters_config.ARCHIVE),
     Table("[security]", "Certificates and enrolment.", headquarters_config.SECURITY),
+    Table(
+        "[metadata]",
+        "Accounts, the audit, and what else is neither sample nor key.",
+        headquarters_config.METADATA,
+    ),
+    Table("[accounts]", "Passwords, sessions and second factors of people.", headquarters_config.ACCOUNTS),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
 )
 

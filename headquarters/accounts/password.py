@@ -123,6 +123,6 @@ def _classes(password: str) -> int:
     return len(kinds)
 
 
-def _normal(password: str) -> str:
+def _normal(password: str) -> bytes:
     """The same bytes whatever keyboard it was typed on (RFC 8265, OpaqueString)."""
-    return unicodedata.normalize("NFC", password)
+    return unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")

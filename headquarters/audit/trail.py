@@ -20,7 +20,7 @@ from headquarters.audit import limits
 from headquarters.audit.chain import Base, Content, Report, check, seal
 from headquarters.audit.store import Audit
 from headquarters.db.base import now_us
-from headquarters.db.engine import writing
+from headquarters.db.engine import clean_text, writing
 from headquarters.errors import DeniedError
 from headquarters.tenancy.principal import Principal, machine
 from protocols.errors import InputError, Problem
@@ -159,13 +159,13 @@ def verify(session: Session, keys: Iterable[bytes] | None = None) -> Report:
 
 def _short(text: str) -> str:
     """A name as it may be kept: what somebody typed may hold what no database takes."""
-    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    text = clean_text(text)
     return text if len(text) <= limits.TEXT_CHARS_MAX else text[: limits.TEXT_CHARS_MAX - 1] + "…"
 
 
 def _detail(detail: Mapping[str, Any]) -> str:
     text = json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = clean_text(text)
     if len(text) > limits.DETAIL_CHARS_MAX:
         return json.dumps({"cut": text[: limits.DETAIL_CHARS_MAX // 2]}, ensure_ascii=False)
     return text

@@ -4,7 +4,9 @@ Rules:
 1. A change is made within `writing`: it is committed as a whole, or nothing of it is. On SQLite
    the write lock is taken at its begin, so that nothing read within it can be out of date.
 2. What only reads is done within `reading`, which sees one state of the database.
-3. What the database does to us comes out as `StoreError`; two who make the same thing at the same
+3. Text that not every database takes (NUL, half a surrogate pair) is replaced on its way in: whoever
+   types it finds nothing, and breaks nothing.
+4. What the database does to us comes out as `StoreError`; two who make the same thing at the same
    time, as `ConflictError` for the later one.
 
 ::
@@ -23,7 +25,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from headquarters.errors import ConflictError
@@ -54,6 +56,7 @@ def open_database(url: str | URL) -> Engine:
     if parsed.drivername.startswith("sqlite"):
         return _open_sqlite(parsed)
     engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    event.listen(engine, "before_cursor_execute", _clean, retval=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -123,7 +126,7 @@ def database_errors() -> Iterator[None]:
         raise ConflictError(
             f"expected what is there not to have changed meanwhile, got: {_said(error)}; look, and try again"
         ) from error
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         raise StoreError(
             f"the metadata store failed: {_said(error)}; expected [metadata] url to be reachable, with room"
         ) from error
@@ -139,6 +142,25 @@ def _said(error: DBAPIError) -> str:
     return str(origin)
 
 
+def clean_text(text: str) -> str:
+    """A text that every database takes.
+
+    >>> clean_text("a\\0b\\ud800"), clean_text("阀 7")
+    ('a\ufffdb?', '阀 7')
+    """
+    if "\0" not in text and text.isascii():
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean(
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool
+) -> tuple[str, Any]:
+    rows = parameters if many else [parameters]
+    cleaned = [tuple(clean_text(v) if isinstance(v, str) else v for v in row) for row in rows]
+    return statement, cleaned if many else cleaned[0]
+
+
 def _open_sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
     try:
@@ -147,6 +169,7 @@ def _open_sqlite(url: URL) -> Engine:
     except OSError as error:
         raise StoreError(f"cannot make {path}: {error.strerror}; expected a folder to write in") from error
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "before_cursor_execute", _clean, retval=True)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: object) -> None:

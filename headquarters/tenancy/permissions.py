@@ -58,6 +58,10 @@ PERMISSIONS = {
     "samples:read": Permission("Read live values and history", "读取实时值和历史数据"),
     "alarms:read": Permission("See alarms", "查看报警"),
     "alarms:act": Permission("Acknowledge and shelve alarms", "确认和搁置报警"),
+    "commands:send": Permission(
+        "Have gateways read points, refresh, send logs", "命令网关读点、刷新、上传日志"
+    ),
+    "commands:write": Permission("Have gateways write points and begin anew", "命令网关写点、重启会话"),
     "events:read": Permission("See events", "查看事件"),
     "queries:run": Permission("Run SQL queries", "运行 SQL 查询"),
     "queries:share": Permission("Share saved queries", "共享已保存的查询"),
@@ -99,9 +103,15 @@ _ENGINEER = _VIEW | {"queries:run", "queries:share", "catalogue:write"}
 
 ROLES = {
     "viewer": Role("Viewer", "查看者", frozenset(_VIEW)),
-    "operator": Role("Operator", "操作员", frozenset(_VIEW | {"alarms:act", "queries:run"})),
+    "operator": Role(
+        "Operator",
+        "操作员",
+        frozenset(_VIEW | {"alarms:act", "commands:send", "commands:write", "queries:run"}),
+    ),
     "engineer": Role(
-        "Data engineer", "数据工程师", frozenset(_ENGINEER | {"desired:write", "rollouts:control"})
+        "Data engineer",
+        "数据工程师",
+        frozenset(_ENGINEER | {"commands:send", "desired:write", "rollouts:control"}),
     ),
     "publisher": Role("Publisher", "发布者", frozenset(_ENGINEER)),
     "system-administrator": Role(
