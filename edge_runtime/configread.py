@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 CONFIG_MISSING = "the configuration; make one with: catchment-edge init --home DIR --id NAME"
 POINTS_MISSING = "the point table; write one, or use: catchment-edge points import FILE"
 IDENTITY = "identity.toml"
+LEVEL = 3
 
 _NAME = re.compile(r"\w[\w.-]{0,62}")
 ADDRESS_EXPECTED = "tcp://HOST:PORT, such as tcp://hub.example:7500, with a port from 1 to 65535"
@@ -202,6 +203,7 @@ class _Reader:
         document = self._file.document
         self._file.known((), document, settings.SECTIONS.keys())
         gateway = self._section("gateway", required=True)
+        self._check_level(gateway)
         self._check_id(gateway)
         scan, devices = self._scan(), self._devices()
         upstreams = self._upstreams()
@@ -229,6 +231,13 @@ class _Reader:
         if required and not isinstance(self._file.document.get(name), dict):
             return dict.fromkeys((setting.name for setting in settings.SECTIONS[name].settings), "")
         return self._file.settings((name,), table, settings.SECTIONS[name].settings)
+
+    def _check_level(self, gateway: Mapping[str, Any]) -> None:
+        if gateway["level"] != LEVEL:
+            expected = (
+                "3: the edge layer runs at plants only; at level 2 run catchment-hub, at level 1 catchment-hq"
+            )
+            self._file.problem(("gateway", "level"), gateway["level"], expected)
 
     def _check_id(self, gateway: Mapping[str, Any]) -> None:
         for key in ("id", "site"):

@@ -15,8 +15,8 @@ from edge_runtime.configread import load
 from edge_runtime.desired import ACCEPTED
 from edge_runtime.session import Session, service_addresses
 from protocols.daemon import EXIT_OK, EventLog, Stop, alone
-from protocols.errors import CatchmentError, InputError, StoreDamagedError
-from protocols.identity import Identity
+from protocols.errors import CatchmentError, InputError, Problem, StoreDamagedError
+from protocols.identity import IDENTITY, LEVEL_OF, Identity, PublicIdentity
 
 if TYPE_CHECKING:
     from edge_runtime.desired.service import DesiredService
@@ -37,6 +37,7 @@ def run(config: GatewayConfig) -> int:
         StoreError: The data directory cannot be used, or another gateway uses it.
     """
     identity = Identity.load(config.home)
+    expect_level_3(identity.public, config.home)
     directory = config.log.directory
     log = EventLog(
         config.log.level,
@@ -50,6 +51,20 @@ def run(config: GatewayConfig) -> int:
     config.data.mkdir(parents=True, exist_ok=True)
     with alone(config.data):
         return live(config, identity, log, stop, desired_service)
+
+
+def expect_level_3(node: PublicIdentity, home: Path) -> None:
+    """See that the keys are those of a gateway: the edge layer runs at level 3 and nowhere else.
+
+    Raises:
+        InputError: They are those of a hub, or of headquarters.
+    """
+    if LEVEL_OF[node.role] != LEVEL_OF["gateway"]:
+        found = f"{node.role} {node.id!r}, of level {LEVEL_OF[node.role]}"
+        expected = (
+            "the keys of a gateway: the edge layer runs at level 3 only; make a home: catchment-edge init"
+        )
+        raise InputError([Problem(str(home / IDENTITY), "role", found, expected)])
 
 
 Manage = Callable[[GatewayConfig, Identity, EventLog], "DesiredService | None"]

@@ -30,6 +30,10 @@ GATEWAY = (
         "site", Kind.TEXT, "The site that its points belong to.",
         default="", high=limits.NAME_CHARS_MAX,
     ),
+    Setting(
+        "level", Kind.INTEGER, "The level of its site: 3, a plant. The edge layer runs nowhere else.",
+        default=3, low=1, high=3,
+    ),
 )  # fmt: skip
 
 SCAN = (

@@ -51,7 +51,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(package_name="catchment", prog_name="catchment-hq")
-def main() -> None:
+@click.option(
+    "--level",
+    type=click.IntRange(1, 3),
+    help="With run and serve: where this platform stands, in the place of [headquarters] level.",
+)
+@click.pass_context
+def main(context: click.Context, level: int | None) -> None:
     """Take signed batches from hubs and gateways into one lake, and answer for every one.
 
     \b
@@ -65,6 +71,7 @@ def main() -> None:
       catchment-hq query --home /srv/hq "SELECT * FROM history ORDER BY time DESC LIMIT 5"
       catchment-hq verify --home /srv/hq
     """
+    context.obj = level
 
 
 @main.command(epilog=EXIT_CODES)
@@ -136,15 +143,34 @@ def init(
 
 @main.command(epilog=EXIT_CODES)
 @home_option
+@click.pass_context
 @teach
-def run(home: Path) -> None:
+def run(context: click.Context, home: Path) -> None:
     """Run headquarters until SIGTERM or Ctrl-C; log lines are JSON, on standard error.
 
     Another headquarters.toml takes a restart; allow.toml is read again whenever it changes.
+    With [web] bind it keeps `serve` running beside it.
     """
     from headquarters.main import run as run_headquarters
 
-    run_headquarters(home)
+    run_headquarters(home, level=context.obj)
+
+
+@main.command(epilog=EXIT_CODES)
+@home_option
+@click.option("--until-eof", is_flag=True, help="Stop as well when standard input ends.")
+@click.pass_context
+@teach
+def serve(context: click.Context, home: Path, until_eof: bool) -> None:
+    """Serve the API and, at level 1, the portal, on [web] bind; `run` does it by itself.
+
+    \b
+      catchment-hq serve --home /srv/hq
+      curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8600/api/v1/overview
+    """
+    from headquarters.web import serve as serve_web
+
+    serve_web(home, context.obj, until_eof=until_eof)
 
 
 @main.command("allow", epilog=EXIT_CODES)

@@ -33,6 +33,24 @@ def is_database_url(text: str) -> bool:
     return re.fullmatch(r"(sqlite:///|postgresql\+pg8000://)\S+", text) is not None
 
 
+def is_host_port(text: str) -> bool:
+    """Whether a text is a host and a port.
+
+    >>> is_host_port("127.0.0.1:8600"), is_host_port("[::]:0"), is_host_port("8600")
+    (True, True, False)
+    """
+    return is_bind(f"tcp://{text}")
+
+
+def is_web_url(text: str) -> bool:
+    """Whether a text is the URL of a site, without a path.
+
+    >>> is_web_url("https://portal.example.com:8443"), is_web_url("portal.example.com")
+    (True, False)
+    """
+    return re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", text) is not None
+
+
 HEADQUARTERS = (
     Setting("id", Kind.TEXT, "The node name of headquarters, as in identity.toml.", required=True),
     Setting("bind", Kind.TEXT, "Where hubs and gateways connect.", default="tcp://0.0.0.0:7600"),
@@ -47,6 +65,15 @@ HEADQUARTERS = (
         Kind.TEXT,
         "Where new nodes ask to be let in, such as tcp://0.0.0.0:7602; left out: closed.",
         form=Form(is_bind, "an address to listen on, such as 'tcp://0.0.0.0:7602'"),
+    ),
+    Setting(
+        "level",
+        Kind.INTEGER,
+        "Where this platform stands: 1 headquarters of the group; 2 beside a hub, or 3 in a large plant,"
+        " fed by the same stream: no portal, and no way down to gateways.",
+        1,
+        low=1,
+        high=3,
     ),
     Setting(
         "hole_wait_s",
@@ -209,6 +236,34 @@ ACCOUNTS = (
         choices=("nobody", "administrators", "everybody"),
     ),
 )
+WEB = (
+    Setting(
+        "bind",
+        Kind.TEXT,
+        "Where browsers and programs connect, such as 127.0.0.1:8600 or [::]:8600; left out: closed.",
+        form=Form(is_host_port, "a host and a port such as '127.0.0.1:8600'"),
+    ),
+    Setting(
+        "certificate",
+        Kind.TEXT,
+        "PEM file of the certificate chain for HTTPS, seen from the home directory; left out: HTTP.",
+    ),
+    Setting("key", Kind.TEXT, "PEM file of its private key, readable by its owner only."),
+    Setting(
+        "public_url",
+        Kind.TEXT,
+        "How people reach it, for links; with https:// cookies are for HTTPS only, also behind a proxy.",
+        form=Form(is_web_url, "a URL such as 'https://portal.example.com', without a path"),
+    ),
+    Setting(
+        "requests_per_minute",
+        Kind.INTEGER,
+        "Requests of one user or token in a minute, on average; a tenth of that at once.",
+        1200,
+        low=10,
+        high=1_000_000,
+    ),
+)
 LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
@@ -220,8 +275,33 @@ _TABLES = {
     "security": SECURITY,
     "metadata": METADATA,
     "accounts": ACCOUNTS,
+    "web": WEB,
     "log": LOG,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The web side.
+
+    Args:
+        bind: Host and port; `None`: closed.
+        certificate: PEM file for HTTPS; `None`: HTTP.
+        key: PEM file of its private key.
+        public_url: How people reach it; `None`: as it is bound.
+        requests_per_minute: Of one user or token.
+    """
+
+    bind: str | None
+    certificate: Path | None
+    key: Path | None
+    public_url: str | None
+    requests_per_minute: int
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether people reach it by HTTPS."""
+        return self.certificate is not None or (self.public_url or "").startswith("https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +311,7 @@ class HeadquartersConfig:
     Args:
         home: The node's home directory; keys and data are under it.
         id: Our node name.
+        level: 1, 2 or 3.
         bind: Where hubs and gateways connect.
         service: Where known nodes call; `None`: closed.
         enrolment: Where new nodes ask to be let in; `None`: closed.
@@ -249,12 +330,14 @@ class HeadquartersConfig:
         metadata_url: Where metadata is kept; `None`: a SQLite file in the folder of data.
         audit_retention_days: How long the audit is kept.
         accounts: The settings of `[accounts]`, by name, as `accounts.terms.Terms` takes them.
+        web: Where browsers and programs connect.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
 
     home: Path
     id: str
+    level: int
     bind: str
     service: str | None
     enrolment: str | None
@@ -273,6 +356,7 @@ class HeadquartersConfig:
     metadata_url: str | None = field(repr=False)
     audit_retention_days: int
     accounts: Mapping[str, Any]
+    web: WebConfig
     log_level: str
     log_directory: Path | None
 
@@ -306,17 +390,21 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, metadata, accounts, log = tables
+    own, lake, archive, security, metadata, accounts, web, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
         expected = "an address to listen on, such as 'tcp://0.0.0.0:7600'"
         toml.problem(("headquarters", "bind"), own["bind"], expected)
+    if (web["certificate"] is None) != (web["key"] is None):
+        missing = "key" if web["key"] is None else "certificate"
+        toml.problem(("web", missing), "", "a PEM file: certificate and key go together")
     if toml.problems:
         raise InputError(toml.problems)
     return HeadquartersConfig(
         home=home,
         id=own["id"],
+        level=own["level"],
         bind=own["bind"],
         service=own["service"],
         enrolment=own["enrolment"],
@@ -335,6 +423,13 @@ def load(home: Path) -> HeadquartersConfig:
         metadata_url=metadata["url"],
         audit_retention_days=metadata["audit_retention_days"],
         accounts=accounts,
+        web=WebConfig(
+            web["bind"],
+            None if web["certificate"] is None else home / web["certificate"],
+            None if web["key"] is None else home / web["key"],
+            web["public_url"],
+            web["requests_per_minute"],
+        ),
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from headquarters.trust import Trust, TrustSource
 from headquarters.updates.repository import FOLDER as UPDATES
 from headquarters.updates.terms import Terms
 from headquarters.updates.upkeep import UpdatesThread
+from headquarters.webkeeper import WebKeeper
 from protocols.addresses import reachable
 from protocols.batch import Header
 from protocols.blobs import Blobs
@@ -46,18 +48,21 @@ FINDINGS_PER_TICK = 50
 """Lines about findings in one second; the rest is counted, so that a hostile peer fills no disk."""
 
 
-def run(home: Path, stop: Stop | None = None) -> None:
+def run(home: Path, stop: Stop | None = None, level: int | None = None) -> None:
     """Run headquarters until it is asked to stop.
 
     Args:
         home: The directory that `catchment-hq init` made.
         stop: How to ask; by default SIGTERM and SIGINT do.
+        level: In the place of the one that is set.
 
     Raises:
         InputError: The configuration, the keys or the allow-list are wrong.
         StoreError: The disk failed, or another process runs on this home.
     """
     config = load(home)
+    if level is not None:
+        config = replace(config, level=level)
     identity = Identity.load(home)
     if identity.id != config.id or identity.public.role != "headquarters":
         found = f"{identity.public.role} {identity.id!r}"
@@ -109,6 +114,8 @@ class Headquarters:
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
         self._updates = UpdatesThread(config.home, Terms(config.offline_days), stop, log)
+        served = config.web.bind is not None
+        self._web = WebKeeper(config.home, config.level, stop, log) if served else None
 
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
@@ -178,13 +185,19 @@ class Headquarters:
     def run(self) -> None:
         """Serve until asked to stop, then commit what came and close."""
         self._log.info(
-            "headquarters-started", headquarters=self._config.id, address=self._link.address, pid=os.getpid()
+            "headquarters-started",
+            headquarters=self._config.id,
+            level=self._config.level,
+            address=self._link.address,
+            pid=os.getpid(),
         )
         self._upkeep.start()
         self._desired.start()
         self._latest.start()
         self._calls.start()
         self._updates.start()
+        if self._web is not None:
+            self._web.start()
         try:
             self._serve()
             self._intake.finish(time.monotonic())
@@ -199,6 +212,8 @@ class Headquarters:
             self._upkeep.join(10.0)
             self._updates.join(10.0)
             self._desired.join(10.0)
+            if self._web is not None:
+                self._web.join(15.0)
             self._reports.close()
             if self._security is not None:
                 self._security.close()
@@ -269,6 +284,7 @@ class Headquarters:
             ],
             "upkeep": self._upkeep.describe(),
             "desired": dict(self._desired.counters),
+            "web": None if self._web is None else self._web.describe(),
             "tables": {
                 table.table.name: {
                     "version": table.log.version,

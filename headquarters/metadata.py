@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine, MetaData
 
 import headquarters.accounts.tables
+import headquarters.api.tables
 import headquarters.audit.tables
 import headquarters.tenancy.tables  # noqa: F401 - each import adds its tables to Base
 from headquarters.db import migrate

@@ -72,6 +72,7 @@ HEADQUARTERS = (
         headquarters_config.METADATA,
     ),
     Table("[accounts]", "Passwords, sessions and second factors of people.", headquarters_config.ACCOUNTS),
+    Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
 )
 

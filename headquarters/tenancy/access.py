@@ -42,7 +42,7 @@ m = r.permission == p.permission && g(r.subject, p.role, r.tenant)
 """
 
 DECISIONS_MAX = 8192
-"""Decisions remembered: 28 permissions of some hundred combinations of roles and tenants."""
+"""Decisions remembered: 30 permissions of some hundred combinations of roles and tenants."""
 
 
 def may(principal: Principal, permission: str, tenant: str | None = None) -> bool:

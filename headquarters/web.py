@@ -1,0 +1,211 @@
+"""The web process: the one place that joins API and portal to their stores, and serves them.
+
+It is a process of its own, so that nothing that people ask delays an acknowledgement. It reaches
+the rest as the command line does: the lake's files, `latest.sock`, the register, the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from headquarters.accounts import sealing
+from headquarters.accounts.sessions import Sessions
+from headquarters.accounts.terms import Terms
+from headquarters.api.app import make_app
+from headquarters.api.context import Context
+from headquarters.api.ratelimit import RateLimiter
+from headquarters.config import CONFIG, HeadquartersConfig, load
+from headquarters.metadata import open_metadata
+from headquarters.views.sources import Sources
+from protocols.daemon import EventLog, Stop
+from protocols.errors import InputError, Problem
+from protocols.identity import Identity
+
+STOP_S = 5
+"""How long requests that are under way may take after a stop was asked for."""
+
+BACKLOG = 512
+CONNECTIONS_MAX = 2000
+"""Open connections, most of them live streams."""
+
+
+def serve(home: Path, level: int | None = None, stop: Stop | None = None, until_eof: bool = False) -> None:
+    """Serve API and portal until asked to stop.
+
+    Args:
+        home: The directory that `catchment-hq init` made.
+        level: In the place of the one that is set.
+        stop: How to ask; by default SIGTERM and SIGINT do.
+        until_eof: Stop as well when standard input ends, as it does with the process that began us.
+
+    Raises:
+        InputError: The configuration, the keys or the address are wrong.
+        StoreError: A store cannot be used.
+    """
+    config = load(home)
+    if level is not None:
+        config = replace(config, level=level)
+    if config.web.bind is None:
+        expected = "where to listen, such as bind = '127.0.0.1:8600'"
+        raise InputError([Problem(str(home / CONFIG), "[web] bind", "", expected)])
+    if stop is None:
+        stop = Stop()
+        stop.on_signals()
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, args=(stop,), name="stdin", daemon=True).start()
+    file = None if config.log_directory is None else config.log_directory / "web.log"
+    log = EventLog(config.log_level, file=file)
+    try:
+        with _bridged(log), opened(config, stop) as app, _listening(config) as listener:
+            _run(config, app, listener, stop, log)
+    finally:
+        log.close()
+
+
+@contextmanager
+def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
+    """The application over the stores of a headquarters.
+
+    Args:
+        config: Of headquarters.
+        stop: Asked, streams end.
+
+    Raises:
+        InputError: A file of the home is wrong.
+        StoreError: A store cannot be opened.
+    """
+    identity = Identity.load(config.home)
+    metadata = open_metadata(config.data, None)
+    sources = Sources(config)
+    try:
+        per_minute = config.web.requests_per_minute
+        yield make_app(
+            Context(
+                sources=sources,
+                metadata=metadata,
+                sessions=Sessions(metadata, Terms()),
+                csrf_key=sealing.load(config.home).derive(b"csrf"),
+                signer=identity.signing,
+                is_tls=config.web.is_tls,
+                level=config.level,
+                limiter=RateLimiter(per_minute, max(10, per_minute // 10)),
+                stopping=lambda: stop.asked,
+            )
+        )
+    finally:
+        sources.close()
+        metadata.dispose()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which leaves signals to us."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        """Nothing: `Stop` has them."""
+        return nullcontext()
+
+
+def _run(
+    config: HeadquartersConfig, app: FastAPI, listener: socket.socket, stop: Stop, log: EventLog
+) -> None:
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=STOP_S,
+        ssl_certfile=config.web.certificate,
+        ssl_keyfile=config.web.key,
+    )
+    try:
+        settings.load()
+    except (OSError, ValueError) as error:
+        expected = f"PEM files of a certificate and its key that belong together ({error})"
+        raise InputError([Problem(str(config.web.certificate), "[web]", "", expected)]) from error
+    server = _Server(settings)
+    watcher = threading.Thread(target=_stop_when_asked, args=(stop, server), name="stop", daemon=True)
+    watcher.start()
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if config.web.certificate is None else "https"
+    shown = f"[{host}]" if ":" in host else host
+    log.info(
+        "web-started",
+        url=config.web.public_url or f"{scheme}://{shown}:{port}",
+        port=port,
+        pid=os.getpid(),
+        level=config.level,
+    )
+    asyncio.run(server.serve(sockets=[listener]))
+    log.info("web-stopped")
+
+
+@contextmanager
+def _listening(config: HeadquartersConfig) -> Iterator[socket.socket]:
+    assert config.web.bind is not None
+    host, _, port = config.web.bind.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, int(port)))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            expected = f"an address that is free on this machine ({error.strerror or error})"
+            place = str(config.home / CONFIG)
+            raise InputError([Problem(place, "[web] bind", config.web.bind, expected)]) from error
+        yield listener
+
+
+def _stop_when_asked(stop: Stop, server: uvicorn.Server) -> None:
+    while not stop.wait(3600.0):
+        pass
+    server.should_exit = True
+
+
+def _stop_at_eof(stop: Stop) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    stop.ask()
+
+
+class _Bridge(logging.Handler):
+    """Lines of the libraries and of the API's faults, as events."""
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one of them."""
+        trace = None if record.exc_info is None else self.format(record).partition("\n")[2]
+        self._log.error("web-fault", source=record.name, message=record.getMessage(), trace=trace)
+
+
+@contextmanager
+def _bridged(log: EventLog) -> Iterator[None]:
+    bridge = _Bridge(log)
+    root = logging.getLogger()
+    root.addHandler(bridge)
+    try:
+        yield
+    finally:
+        root.removeHandler(bridge)
