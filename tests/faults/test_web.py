@@ -42,7 +42,7 @@ class Group:
     """Headquarters as a process, with a web process that it keeps."""
 
     def __init__(self, home: Path, children: Children) -> None:
-        self.home = home
+        self.home, self._seen = home, set[int]()
         self.process = children.add("hq", [program("catchment-hq"), "run", "--home", str(home)])
         made = CliRunner().invoke(
             headquarters_cli, ["init", "--home", str(home), "--id", "hq", "--bind", "tcp://127.0.0.1:0"]
@@ -60,17 +60,18 @@ class Group:
     def status(self) -> dict[str, Any]:
         return read_status(self.config.status) or {}
 
-    def web_pid(self, but: int = 0) -> int:
-        """The pid of a web process that answers, and is not another one."""
+    def next_web(self) -> int:
+        """The pid of the next web process that serves."""
 
         def serving() -> int:
             for line in self._lines():
-                if line["event"] == "web-started" and line["pid"] != but:
+                if line["event"] == "web-started" and line["pid"] not in self._seen:
                     self.url = line["url"]
                     return int(line["pid"])
             return 0
 
-        return int(until(serving))
+        self._seen.add(found := int(until(serving)))
+        return found
 
     def get(self, path: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -108,14 +109,14 @@ def gone(pid: int) -> bool:
 
 
 def test_it_serves_comes_back_and_goes_with_its_parent(group: Group) -> None:
-    first = group.web_pid()
+    first = group.next_web()
     found = until(lambda: group.get("/overview").json() if group.status() else None)
     assert found["is_running"] and found["gateways"] == 0
     assert until(lambda: group.get("/tables").json())
     assert httpx.get(f"{group.url}/api/v1/overview", timeout=WAIT_S).status_code == 401
 
     os.kill(first, signal.SIGKILL)
-    second = group.web_pid(but=first)
+    second = group.next_web()
     assert group.get("/me").json()["tenant"] == GROUP
     assert until(lambda: group.status()["web"]["starts"] == 2)
 
@@ -123,7 +124,7 @@ def test_it_serves_comes_back_and_goes_with_its_parent(group: Group) -> None:
     until(lambda: gone(second))
 
     group.start()
-    third = group.web_pid(but=second)
+    third = group.next_web()
     headers = {"Authorization": f"Bearer {group.token}"}
     with httpx.stream("GET", f"{group.url}/api/v1/live", headers=headers, timeout=WAIT_S) as answer:
         assert next(answer.iter_text()).startswith("retry:")
