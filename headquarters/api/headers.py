@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headquarters.api.problems import MEDIA_TYPE, problem
 
-_log = logging.getLogger("catchment.api")
+_trouble = logging.getLogger("catchment.api")
 
 BODY_BYTES_MAX = 2 << 20
 """A plan of a roll-out, or a long query; data never comes this way."""
@@ -78,7 +78,7 @@ class Headers:
                 raise
             await _refuse(scope, sending)
         except Exception:
-            _log.exception("%s %s", scope["method"], scope["path"])
+            _trouble.exception("%s %s", scope["method"], scope["path"])
             if started:
                 raise
             detail = "the request failed; the log of headquarters says why"

@@ -28,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 SHOWN_CHARS = 200
 """Of a wrong value; what was sent is known to who sent it."""
 
-_log = logging.getLogger("catchment.api")
+_trouble = logging.getLogger("catchment.api")
 
 
 class RateError(CatchmentError):
@@ -99,7 +99,7 @@ def of_error(request: Request, error: CatchmentError) -> JSONResponse:
     known = next((each for each in _KNOWN if isinstance(error, each[0])), None)
     if known is None:
         # Its text may name files of this machine: that is for its log.
-        _log.error("%s %s: %s", request.method, request.url.path, error)
+        _trouble.error("%s %s: %s", request.method, request.url.path, error)
         if isinstance(error, StoreError):
             detail = "a store of headquarters cannot be used now; its log says why"
             return answer(request, 503, "store", detail, {"Retry-After": "5"})
