@@ -130,7 +130,7 @@ def _condition(relation: Relation, tree: Any) -> Expression | None:
         return reduce(and_, known) if known else None
     if isinstance(tree, exp.Or):
         parts = [_condition(relation, each) for each in (tree.left, tree.right)]
-        return None if None in [type(p) if p is None else 0 for p in parts] else reduce(or_, parts)
+        return None if any(part is None for part in parts) else reduce(or_, parts)
     if type(tree) in _COMPARE:
         return _comparison(relation, tree.left, tree.right, _COMPARE[type(tree)])
     if isinstance(tree, exp.In) and tree.expressions:

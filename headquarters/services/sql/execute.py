@@ -91,7 +91,7 @@ class Executor:
             )
             raise QueryError(Fault.COSTLY, "", f"about {estimate.rows:,} rows", expected)
         with self._connected(task, governed, rights) as connection, _translated(task.sql, governed):
-            reader = _reader(connection, governed.sql, _bound(task, governed))
+            reader = _renamed(_reader(connection, governed.sql, _bound(task, governed)), governed)
             rows, size, truncated = write_pages(
                 reader, Path(task.result), task.bounds.rows, task.bounds.bytes
             )
@@ -112,7 +112,7 @@ class Executor:
             plan, text = planner.plan(governed, _bound(task, governed))
         costs = cost_of(plan, self._source, rights)
         tables = tuple((name, cost.files, cost.rows) for name, cost in sorted(costs.items()))
-        files, rows = sum(cost[1] for cost in tables), sum(cost[2] for cost in tables)
+        files, rows = sum(cost.files for cost in costs.values()), sum(cost.rows for cost in costs.values())
         return governed, rights, Estimate(files, rows, tables, text, ())
 
     def _planner(self, timezone: str) -> Planner:
@@ -126,17 +126,16 @@ class Executor:
 
     @contextmanager
     def _connected(self, task: Task, governed: Governed, rights: Rights) -> Iterator[Connection]:
-        connection = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "allow_community_extensions": "false",
-                "memory_limit": f"{task.bounds.memory_bytes}B",
-                "threads": str(task.bounds.threads),
-                "temp_directory": str(self._spill),
-                "max_temp_directory_size": f"{task.bounds.spill_bytes}B",
-            }
-        )
+        closed: dict[str, Any] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "memory_limit": f"{task.bounds.memory_bytes}B",
+            "threads": str(task.bounds.threads),
+            "temp_directory": str(self._spill),
+            "max_temp_directory_size": f"{task.bounds.spill_bytes}B",
+        }
+        connection = duckdb.connect(config=closed)
         try:
             for name in governed.sources:
                 connection.register(governed.base(name), self._source.rows(RELATIONS[name], rights))
@@ -177,6 +176,16 @@ def _reader(connection: Connection, sql: str, parameters: dict[str, Any]) -> pa.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the copy that it warns of is the price of binding
         return connection.execute(sql, parameters).to_arrow_reader(PAGE_ROWS)
+
+
+def _renamed(reader: pa.RecordBatchReader, governed: Governed) -> pa.RecordBatchReader:
+    """The same rows, with nothing of our names in the names of their columns."""
+    names = [name.replace(f"_{governed.nonce}", "") for name in reader.schema.names]
+    if names == reader.schema.names:
+        return reader
+    fields = [field.with_name(name) for field, name in zip(reader.schema, names, strict=True)]
+    batches = (batch.rename_columns(names) for batch in reader)
+    return pa.RecordBatchReader.from_batches(pa.schema(fields), batches)
 
 
 def _bound(task: Task, governed: Governed) -> dict[str, Any]:

@@ -39,7 +39,7 @@ regexp_extract regexp_extract_all regexp_full_match regexp_matches regexp_replac
 regexp_split_to_array repeat replace reverse right right_grapheme rpad rtrim sha1 sha256 split
 split_part starts_with str_split str_split_regex string_split string_split_regex string_to_array
 strip_accents strlen strpos substr substring substring_grapheme suffix to_base to_base64 to_binary
-to_hex translate trim ucase unbin unhex unicode upper url_decode url_encode encode decode
+to_hex translate trim ucase unbin unhex unicode upper url_decode url_encode
 """
     ),
     "time": words(

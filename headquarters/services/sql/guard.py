@@ -39,7 +39,7 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
 from headquarters.services.sql.errors import Fault, QueryError, place_of
 from headquarters.services.sql.functions import FUNCTIONS, SERIES_OF, TABLE_FUNCTIONS
 from headquarters.services.sql.grammar import JOINS, REMEDIES, STRUCTURE, TYPES, VALUES
-from headquarters.services.sql.limits import DEPTH_MAX, NODES_MAX, SQL_CHARS_MAX
+from headquarters.services.sql.limits import DEPTH_MAX, NAME_CHARS_MAX, NODES_MAX, SQL_CHARS_MAX, TOKENS_MAX
 from headquarters.services.sql.relations import RELATIONS, Relation, field_of
 from headquarters.services.sql.rights import Mask, Reach
 
@@ -142,6 +142,7 @@ class _Guard:
             self._bounded(tree)
             for node in tree.walk():
                 self._node(node)
+            _name(tree)
             holder = exp.Subquery(this=tree)  # so that the root too can be replaced
             self._scope(tree, {})
             root = holder.this
@@ -188,6 +189,10 @@ class _Guard:
 
     def _parse(self) -> Node:
         try:
+            tokens = len(sqlglot.tokenize(self._sql, read=DIALECT))
+            if tokens > TOKENS_MAX:
+                expected = f"at most {TOKENS_MAX:,} words and signs; pass long lists as parameters"
+                raise QueryError(Fault.REFUSED, "", f"{tokens:,} words and signs", expected)
             found = sqlglot.parse(self._sql, dialect=DIALECT, error_level=ErrorLevel.IMMEDIATE)
         except ParseError as error:
             first = error.errors[0] if error.errors else {}
@@ -466,6 +471,23 @@ _FREE = {
 
 _OPERATOR_LIKE = frozenset({exp.Cast, exp.TryCast, exp.Case, exp.And, exp.Or, exp.Exists})
 """Functions in sqlglot's eyes whose first word is a keyword, or the one before an operator."""
+
+
+def _name(tree: Node) -> None:
+    """Name each value of a SELECT that has no name by what was written, not by what it becomes."""
+    for select in tree.find_all(exp.Select):
+        named = []
+        for value in select.expressions:
+            if isinstance(value, _NAMED) or value.alias or value.find(exp.Unnest, exp.Explode):
+                named.append(value)
+            else:
+                text = value.sql(dialect=DIALECT, normalize_functions="lower", comments=False)
+                named.append(exp.alias_(value, exp.to_identifier(text[:NAME_CHARS_MAX], quoted=True)))
+        select.set("expressions", named)
+
+
+_NAMED = (exp.Alias, exp.Aliases, exp.Column, exp.Dot, exp.Star)
+"""Values that have names of their own."""
 
 
 @functools.lru_cache(maxsize=256)

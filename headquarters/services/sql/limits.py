@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 SQL_CHARS_MAX = 65_536
-"""Characters of a query: 1,000 lines. sqlglot reads so much in about half a second."""
+"""Characters of a query: 1,000 lines."""
+
+TOKENS_MAX = 10_000
+"""Words and signs of a query: sqlglot reads so many in a second or two."""
 
 NODES_MAX = 20_000
 """Nodes of a query's tree: about as many words."""
 
 DEPTH_MAX = 180
 """Levels of a query's tree: each costs sqlglot up to five calls of Python's thousand."""
+
+NAME_CHARS_MAX = 80
+"""Characters of the name that a column gets from its expression: what a heading can show."""
 
 PAGE_ROWS = 1000
 """Rows of a page of a result: what a table in a browser shows at once without trouble."""

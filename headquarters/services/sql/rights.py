@@ -10,10 +10,11 @@ Rules:
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -29,36 +30,40 @@ class Mask(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A right to look into a site of somebody else.
-
-    Args:
-        site: The site.
-        points: Pattern of point names as in `fnmatch`, such as `10LBA*`; `None`: the whole site.
-    """
-
-    site: str
-    points: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Reach:
     """Whose data a query may see.
 
     Args:
         sites: The sites, whole; `None`: everything there is.
-        views: Rights into further sites.
+        points: Of further sites, patterns of the points that may be seen: `*` is any text, `?` any character.
         masks: Columns that are shown masked, by (relation, column).
     """
 
     sites: frozenset[str] | None
-    views: tuple[View, ...] = ()
+    points: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     masks: Mapping[tuple[str, str], Mask] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def everything(self) -> bool:
         """No row is kept back."""
         return self.sites is None
+
+    def sees_point(self, site: str, name: str) -> bool:
+        """Whether a point of a site may be seen.
+
+        >>> reach = Reach(frozenset({"a"}), {"b": ("T*",)})
+        >>> reach.sees_point("a", "P1"), reach.sees_point("b", "T1"), reach.sees_point("b", "P1")
+        (True, True, False)
+        """
+        if self.sites is None or site in self.sites:
+            return True
+        return any(_compiled(pattern).fullmatch(name) for pattern in self.points.get(site, ()))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(c) or re.escape(c) for c in pattern), re.DOTALL)
 
 
 TENANT_MASKS: Mapping[tuple[str, str], Mask] = MappingProxyType(
@@ -118,23 +123,17 @@ class SeriesIndex:
 
         >>> rows = {"series": [1, 2], "gateway": ["g", "h"], "name": ["a", "b"], "site": ["x", "y"]}
         >>> index = SeriesIndex(pa.table({**rows, "ordinal": [1, 2]}))
-        >>> index.rights(Reach(frozenset({"x"}), (View("y", "B*"),)))
+        >>> index.rights(Reach(frozenset({"x"}), {"y": ("B*",)}))
         Rights(series=(1,), gateways=('g',))
         """
         if reach.sites is None:
             return Rights(None, None)
-        whole = reach.sites | {view.site for view in reach.views if view.points is None}
-        partial = [view for view in reach.views if view.points is not None]
         series = [
             number
             for number, each in self._series.items()
-            if all(
-                site in whole
-                or any(site == v.site and fnmatch.fnmatchcase(each.name, str(v.points)) for v in partial)
-                for site in each.sites
-            )
+            if all(reach.sees_point(site, each.name) for site in each.sites)
         ]
-        gateways = [name for name, sites in self._sites.items() if sites <= whole]
+        gateways = [name for name, sites in self._sites.items() if sites <= reach.sites]
         return Rights(tuple(sorted(series)), tuple(sorted(gateways)))
 
     def names(self, rights: Rights) -> Mapping[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headquarters.services.sql.errors import Fault, QueryError
-from headquarters.services.sql.rights import Mask, Reach, View
+from headquarters.services.sql.rights import Mask, Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Task:
         return {
             "sql": self.sql,
             "sites": None if reach.sites is None else sorted(reach.sites),
-            "views": [[view.site, view.points] for view in reach.views],
+            "points": {site: list(patterns) for site, patterns in reach.points.items()},
             "masks": [[*column, mask.value] for column, mask in reach.masks.items()],
             "result": self.result,
             "parameters": dict(self.parameters),
@@ -73,7 +73,7 @@ class Task:
         sites = message["sites"]
         reach = Reach(
             None if sites is None else frozenset(sites),
-            tuple(View(site, points) for site, points in message["views"]),
+            {site: tuple(patterns) for site, patterns in message["points"].items()},
             {(relation, column): Mask(mask) for relation, column, mask in message["masks"]},
         )
         return cls(

@@ -11,6 +11,7 @@ Messages in: `{id, run | explain: task}`, `{cancel: id}`. Out: `{ready}`, then o
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import queue
 import resource
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     confine(options.memory)
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it repeats what people ask
     pa.set_cpu_count(options.threads)
     pa.set_io_thread_count(max(2, options.threads))
     with socket.socket(fileno=options.link) as link:
