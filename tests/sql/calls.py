@@ -39,7 +39,10 @@ LISTS = "avg count first last max median min mode product stddev_pop stddev_samp
 
 BY_HAND: dict[str, tuple[str, ...]] = {
     **{f"list_{name}": (f"list_{name}([1.5, 2.5, 2.5])",) for name in LISTS.split()},
-    **{name: (f"{name}() OVER (ORDER BY i)",) for name in "row_number rank dense_rank percent_rank cume_dist".split()},
+    **{
+        name: (f"{name}() OVER (ORDER BY i)",)
+        for name in ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist"]
+    },
     **{
         name: (f"{name}(f) OVER (ORDER BY i)", f"{name}(f) OVER (ORDER BY i DESC ROWS 1 PRECEDING)")
         for name in ("first_value", "last_value", "fill")
@@ -106,13 +109,13 @@ BY_HAND: dict[str, tuple[str, ...]] = {
     "string_agg": ("string_agg(s, ',' ORDER BY i)",),
     "quantile_cont": ("quantile_cont(f, 0.25)", "quantile_cont(f, [0.25, 0.75])"),
     "count": ("count(*)", "count(s)", "count(DISTINCT i)"),
-    **{name: (f"{name}('{{\"a\": [1, 2]}}')",) for name in "json_keys json_pretty json_structure json_type".split()},
+    **{
+        name: (f"{name}('{{\"a\": [1, 2]}}')",)
+        for name in ["json_keys", "json_pretty", "json_structure", "json_type"]
+    },
     **{
         name: (f"{name}('{{\"a\": [1, 2]}}', '$.a')",)
-        for name in (
-            "json_array_length json_exists json_extract json_extract_path json_extract_path_text"
-            " json_extract_string json_value"
-        ).split()
+        for name in ["json_array_length", "json_exists", "json_extract", "json_extract_path", "json_extract_path_text", "json_extract_string", "json_value"]
     },
     "json_contains": ("json_contains('[1, 2]', '1')",),
     "json_merge_patch": ("""json_merge_patch('{"a": 1}', '{"b": 2}')""",),

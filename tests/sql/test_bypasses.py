@@ -41,7 +41,9 @@ def test_no_attempt_shows_what_is_not_the_askers(kind: str, sql: str) -> None:
         assert CANARY not in found.error.expected.upper().replace(sql.upper(), "")
 
 
-@pytest.mark.parametrize("kind", ["statements", "settings", "files", "other databases", "catalogue", "lambdas and macros"])
+@pytest.mark.parametrize(
+    "kind", ["statements", "settings", "files", "other databases", "catalogue", "lambdas and macros"]
+)
 def test_what_reads_no_table_of_the_lake_is_refused_before_it_runs(kind: str) -> None:
     allowed = {"TABLE samples"}
     for sql in set(BYPASSES[kind]) - allowed:

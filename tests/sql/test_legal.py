@@ -68,7 +68,8 @@ def test_parameters_are_bound_and_not_written_into_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "value"), [({}, "a value for $a"), ({"a": 1, "b": 2}, "only parameters that the query names")]
+    ("parameters", "value"),
+    [({}, "a value for $a"), ({"a": 1, "b": 2}, "only parameters that the query names")],
 )
 def test_parameters_that_are_missing_or_too_many_are_told(parameters: dict[str, object], value: str) -> None:
     with pytest.raises(QueryError, match="parameters") as refused:
@@ -95,7 +96,11 @@ def test_nobody_without_a_site_sees_anything() -> None:
 
 
 def test_masked_columns_show_nothing_of_what_they_hold() -> None:
-    masks = {("events", "operator"): Mask.STARS, ("samples", "value"): Mask.NULL, ("ledger", "header"): Mask.NULL}
+    masks = {
+        ("events", "operator"): Mask.STARS,
+        ("samples", "value"): Mask.NULL,
+        ("ledger", "header"): Mask.NULL,
+    }
     reach = Reach(frozenset({"plant-a"}), {}, masks)
     assert set(governed("SELECT operator FROM events", reach).rows) == {("***",)}
     assert governed("SELECT count(*) AS n FROM events WHERE operator = 'anna'", reach).rows == ((0,),)
@@ -107,9 +112,18 @@ def test_masked_columns_show_nothing_of_what_they_hold() -> None:
     ("sql", "said"),
     [
         ("SELECT *\nFROM sample", "query: line 2, column 6: got 'sample'; expected did you mean 'samples'?"),
-        ("SELECT upr('x')", "query: line 1, column 8: got 'upr'; expected one of the functions that docs/sql.md"),
-        ("SELECT vale FROM samples", "query: line 1, column 8: got 'vale'; expected SQL that DuckDB understands"),
-        ("SELECT * FROM main.samples", "line 1, column 15: got 'main'; expected the table's name without a schema"),
+        (
+            "SELECT upr('x')",
+            "query: line 1, column 8: got 'upr'; expected one of the functions that docs/sql.md",
+        ),
+        (
+            "SELECT vale FROM samples",
+            "query: line 1, column 8: got 'vale'; expected SQL that DuckDB understands",
+        ),
+        (
+            "SELECT * FROM main.samples",
+            "line 1, column 15: got 'main'; expected the table's name without a schema",
+        ),
         ("SELECT 1 2", "query: line 1, column 10: got '2'; expected one SELECT statement"),
         ("SELECT ?", "got '?'; expected a parameter with a name, such as $since"),
         ("SELECT * FROM samples WHERE series = series_of('10LBA')", "did you mean '10LBA10-"),
@@ -122,7 +136,11 @@ def test_errors_say_where_what_and_what_to_do(sql: str, said: str) -> None:
 
 
 def test_no_message_holds_a_name_that_a_query_could_not_have_written() -> None:
-    for sql in ("SELECT nope FROM samples", "SELECT s.x FROM samples s", "WITH a AS (SELECT 1 AS b) SELECT c FROM a"):
+    for sql in (
+        "SELECT nope FROM samples",
+        "SELECT s.x FROM samples s",
+        "WITH a AS (SELECT 1 AS b) SELECT c FROM a",
+    ):
         error = governed(sql).error
         assert error is not None
         assert error.fault is Fault.WRONG
@@ -134,7 +152,12 @@ def test_an_estimate_counts_the_files_and_own_rows_that_can_hold_what_is_asked_f
     one_day = executor().explain(Task("SELECT * FROM samples WHERE date = DATE '2026-09-22'", REACH))
     none = executor().explain(Task("SELECT * FROM samples WHERE time < TIMESTAMPTZ '2026-01-01'", REACH))
     through = executor().explain(
-        Task("WITH a AS (SELECT * FROM samples) SELECT * FROM a WHERE date = $day", REACH, "", {"day": "2026-09-22"})
+        Task(
+            "WITH a AS (SELECT * FROM samples) SELECT * FROM a WHERE date = $day",
+            REACH,
+            "",
+            {"day": "2026-09-22"},
+        )
     )
     assert everything.files > one_day.files == through.files > none.files == 0
     assert everything.rows > one_day.rows > none.rows == 0

@@ -241,4 +241,4 @@ def _records(rows: dict[str, list[Row]], number: int, gateway: str, rng: random.
 
 
 def _date(at: int) -> Row:
-    return {"date": (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=at)).date()}
+    return {"date": dt.date(1970, 1, 1) + dt.timedelta(days=at // (24 * HOUR))}

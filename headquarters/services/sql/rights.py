@@ -10,14 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from types import MappingProxyType
 
 import pyarrow as pa
+
+from headquarters.tenancy.scope import Scope
 
 
 class Mask(Enum):
@@ -55,15 +55,12 @@ class Reach:
         >>> reach.sees_point("a", "P1"), reach.sees_point("b", "T1"), reach.sees_point("b", "P1")
         (True, True, False)
         """
-        if self.sites is None or site in self.sites:
-            return True
-        return any(_compiled(pattern).fullmatch(name) for pattern in self.points.get(site, ()))
+        return Scope(self.sites, self.points).sees_point(site, name)
 
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(c) or re.escape(c) for c in pattern), re.DOTALL)
+    @classmethod
+    def of(cls, scope: Scope) -> Reach:
+        """What a scope of data may see, with what is masked for all but the group."""
+        return cls(scope.sites, scope.points, {} if scope.is_whole else TENANT_MASKS)
 
 
 TENANT_MASKS: Mapping[tuple[str, str], Mask] = MappingProxyType(

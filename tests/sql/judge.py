@@ -1,0 +1,52 @@
+"""Judges generated queries: hostile ones must be refused, legal ones answered as over the asker's rows alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from headquarters.services.sql.errors import Fault
+from tests.sql.asking import governed, own, same
+from tests.sql.generator import Generator, hostile
+
+
+@dataclass
+class Verdict:
+    """What a run found."""
+
+    answered: int = 0
+    refused: int = 0
+    wrong: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def judge_legal(seed: int, verdict: Verdict) -> None:
+    """One legal query: governed over all rows, and plain over the asker's."""
+    sql = Generator(seed).query()
+    found, alone = governed(sql), own(sql)
+    if found.error is not None:
+        if alone is None:
+            verdict.wrong += 1
+        else:
+            verdict.faults.append(f"seed {seed}: {sql}\n  {found.error}")
+        if found.error.fault is Fault.REFUSED:
+            verdict.refused += 1
+        return
+    verdict.answered += 1
+    if alone is None:
+        verdict.faults.append(f"seed {seed}: {sql}\n  is answered, and not over the asker's rows alone")
+    elif found.leaks or not same(found, alone):
+        verdict.faults.append(f"seed {seed}: {sql}\n  {found.rows[:3]}\n  {alone.rows[:3]}")
+
+
+def judge_hostile(seed: int, verdict: Verdict) -> None:
+    """One hostile text: it has no answer, and its error tells nothing."""
+    sql = hostile(random.Random(seed))
+    found = governed(sql)
+    if found.error is None:
+        verdict.answered += 1
+        verdict.faults.append(f"seed {seed}: {sql}\n  is answered: {found.rows[:3]}")
+    else:
+        verdict.refused += 1
+        if "987654" in found.error.expected:
+            verdict.faults.append(f"seed {seed}: {sql}\n  tells: {found.error}")
