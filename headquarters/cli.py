@@ -15,6 +15,7 @@ from edge_runtime.slots.tier import Tier
 from headquarters import config
 from headquarters.cli_apps import app
 from headquarters.cli_authority import authority, authority_options, make_authority
+from headquarters.cli_backup import backup
 from headquarters.cli_commands import command
 from headquarters.cli_desired import desired
 from headquarters.cli_gateways import gateways, refuse_enrolled
@@ -400,6 +401,7 @@ for _group in (
     app,
     audit,
     authority,
+    backup,
     command,
     db,
     desired,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols.addresses import is_bind, is_host
+from protocols.backup.settings import BACKUP_S3, BackupSettings
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -276,6 +277,7 @@ _TABLES = {
     "metadata": METADATA,
     "accounts": ACCOUNTS,
     "web": WEB,
+    "backup": BACKUP_S3,
     "log": LOG,
 }
 
@@ -331,6 +333,7 @@ class HeadquartersConfig:
         audit_retention_days: How long the audit is kept.
         accounts: The settings of `[accounts]`, by name, as `accounts.terms.Terms` takes them.
         web: Where browsers and programs connect.
+        backup: Where backups go.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -357,6 +360,7 @@ class HeadquartersConfig:
     audit_retention_days: int
     accounts: Mapping[str, Any]
     web: WebConfig
+    backup: BackupSettings
     log_level: str
     log_directory: Path | None
 
@@ -390,7 +394,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, metadata, accounts, web, log = tables
+    own, lake, archive, security, metadata, accounts, web, backup, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -430,6 +434,7 @@ def load(home: Path) -> HeadquartersConfig:
             web["public_url"],
             web["requests_per_minute"],
         ),
+        backup=BackupSettings.of(home, backup),
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

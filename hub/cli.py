@@ -13,6 +13,7 @@ from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from hub import config
 from protocols import keyfiles
+from protocols.backup.commands import BackupTier, backup_group
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.enrolment import fingerprint
@@ -273,8 +274,15 @@ def _tier() -> Tier:
     return TIER
 
 
+def _backup_tier() -> BackupTier:
+    from hub.backup import HubTier
+
+    return HubTier()
+
+
 main.add_command(supervise_command(_tier))
 main.add_command(slots_group(_tier))
+main.add_command(backup_group(_backup_tier, remote=False))
 
 if __name__ == "__main__":
     main(prog_name="catchment-hub")

@@ -18,6 +18,7 @@ from typing import Any
 
 from protocols import limits
 from protocols.addresses import is_address, is_bind, is_host, is_link
+from protocols.backup.settings import BACKUP, BackupSettings
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -166,7 +167,7 @@ LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
 )
-_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "log")
+_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "backup", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class HubConfig:
             there is no upstream.
         landings: Directories of one-way isolators.
         mirror: How what comes down is kept.
+        backup: Where backups go.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -262,6 +264,7 @@ class HubConfig:
     headquarters: tuple[str, bytes] | None
     landings: tuple[LandingConfig, ...]
     mirror: MirrorConfig
+    backup: BackupSettings
     log_level: str
     log_directory: Path | None
 
@@ -297,6 +300,7 @@ def load(home: Path) -> HubConfig:
     hub = _table(toml, "hub", HUB, required=True)
     store = _table(toml, "store", STORE)
     mirror = _table(toml, "mirror", MIRROR)
+    backup = _table(toml, "backup", BACKUP)
     log = _table(toml, "log", LOG)
     upstreams = [_upstream(toml, index, table) for index, table in enumerate(toml.tables("upstream"))]
     headquarters = None
@@ -340,6 +344,7 @@ def load(home: Path) -> HubConfig:
             mirror["refresh_s"],
             math.inf if mirror["budget_kb_per_s"] is None else 1000.0 * mirror["budget_kb_per_s"],
         ),
+        backup=BackupSettings.of(home, backup),
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

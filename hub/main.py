@@ -187,7 +187,8 @@ class Hub:
         if config.upstreams:
             self._store.listen(recent.add)
         self._link = self._listen(identity)
-        own = OwnChain(self._store, identity, secrets.token_bytes(16), secrets.randbits(16))
+        copied_in = schema.copied_in(self._connection)
+        own = OwnChain(self._store, identity, secrets.token_bytes(16), secrets.randbits(16), copied_in)
         self._ingest = Ingest(self._store, self._link.receiver, self._verifier, own, self._suspect)
         connect: Callable[[], sqlite3.Connection] = partial(schema.connect, config.store, readonly=True)
         self._relays: list[Relay] = []

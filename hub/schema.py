@@ -124,6 +124,23 @@ def note_clean(connection: sqlite3.Connection, clean: bool) -> None:
         connection.execute("insert or replace into state values('clean', ?)", (int(clean),))
 
 
+def note_copy(connection: sqlite3.Connection, hub: str) -> None:
+    """Write into a copy that it is one, and in which epoch the hub's own chain was then."""
+    with sqlite_errors(WHAT):
+        connection.execute(
+            "insert or replace into state"
+            " select 'copied', coalesce(max(epoch), -1) from chains where gateway = ?",
+            (hub,),
+        )
+
+
+def copied_in(connection: sqlite3.Connection) -> int | None:
+    """The epoch of the hub's own chain when this copy was taken; `None` where it is none."""
+    with sqlite_errors(WHAT):
+        found = connection.execute("select value from state where key = 'copied'").fetchone()
+    return None if found is None else int(found[0])
+
+
 def set_aside(path: Path, stamp: str) -> Path:
     """Rename a damaged store and its log; returns the new name."""
     aside = path.with_name(f"{path.name}.damaged-{stamp}")

@@ -37,9 +37,18 @@ class OwnChain:
         identity: The hub's.
         boot_id: 16 random bytes of this start.
         random16: 16 random bits, for the number of a new epoch.
+        copied_in: Of a store that came back from a backup, its epoch then: what the hub stated in it
+            since is not known here, so it begins another.
     """
 
-    def __init__(self, store: Store, identity: Identity, boot_id: bytes, random16: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        boot_id: bytes,
+        random16: int,
+        copied_in: int | None = None,
+    ) -> None:
         self._store = store
         self._identity = identity
         self._boot_id = boot_id
@@ -49,6 +58,8 @@ class OwnChain:
         epochs = [row.chain.epoch for row in store.chains if self.owns(row.chain)]
         self._epoch = max(epochs, default=0)
         self._reason = None if epochs else OpenReason.FIRST
+        if epochs and self._epoch == copied_in:
+            self._reason = OpenReason.STORE_LOST
 
     @property
     def chain(self) -> Chain:

@@ -246,6 +246,30 @@ CONSOLE_CHUNK_BYTES = 4096
 CONSOLE_CHUNK_BYTES_MAX = 64 << 10
 """What a gateway takes and gives in one call."""
 
+# -- backups ------------------------------------------------------------------------------
+
+BACKUP_CHUNK_BYTES = 256 << 10
+"""What is sealed at a time inside an object: how closely damage is located."""
+
+BACKUP_PIECE_BYTES = 16 << 20
+"""A file is stored in pieces of this size: 64 objects a gigabyte, and one in memory for each thread."""
+
+BACKUP_DATABASE_PIECE_BYTES = 1 << 20
+"""Pieces of a database, which changes in few places: what one changed page costs at most."""
+
+BACKUP_SMALL_BYTES = 64 << 10
+"""Smaller files are stored together: a table's log alone is a hundred of them."""
+
+BACKUP_PACK_BYTES = 4 << 20
+"""Small files in one object."""
+
+BACKUP_OBJECT_BYTES_MAX = 2 << 30
+"""What an object may become when it is opened: a list of ten million files."""
+
+BACKUP_THREADS = 4
+"""Objects sealed and sent at once: sealing goes at a gigabyte a second and core, sending waits."""
+
+assert BACKUP_SMALL_BYTES < BACKUP_PACK_BYTES <= BACKUP_PIECE_BYTES < BACKUP_OBJECT_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= PAYLOAD_RAW_BYTES_MAX
 assert PIECE_BYTES_MAX + 1024 <= ANSWER_BYTES_MAX
 assert PAYLOAD_BYTES_MAX <= CREDIT_BYTES_MAX, "one batch must always fit the window"

@@ -15,6 +15,7 @@ import headquarters.config as headquarters_config
 import hub.config as hub_config
 from edge_runtime import settings as edge_settings
 from edge_runtime.slots import settings as slot_settings
+from protocols.backup.settings import BACKUP, BACKUP_S3
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
 from protocols.pointtable import COLUMNS
@@ -59,6 +60,7 @@ HUB = (
     Table("[[upstream]]", "Where batches go, one table for each way.", hub_config.UPSTREAM),
     Table("[headquarters]", "Whose receipts let batches go.", hub_config.HEADQUARTERS),
     Table("[[landing]]", "Folders where a one-way isolator puts files.", hub_config.LANDING),
+    Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP),
     Table("[log]", "Logging, beside standard error.", hub_config.LOG),
 )
 HEADQUARTERS = (
@@ -73,6 +75,7 @@ HEADQUARTERS = (
     ),
     Table("[accounts]", "Passwords, sessions and second factors of people.", headquarters_config.ACCOUNTS),
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
+    Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
 )
 

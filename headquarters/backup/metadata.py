@@ -1,0 +1,83 @@
+"""The metadata store in a backup, where it is not a file of the home: PostgreSQL, by its own tools.
+
+`pg_dump` copies a database as of one moment while others write to it, in a format that
+`pg_restore` of the same or a later release reads. It must be of the server's release or later.
+
+Source: PostgreSQL, "pg_dump"; libpq, "Environment Variables".
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from protocols.errors import InputError, Problem, StoreError
+
+DUMP = "data/metadata.pgdump"
+"""Where it lies in a backup, relative to the home."""
+
+TIMEOUT_S = 3600.0
+"""Longest dump: accounts and an audit of years are a few gigabytes."""
+
+
+def is_server(url: str) -> bool:
+    """Whether the metadata store is a server's, and no file."""
+    return not url.startswith("sqlite")
+
+
+def dump(url: str, target: Path) -> None:
+    """Copy the database of a URL to a file.
+
+    Args:
+        url: `[metadata] url`, as SQLAlchemy writes it.
+        target: The file; its folder is made.
+
+    Raises:
+        InputError: There is no `pg_dump`.
+        StoreError: It failed.
+    """
+    program = shutil.which("pg_dump")
+    if program is None:
+        expected = "pg_dump of the server's release; on Debian: apt-get install postgresql-client"
+        raise InputError([Problem("backup run", "pg_dump", "", expected)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [program, "--format=custom", "--no-password", f"--file={target}"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments, and no shell
+            command,
+            check=False,
+            env={**os.environ, **connection_of(url)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(f"pg_dump: {error}; expected it to copy the metadata") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        why = said[0] if said else f"exit code {done.returncode}"
+        raise StoreError(f"pg_dump: {why}; expected the database that [metadata] url names, of its release")
+
+
+def connection_of(url: str) -> Mapping[str, str]:
+    """How PostgreSQL's own tools find the database of a URL: by their environment, which nobody else sees.
+
+    >>> connection_of("postgresql+pg8000://hq:secret@db.example:5433/catchment")["PGPORT"]
+    '5433'
+    """
+    from sqlalchemy.engine import make_url
+
+    parts = make_url(url)
+    socket = parts.query.get("unix_sock", parts.query.get("host", ""))
+    folder = str(Path(socket).parent) if isinstance(socket, str) and socket.startswith("/") else ""
+    found = {
+        "PGHOST": parts.host or folder,
+        "PGPORT": "" if parts.port is None else str(parts.port),
+        "PGUSER": parts.username or "",
+        "PGPASSWORD": parts.password or "",
+        "PGDATABASE": parts.database or "",
+    }
+    return {name: value for name, value in found.items() if value}
