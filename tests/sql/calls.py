@@ -115,7 +115,15 @@ BY_HAND: dict[str, tuple[str, ...]] = {
     },
     **{
         name: (f"{name}('{{\"a\": [1, 2]}}', '$.a')",)
-        for name in ["json_array_length", "json_exists", "json_extract", "json_extract_path", "json_extract_path_text", "json_extract_string", "json_value"]
+        for name in [
+            "json_array_length",
+            "json_exists",
+            "json_extract",
+            "json_extract_path",
+            "json_extract_path_text",
+            "json_extract_string",
+            "json_value",
+        ]
     },
     "json_contains": ("json_contains('[1, 2]', '1')",),
     "json_merge_patch": ("""json_merge_patch('{"a": 1}', '{"b": 2}')""",),

@@ -13,7 +13,15 @@ from sqlglot import exp
 Tree = Any
 
 COLUMNS = {
-    "samples": {"series": "n", "time": "t", "value": "f", "text": "s", "quality": "n", "batch": "n", "date": "d"},
+    "samples": {
+        "series": "n",
+        "time": "t",
+        "value": "f",
+        "text": "s",
+        "quality": "n",
+        "batch": "n",
+        "date": "d",
+    },
     "samples_hour": {"series": "n", "time": "t", "count": "n", "mean": "f", "max": "f", "date": "d"},
     "samples_minute": {"series": "n", "time": "t", "good": "n", "min": "f", "sum": "f"},
     "series": {"series": "n", "gateway": "s", "name": "s", "unit": "s", "site": "s", "high": "f"},
@@ -58,11 +66,17 @@ class Generator:
             outer = self._query(depth - 1, {**ctes, name: inner[1]})
             if not outer.args.get("with_"):
                 return outer.with_(name, as_=inner[0])
-            return exp.select("*").from_(exp.Subquery(this=outer, alias=exp.to_identifier("w"))).with_(name, as_=inner[0])
+            return (
+                exp.select("*")
+                .from_(exp.Subquery(this=outer, alias=exp.to_identifier("w")))
+                .with_(name, as_=inner[0])
+            )
         if depth > 1 and self._rng.random() < 0.2:
             left, columns = self._projected(self._query_rows(depth - 1, ctes))
             right = self._rng.choice((exp.union, exp.except_, exp.intersect))
-            return right(left, left.copy().where("1 = 1"), distinct=self._rng.random() < 0.5, dialect="duckdb")
+            return right(
+                left, left.copy().where("1 = 1"), distinct=self._rng.random() < 0.5, dialect="duckdb"
+            )
         return self._select(depth, ctes)
 
     def _query_rows(self, depth: int, ctes: dict[str, dict[str, str]]) -> tuple[Tree, dict[str, str]]:
@@ -117,11 +131,15 @@ class Generator:
             return exp.select("count(*) AS n").from_(source).where(exp.column(key).isin(query=inner))
         return self._join(source, columns, depth, ctes)
 
-    def _join(self, source: Tree, columns: dict[str, str], depth: int, ctes: dict[str, dict[str, str]]) -> Tree:
+    def _join(
+        self, source: Tree, columns: dict[str, str], depth: int, ctes: dict[str, dict[str, str]]
+    ) -> Tree:
         other, others = self._source(depth, ctes)
         keys = [name for name in ("series", "gateway", "batch", "name") if name in columns and name in others]
         tree = exp.select("count(*) AS n", *self._aggregates("l.", columns), dialect="duckdb")
-        tree = tree.from_(exp.alias_(source, "l", table=True) if isinstance(source, exp.Table) else _as(source, "l"))
+        tree = tree.from_(
+            exp.alias_(source, "l", table=True) if isinstance(source, exp.Table) else _as(source, "l")
+        )
         right = exp.alias_(other, "r", table=True) if isinstance(other, exp.Table) else _as(other, "r")
         if not keys:
             limited = exp.select("1 AS one").from_(right).limit(1)
@@ -141,7 +159,7 @@ class Generator:
             }[columns[name]]
             call = self._rng.choice(options).format(f'{prefix}"{name}"')
             if "DECIMAL" in call:
-                call += f" FILTER (WHERE NOT isnan({prefix}\"{name}\"))"
+                call += f' FILTER (WHERE NOT isnan({prefix}"{name}"))'
             found.append(f"{call} AS a{at}")
         return found
 
@@ -151,10 +169,27 @@ class Generator:
             name = self._rng.choice(sorted(columns))
             literal = self._rng.choice(LITERALS[columns[name]])
             column = f'{prefix}"{name}"'
-            options = ["{c} = {l}", "{c} <> {l}", "{c} > {l}", "{c} <= {l}", "{c} IS NOT NULL", "{c} IN ({l}, {l})"]
-            options += ["{c} IS DISTINCT FROM {l}", "NOT {c} < {l}", "coalesce({c}, {l}) = {l}", "{c} BETWEEN {l} AND {l}"]
+            options = [
+                "{c} = {l}",
+                "{c} <> {l}",
+                "{c} > {l}",
+                "{c} <= {l}",
+                "{c} IS NOT NULL",
+                "{c} IN ({l}, {l})",
+            ]
+            options += [
+                "{c} IS DISTINCT FROM {l}",
+                "NOT {c} < {l}",
+                "coalesce({c}, {l}) = {l}",
+                "{c} BETWEEN {l} AND {l}",
+            ]
             if columns[name] == "s":
-                options += ["{c} LIKE {l}", "try_cast({c} AS INTEGER) > 3", "length({c}) > 3", "lower({c}) = 'run'"]
+                options += [
+                    "{c} LIKE {l}",
+                    "try_cast({c} AS INTEGER) > 3",
+                    "length({c}) > 3",
+                    "lower({c}) = 'run'",
+                ]
             if columns[name] == "n":
                 options += ["{c} % 3 = 1", "hash({c}) % 2 = 0"]
             parts.append(self._rng.choice(options).format(c=column, l=literal))
