@@ -237,6 +237,17 @@ ACCOUNTS = (
         choices=("nobody", "administrators", "everybody"),
     ),
 )
+OIDC = (
+    Setting("name", Kind.TEXT, "What the provider is called on the sign-in page.", "single sign-on"),
+    Setting("issuer", Kind.TEXT, "URL of an OpenID provider that people may sign in by; left out: none."),
+    Setting("client_id", Kind.TEXT, "What headquarters is called at the provider.", "catchment"),
+    Setting("client_secret", Kind.SECRET, "The secret of headquarters at the provider."),
+    Setting("tenant", Kind.TEXT, "The tenant that its users are members of.", "group"),
+    Setting("scopes", Kind.TEXT, "What is asked for.", "openid profile email"),
+    Setting("roles_claim", Kind.TEXT, "The claim that roles come from; left out: none do."),
+    Setting("roles", Kind.TEXT, "Roles for values of that claim, such as `plant=operator, data=engineer`."),
+    Setting("makes_users", Kind.BOOLEAN, "Whether somebody who is not known here becomes a user.", True),
+)
 WEB = (
     Setting(
         "bind",
@@ -276,6 +287,7 @@ _TABLES = {
     "security": SECURITY,
     "metadata": METADATA,
     "accounts": ACCOUNTS,
+    "oidc": OIDC,
     "web": WEB,
     "backup": BACKUP_S3,
     "log": LOG,
@@ -332,6 +344,7 @@ class HeadquartersConfig:
         metadata_url: Where metadata is kept; `None`: a SQLite file in the folder of data.
         audit_retention_days: How long the audit is kept.
         accounts: The settings of `[accounts]`, by name, as `accounts.terms.Terms` takes them.
+        oidc: The settings of `[oidc]`, as `accounts.oidc.Provider` takes them; `None`: no provider.
         web: Where browsers and programs connect.
         backup: Where backups go.
         log_level: Least level of log lines.
@@ -359,6 +372,7 @@ class HeadquartersConfig:
     metadata_url: str | None = field(repr=False)
     audit_retention_days: int
     accounts: Mapping[str, Any]
+    oidc: Mapping[str, Any] | None = field(repr=False)
     web: WebConfig
     backup: BackupSettings
     log_level: str
@@ -394,7 +408,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, metadata, accounts, web, backup, log = tables
+    own, lake, archive, security, metadata, accounts, oidc, web, backup, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -427,6 +441,7 @@ def load(home: Path) -> HeadquartersConfig:
         metadata_url=metadata["url"],
         audit_retention_days=metadata["audit_retention_days"],
         accounts=accounts,
+        oidc=oidc if oidc["issuer"] else None,
         web=WebConfig(
             web["bind"],
             None if web["certificate"] is None else home / web["certificate"],

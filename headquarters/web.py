@@ -87,7 +87,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
         StoreError: A store cannot be opened.
     """
     identity = Identity.load(config.home)
-    metadata = open_metadata(config.data, None)
+    metadata = open_metadata(config.data, config.metadata_url)
     sources = Sources(config)
     try:
         per_minute = config.web.requests_per_minute
@@ -95,7 +95,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
             Context(
                 sources=sources,
                 metadata=metadata,
-                sessions=Sessions(metadata, Terms()),
+                sessions=Sessions(metadata, Terms(**config.accounts)),
                 csrf_key=sealing.load(config.home).derive(b"csrf"),
                 signer=identity.signing,
                 is_tls=config.web.is_tls,

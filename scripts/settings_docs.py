@@ -74,6 +74,7 @@ HEADQUARTERS = (
         headquarters_config.METADATA,
     ),
     Table("[accounts]", "Passwords, sessions and second factors of people.", headquarters_config.ACCOUNTS),
+    Table("[oidc]", "An OpenID provider that people may sign in by.", headquarters_config.OIDC),
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
