@@ -27,7 +27,11 @@ from headquarters.api.app import make_app
 from headquarters.api.context import Context
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.config import CONFIG, HeadquartersConfig, load
+from headquarters.db.base import now_us
+from headquarters.db.engine import writing
 from headquarters.metadata import open_metadata
+from headquarters.services.sql.service import QueryService
+from headquarters.tenancy.usage import Quotas
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
 from protocols.errors import InputError, Problem
@@ -89,6 +93,12 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
     identity = Identity.load(config.home)
     metadata = open_metadata(config.data, config.metadata_url)
     sources = Sources(config)
+
+    def charge(tenant: str, thing: str, amount: int) -> None:
+        with writing(metadata) as session:
+            Quotas(session).charge(tenant, thing, amount, now_us())
+
+    queries = QueryService(metadata, config.lake, config.data / "queries", quota=charge)
     try:
         per_minute = config.web.requests_per_minute
         yield make_app(
@@ -100,11 +110,13 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
                 signer=identity.signing,
                 is_tls=config.web.is_tls,
                 level=config.level,
+                queries=queries,
                 limiter=RateLimiter(per_minute, max(10, per_minute // 10)),
                 stopping=lambda: stop.asked,
             )
         )
     finally:
+        queries.close()
         sources.close()
         metadata.dispose()
 

@@ -29,6 +29,7 @@ from headquarters.audit.trail import record, record_denied
 from headquarters.db.engine import reading, writing
 from headquarters.errors import DeniedError, SignInError
 from headquarters.levels import CONTROL, has
+from headquarters.services.sql.service import QueryService
 from headquarters.tenancy import access
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.scope import Scope, scope_of
@@ -59,11 +60,11 @@ class Context:
         signer: Headquarters' key, for commands.
         is_tls: Whether people reach us by HTTPS.
         level: Of this platform: 1, 2 or 3.
+        queries: Runs governed SQL.
         limiter: Counts requests of those who are known.
         strangers: Counts those of others, by address.
         monotonic: Seconds that never jump.
         stopping: Whether the process is about to end: streams end then.
-        services: What parts beside the API have to offer, by name.
     """
 
     sources: Sources
@@ -73,11 +74,11 @@ class Context:
     signer: Signer
     is_tls: bool
     level: int
+    queries: QueryService
     limiter: RateLimiter
     strangers: RateLimiter = field(default_factory=lambda: RateLimiter(STRANGERS_PER_MINUTE, STRANGERS_BURST))
     monotonic: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = lambda: False
-    services: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:

@@ -22,6 +22,7 @@ from headquarters.audit.store import Audit
 from headquarters.db.base import now_us
 from headquarters.db.engine import reading, writing
 from headquarters.metadata import open_metadata
+from headquarters.services.sql.service import QueryService
 from headquarters.tenancy.permissions import ROLES
 from headquarters.tenancy.principal import GROUP, machine
 from headquarters.tenancy.store import Tenants
@@ -52,6 +53,7 @@ class House(Plants):
         for tenant in (GROUP, *TENANTS):
             for role in ROLES:
                 self.users[tenant, role] = self._add(tenant, role)
+        self.queries = QueryService(self.metadata, self.hq.settings.lake, self.hq.settings.data / "queries")
         self.context = Context(
             sources=self.sources,
             metadata=self.metadata,
@@ -60,6 +62,7 @@ class House(Plants):
             signer=Identity.load(self.hq.home).signing,
             is_tls=False,
             level=1,
+            queries=self.queries,
             limiter=RateLimiter(per_minute, per_minute),
             strangers=RateLimiter(per_minute, per_minute),
             stopping=lambda: self.is_stopping,
@@ -103,6 +106,7 @@ class House(Plants):
     def close(self) -> None:
         """Let go of lake and metadata."""
         self._transport.end()
+        self.queries.close()
         self.metadata.dispose()
         super().close()
 

@@ -377,3 +377,27 @@ def test_the_audit_is_read_by_its_reader_alone_page_by_page(own_house: House) ->
         rest = asked(client.get(f"{API}/audit", params={"limit": 2, "before": first["next"]}))
         assert [row["seq"] for row in rest["items"]] == [1] and rest["next"] is None
         assert not asked(client.get(f"{API}/audit", params={"actor": "nobody"}))["items"]
+
+
+def test_a_query_sees_what_its_asker_sees_and_is_nobody_elses(house: House) -> None:
+    sql = "SELECT gateway, count(*) AS n FROM samples JOIN series USING (series) GROUP BY gateway ORDER BY 1"
+    with house.client("plant-b") as client, house.client("plant-b", "engineer") as other:
+        done = asked(client.post(f"{API}/queries", json={"sql": sql, "wait_s": 30}), 202)
+        assert (done["state"], done["rows"]) == ("done", 1), done
+        path = f"{API}/queries/{done['id']}"
+        page = asked(client.get(f"{path}/result"))
+        assert page["rows"] == [["unit-2", "20"]] and page["next"] is None
+        assert pa.ipc.open_stream(client.get(f"{path}/arrow").content).read_all()["n"].to_pylist() == [20]
+        asked(client.get(f"{path}/result", params={"page": 7}), 404)
+        for question in (path, f"{path}/result", f"{path}/arrow"):
+            asked(other.get(question), 404)
+        wrong = asked(client.post(f"{API}/queries/explain", json={"sql": "SELECT * FROM passwd"}), 422)
+        assert wrong["problems"][0]["place"]
+        assert asked(client.post(f"{API}/queries/explain", json={"sql": sql}))["rows"] > 0
+        kept = asked(other.post(f"{API}/queries/saved", json={"name": "n", "sql": sql, "shared": True}), 201)
+        assert [row["id"] for row in asked(client.get(f"{API}/queries/saved"))] == [kept["id"]]
+        asked(client.delete(f"{API}/queries/saved/{kept['id']}"), 404)
+        denied = client.post(f"{API}/queries/saved", json={"name": "m", "sql": sql, "shared": True})
+        assert asked(denied, 403)["permission"] == "queries:share"
+        asked(other.delete(f"{API}/queries/saved/{kept['id']}"), 204)
+        assert [row["id"] for row in asked(client.get(f"{API}/queries"))] == [done["id"]]

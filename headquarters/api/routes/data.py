@@ -82,7 +82,7 @@ def samples(
     """All samples of some series, as an Arrow IPC stream: series, time, value, text, quality."""
     begin, end = instant("from", from_), instant("to", to)
     batches = bulk.samples(asker.sources, asker.scope, series, begin, end)
-    return StreamingResponse(arrow_stream(batches), media_type=ARROW)
+    return StreamingResponse(arrow_stream(batches, bulk.SCHEMA), media_type=ARROW)
 
 
 @router.get("/tables", response_model=tuple[tables.Table, ...])
@@ -125,12 +125,12 @@ class _Sink:
         return b"".join(parts)
 
 
-def arrow_stream(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+def arrow_stream(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
     """Batches as an Arrow IPC stream, compressed; closes the iterator whatever becomes of the reader."""
     sink = _Sink()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     try:
-        with pa.ipc.new_stream(pa.PythonFile(sink, "w"), bulk.SCHEMA, options=options) as writer:
+        with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema, options=options) as writer:
             for batch in batches:
                 writer.write_batch(batch)
                 yield sink.taken()
