@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headquarters.lake.query import Engine, literal
+import pyarrow as pa
+
+from headquarters.lake.query import Engine
 from protocols.batch import Chain, Stream
 
 
@@ -128,17 +130,21 @@ def ledger_headers(lake: Path, wanted: Iterable[tuple[Chain, int]]) -> dict[tupl
         InputError: There is no lake.
         StoreError: It cannot be read.
     """
+    asked = [(chain.gateway, chain.stream.name.lower(), chain.epoch, seq) for chain, seq in wanted]
+    if not asked:
+        return {}
+    names = ("gateway", "stream", "epoch", "seq")
     engine = Engine(lake)
     try:
-        found: dict[tuple[Chain, int], bytes] = {}
-        for chain, seq in wanted:
-            sql = (
-                f"SELECT header FROM ledger WHERE seq = {seq} AND epoch = {chain.epoch} "
-                f"AND gateway = {literal(chain.gateway)} AND stream = {literal(chain.stream.name.lower())}"
-            )
-            for (header,) in engine.rows(sql)[1]:
-                found[(chain, seq)] = header
-        return found
+        # All in one pass: of a group's thousands of chains, each would read the ledger anew.
+        engine.attach("wanted", pa.table([list(column) for column in zip(*asked, strict=True)], names))
+        rows = engine.rows(
+            f"SELECT {', '.join(names)}, header FROM ledger JOIN wanted USING ({', '.join(names)})"
+        )
+        return {
+            (Chain(gateway, Stream[stream.upper()], epoch), seq): header
+            for gateway, stream, epoch, seq, header in rows[1]
+        }
     finally:
         engine.close()
 

@@ -71,13 +71,15 @@ def connection_of(url: str) -> Mapping[str, str]:
     from sqlalchemy.engine import make_url
 
     parts = make_url(url)
-    socket = parts.query.get("unix_sock", parts.query.get("host", ""))
-    folder = str(Path(socket).parent) if isinstance(socket, str) and socket.startswith("/") else ""
+    socket = parts.query.get("unix_sock", "")
+    # A socket is named by its folder and its port: .s.PGSQL.5432
+    path = Path(socket if isinstance(socket, str) else socket[0])
+    port = path.suffix.removeprefix(".") if socket else parts.port
     found = {
-        "PGHOST": parts.host or folder,
-        "PGPORT": "" if parts.port is None else str(parts.port),
-        "PGUSER": parts.username or "",
-        "PGPASSWORD": parts.password or "",
-        "PGDATABASE": parts.database or "",
+        "PGHOST": str(path.parent) if socket else parts.host,
+        "PGPORT": "" if port is None else str(port),
+        "PGUSER": parts.username,
+        "PGPASSWORD": parts.password,
+        "PGDATABASE": parts.database,
     }
     return {name: value for name, value in found.items() if value}

@@ -335,6 +335,24 @@ def test_nothing_is_restored_of_a_damaged_backup(headquarters: Headquarters, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["hq"]
 
 
+def test_what_a_kill_left_of_a_restore_or_a_run_is_in_nobodys_way(
+    headquarters: Headquarters, tmp_path: Path
+) -> None:
+    repository = begin(MemoryStore())
+    for left in (
+        tmp_path / ".new.restoring/data/lake",
+        headquarters.settings.lake / ".pinned/samples/_delta_log",
+    ):
+        left.mkdir(parents=True)
+        (left / "00000000000000000000.json").write_text("half")
+    (headquarters.settings.data / "backup/snapshot/keys").mkdir(parents=True)
+    (headquarters.settings.data / "backup/snapshot/keys/signing.key").write_text("an old one")
+    back_up(headquarters, repository)
+    restore(repository, tmp_path / "new", METER)
+    assert faults(tmp_path / "new") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hq", "new"]
+
+
 def test_a_place_in_use_is_left_alone(headquarters: Headquarters, tmp_path: Path) -> None:
     repository = begin(MemoryStore())
     back_up(headquarters, repository)
