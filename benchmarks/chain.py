@@ -83,7 +83,7 @@ def running(root: Path) -> Iterator[tuple[Edge, list[int]]]:
     settings = Settings(root, None, 2, 1.0, 1.0, False, None, False, 0.0, 1)
     gateway = Identity.generate("gateway-1", "gateway", "plant-a")
     with Children(settings.root / "logs") as children:
-        upstream = homes.make_hub(settings, homes.make_headquarters(settings))
+        upstream = homes.make_hub(settings, homes.make_headquarters(settings)).address
         pids = []
         for home, command in ((settings.headquarters, "catchment-hq"), (settings.hub, "catchment-hub")):
             allow(home / ALLOW, gateway.public)

@@ -148,6 +148,7 @@ def _run(settings: Settings, cuts: list[Outage], view: View) -> tuple[Outcome, R
         river = River(settings, children)
         view.say(f"starting; everything is under {settings.root}")
         river.start()
+        view.say(f"portal: {river.portal_url}\nsign in once by: {river.sign_in_link}")
         _watch(settings, river, cuts, view, stop)
         view.say("stopping: gateways, hub, headquarters")
         river.stop()

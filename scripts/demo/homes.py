@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ HOST = "127.0.0.1"
 SITE = "demo-plant"
 DEVICE = "plant"
 SCAN_CLASS = "normal"
+USER, USER_NAME = "demo", "Demo"
+ROLES = ("operator", "engineer")
 
 PUBLISHING_SHARE = 0.2
 """The plant changes half a period before a scan instant: sent five times a period, it is there in time."""
@@ -37,39 +41,62 @@ flush_s = {flush_s}
 """
 
 
-def make_headquarters(settings: Settings) -> str:
-    """Make headquarters' home; returns its address."""
-    address = f"tcp://{HOST}:{_free_port()}"
-    home = settings.headquarters
-    run([program("catchment-hq"), "init", "--home", str(home), "--id", "headquarters", "--bind", address])
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Where a hub or headquarters listens.
+
+    Args:
+        address: For batches.
+        service: For calls, such as for commands.
+        web: Where headquarters' portal is reached; empty where there is none.
+    """
+
+    address: str
+    service: str
+    web: str = ""
+
+
+def make_headquarters(settings: Settings, portal: bool = False) -> Station:
+    """Make headquarters' home, with or without a portal; returns where it listens."""
+    home, web = settings.headquarters, f"{HOST}:{_free_port()}" if portal else ""
+    station = Station(_tcp(), _tcp(), f"http://{web}" if portal else "")
+    command = [program("catchment-hq"), "init", "--home", str(home), "--id", "headquarters"]
+    run([*command, "--bind", station.address, "--service", station.service])
     config = home / "headquarters.toml"
     text = config.read_text(encoding="utf-8")
     text = re.sub(r"(?m)^commit_interval_s = .*$", f"commit_interval_s = {COMMIT_S}", text)
+    if portal:
+        text += f'\n[web]\nbind = "{web}"\n'
     config.write_text(text, encoding="utf-8")
-    return address
+    return station
 
 
-def make_hub(settings: Settings, headquarters: str) -> str:
-    """Make the hub's home below headquarters, which allows it; returns its address."""
-    address = f"tcp://{HOST}:{_free_port()}"
+def sign_in_link(settings: Settings, headquarters: Station) -> str:
+    """Make the demo's user, who may look at everything and act on it; returns the link to sign in by.
+
+    Administrators are made by `init`; this is the engineer on duty.
+    """
+    roles = [part for role in ROLES for part in ("--role", role)]
+    command = [program("catchment-hq"), "users", "add", USER, "--home", str(settings.headquarters)]
+    answer = json.loads(run([*command, "--name", USER_NAME, *roles, "--url", headquarters.web, "--json"]))
+    link: str = answer["sign_in_link"]
+    return link
+
+
+def make_hub(settings: Settings, headquarters: Station) -> Station:
+    """Make the hub's home below headquarters, which allows it; returns where it listens."""
+    station = Station(_tcp(), _tcp())
     hq = settings.headquarters / "identity.toml"
-    command = [
-        program("catchment-hub"),
-        "init",
-        "--home",
-        str(settings.hub),
-        "--id",
-        "hub",
-        "--bind",
-        address,
-    ]
-    run([*command, "--upstream", str(hq), "--address", headquarters])
+    command = [program("catchment-hub"), "init", "--home", str(settings.hub), "--id", "hub"]
+    command += ["--bind", station.address, "--service", station.service]
+    run([*command, "--upstream", str(hq), "--address", headquarters.address])
+    _add_service(settings.hub / "hub.toml", headquarters)
     _allow("catchment-hq", settings.headquarters, settings.hub)
-    return address
+    return station
 
 
 def make_gateway(
-    settings: Settings, protocol: Protocol, plant: dict[str, Any], upstream: str, store: AppStore
+    settings: Settings, protocol: Protocol, plant: dict[str, Any], upstream: Station, store: AppStore
 ) -> list[dict[str, Any]]:
     """Make a gateway's home, with the plant's own point table, below the hub or headquarters.
 
@@ -77,7 +104,7 @@ def make_gateway(
         settings: What was asked for.
         protocol: Which plant server it collects from.
         plant: The server's `address.json`.
-        upstream: Where the hub, or headquarters when there is none, listens.
+        upstream: The hub, or headquarters when there is none.
         store: Where its apps are from.
 
     Returns:
@@ -91,10 +118,10 @@ def make_gateway(
     source = source_of(protocol, settings.points, settings.seed, half, settings.replay, settings.transpose)
     write_point_table(home / "points.csv", source.points, protocol, DEVICE, SCAN_CLASS)
     hq = settings.headquarters / "identity.toml"
-    if settings.two_level:
-        run([edge, "join", "--home", str(home), str(hq), "--address", upstream])
-    else:
-        run([edge, "join", "--home", str(home), str(settings.hub / "identity.toml"), "--address", upstream])
+    above = hq if settings.two_level else settings.hub / "identity.toml"
+    run([edge, "join", "--home", str(home), str(above), "--address", upstream.address])
+    _add_service(home / "gateway.toml", upstream)
+    if not settings.two_level:
         run([edge, "join", "--home", str(home), str(hq)])
         _allow("catchment-hub", settings.hub, home)
     _allow("catchment-hq", settings.headquarters, home)
@@ -118,6 +145,18 @@ def _gateway_toml(settings: Settings, name: str, protocol: Protocol, plant: dict
         driver=driver,
         flush_s=settings.flush_s,
     )
+
+
+def _add_service(config: Path, upstream: Station) -> None:
+    """Say where an upstream answers calls: commands come down there."""
+    text = config.read_text(encoding="utf-8")
+    address = f'address = "{upstream.address}"\n'
+    assert text.count(address) == 1
+    config.write_text(text.replace(address, f'{address}service = "{upstream.service}"\n'), encoding="utf-8")
+
+
+def _tcp() -> str:
+    return f"tcp://{HOST}:{_free_port()}"
 
 
 def _allow(command: str, home: Path, peer: Path) -> None:

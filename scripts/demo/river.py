@@ -9,10 +9,12 @@ Rules:
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from scripts.demo import homes
 from scripts.demo.faults import Injected, PlannedFault, inject
@@ -48,6 +50,9 @@ class River:
         """What is installed on each gateway, as `catchment-edge app list --json` says."""
         self.injected: list[Injected] = []
         """What was done to the plant."""
+        self.portal_url = ""
+        self.sign_in_link = ""
+        """Serves once; made after the start."""
         self.started_us = 0
         self.stopped_us = 0
 
@@ -64,11 +69,12 @@ class River:
         """
         for protocol in Protocol:
             self._start_plant(protocol)
-        headquarters = homes.make_headquarters(self._settings)
+        headquarters = homes.make_headquarters(self._settings, portal=True)
         upstream = headquarters
-        self._addresses["headquarters"] = headquarters
+        self._addresses["headquarters"] = headquarters.address
         if not self._settings.two_level:
-            upstream = self._addresses["hub"] = homes.make_hub(self._settings, headquarters)
+            upstream = homes.make_hub(self._settings, headquarters)
+            self._addresses["hub"] = upstream.address
         store = AppStore(self._settings.root / "packages")
         for protocol, child in self._plants.items():
             address = self._wait_for_plant(protocol, child)
@@ -83,6 +89,9 @@ class River:
             self._start_node(name, "catchment-edge")
         for name in self._nodes:
             self._wait_for_status(name)
+        self.portal_url = headquarters.web
+        self.sign_in_link = homes.sign_in_link(self._settings, headquarters)
+        self._wait_for_portal()
         self.started_us = time.time_ns() // 1000
         self.write_description()
 
@@ -171,6 +180,8 @@ class River:
             "two_level": settings.two_level,
             "replay": None if settings.replay is None else str(settings.replay),
             "started_us": self.started_us,
+            "portal_url": self.portal_url,
+            "sign_in_link": self.sign_in_link,
             "addresses": self._addresses,
             "homes": {name: str(settings.root / name) for name in self._nodes},
             "plant_logs": {str(p): str(settings.plant(p)) for p in Protocol},
@@ -210,6 +221,18 @@ class River:
 
     def _wait_for_status(self, name: str) -> None:
         wait_for(f"a status of {name}", lambda: bool(self.status(name)), START_S, [self._nodes[name]])
+
+    def _wait_for_portal(self) -> None:
+        address = urlsplit(self.portal_url)
+
+        def answers() -> bool:
+            try:
+                socket.create_connection((str(address.hostname), int(address.port or 0)), 1.0).close()
+            except OSError:
+                return False
+            return True
+
+        wait_for("the portal to answer", answers, START_S, [self._nodes["headquarters"]])
 
     def _caught_up(self) -> bool:
         """Whether no gateway holds more than is normally under way."""

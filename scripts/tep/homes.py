@@ -76,7 +76,7 @@ def make_gateway(settings: Settings, runs: Sequence[Run], device: dict[str, Any]
 
 def make_upstreams(settings: Settings) -> str:
     """Make headquarters and the hub; returns the hub's address."""
-    return homes.make_hub(settings, homes.make_headquarters(settings))
+    return homes.make_hub(settings, homes.make_headquarters(settings)).address
 
 
 def package(root: Path) -> Path:
