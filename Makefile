@@ -90,6 +90,11 @@ nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, 3,000 rule p
 peers:  ## Install and build the other vendors' servers that tests/peers talks to
 	scripts/peers.sh
 
+.PHONY: portal
+portal: $(READY)  ## Re-make the portal's scripts, styles and catalogues of words (needs Node.js; users do not)
+	cd scripts/portal && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && node build.mjs
+	$(BIN)/python -m scripts.portal.words
+
 .PHONY: docs
 docs: $(READY)  ## Re-make docs/cli.md and docs/settings.md from the code
 	$(BIN)/python -m scripts.cli_docs
@@ -101,5 +106,5 @@ lock: $(READY)  ## Re-make requirements/*.txt from pyproject.toml (ARGS=--upgrad
 
 .PHONY: clean
 clean:  ## Remove what setup, tests and demos made
-	rm -rf .venv build demo node_modules tests/peers/servers/node_modules \
+	rm -rf .venv build demo node_modules tests/peers/servers/node_modules scripts/portal/node_modules \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -21,7 +21,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from headquarters.accounts import sealing
+from headquarters.accounts.own import OwnAccount
+from headquarters.accounts.password import Hasher
 from headquarters.accounts.sessions import Sessions
+from headquarters.accounts.signin import SignIn
 from headquarters.accounts.terms import Terms
 from headquarters.api.app import make_app
 from headquarters.api.context import Context
@@ -29,13 +32,20 @@ from headquarters.api.ratelimit import RateLimiter
 from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.db.base import now_us
 from headquarters.db.engine import writing
+from headquarters.levels import has
 from headquarters.metadata import open_metadata
+from headquarters.portal.routes import router
+from headquarters.portal.service import NAME as PORTAL
+from headquarters.portal.service import PortalService
 from headquarters.services.sql.service import QueryService
 from headquarters.tenancy.usage import Quotas
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
 from protocols.errors import InputError, Problem
 from protocols.identity import Identity
+
+QUERIES = "queries"
+"""In the folder of data: results that are kept for a while."""
 
 STOP_S = 5
 """How long requests that are under way may take after a stop was asked for."""
@@ -98,22 +108,28 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
         with writing(metadata) as session:
             Quotas(session).charge(tenant, thing, amount, now_us())
 
-    queries = QueryService(metadata, config.lake, config.data / "queries", quota=charge)
+    terms, sealer, hasher = Terms(**config.accounts), sealing.load(config.home), Hasher()
+    queries = QueryService(metadata, config.lake, config.data / QUERIES, quota=charge)
     try:
         per_minute = config.web.requests_per_minute
+        portal = PortalService(
+            SignIn(metadata, terms, hasher, sealer), OwnAccount(metadata, terms, hasher, sealer), queries
+        )
         yield make_app(
             Context(
                 sources=sources,
                 metadata=metadata,
-                sessions=Sessions(metadata, Terms(**config.accounts)),
-                csrf_key=sealing.load(config.home).derive(b"csrf"),
+                sessions=Sessions(metadata, terms),
+                csrf_key=sealer.derive(b"csrf"),
                 signer=identity.signing,
                 is_tls=config.web.is_tls,
                 level=config.level,
                 queries=queries,
                 limiter=RateLimiter(per_minute, max(10, per_minute // 10)),
                 stopping=lambda: stop.asked,
-            )
+                services={PORTAL: portal},
+            ),
+            *([router] if has(config.level, "portal") else []),
         )
     finally:
         queries.close()

@@ -2,7 +2,8 @@
 # Installs and builds the servers of other vendors, and the browser, that tests/peers talks to; `make peers`.
 #
 # - A Modbus TCP server on libmodbus (Debian: libmodbus-dev, gcc), built into build/peers/.
-# - Chromium and ChromeDriver (Debian: chromium, chromium-driver), which look at the status page.
+# - Chromium and ChromeDriver (Debian: chromium, chromium-driver), which look at the status page and the
+#   portal, with a Chinese typeface (Debian: fonts-noto-cjk); axe-core (npm) checks the portal.
 # - An OPC UA server on node-opcua (npm), installed into tests/peers/servers/node_modules/.
 # - A micro:bit: QEMU (Debian: qemu-system-arm) and a genuine MicroPython, from uflash (PyPI).
 # - esptool (PyPI; GPL, so it is called and never part of the product), with uflash in build/peers/boards/.
@@ -20,6 +21,7 @@ command -v npm >/dev/null || needed+=(npm)
 [[ -e /usr/include/modbus/modbus.h ]] || needed+=(libmodbus-dev)
 command -v chromium >/dev/null || needed+=(chromium)
 command -v chromedriver >/dev/null || needed+=(chromium-driver)
+[[ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ]] || needed+=(fonts-noto-cjk)
 command -v qemu-system-arm >/dev/null || needed+=(qemu-system-arm)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || needed+=(postgresql)
 if ((${#needed[@]})); then
@@ -35,6 +37,7 @@ fi
 mkdir -p build/peers
 gcc -O2 -Wall -Werror -I/usr/include/modbus tests/peers/servers/modbus_server.c -lmodbus -o build/peers/modbus_server
 (cd tests/peers/servers && npm ci --no-audit --no-fund --loglevel=error)
+(cd scripts/portal && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
 # What Python brings stands in environments of its own, beside the product's.
 for peer in boards s3; do
     home=build/peers/$peer

@@ -101,6 +101,31 @@ class Browser:
         command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
         self._ask("POST", "/goog/cdp/execute", command)
 
+    def size(self, width: int, height: int) -> None:
+        """Be so many pixels wide and high; below 600 as a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
+        self._ask("POST", "/goog/cdp/execute", command)
+
+    def address(self) -> str:
+        """Of the page that is shown."""
+        found: str = self._ask("GET", "/url")
+        return found
+
+    def cookie(self, name: str, value: str) -> None:
+        """Have a cookie of the site that is shown."""
+        self._ask("POST", "/cookie", {"cookie": {"name": name, "value": value, "path": "/"}})
+
+    def forget_cookies(self) -> None:
+        """Have none of the site that is shown."""
+        self._call("DELETE", self._session + "/cookie")
+
+    def chord(self, modifier: str, key: str) -> None:
+        """Press a key while another is held."""
+        keys = [("keyDown", modifier), ("keyDown", key), ("keyUp", key), ("keyUp", modifier)]
+        actions = [{"type": kind, "value": value} for kind, value in keys]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+
     def picture(self, file: Path) -> None:
         """Write what is to be seen to a PNG file."""
         file.write_bytes(base64.b64decode(self._ask("GET", "/screenshot")))

@@ -1,0 +1,125 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from headquarters.accounts.signin import Accepted, CodeNeededError
+from headquarters.api.context import context_of, set_cookie
+from headquarters.api.problems import RateError
+from headquarters.errors import SignInError
+from headquarters.portal.door import OwnPage, Visitor, needs, visitor_of
+from headquarters.portal.frame import PageRoute, language_of, local, render
+from headquarters.portal.service import service_of
+from headquarters.portal.words import N_, translations
+
+WRONG = N_("Nobody is let in with that. After some wrong tries an account is locked for a while.")
+CODE = N_("The password is right. Now the code of the second factor.")
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/sign-in")
+async def show(request: Request, back: str = "/") -> Response:
+    """The form; whoever is signed in already goes on."""
+    if await visitor_of(request) is not None:
+        return RedirectResponse(local(back), 303)
+    return render(request, "sign_in.html", None, back=local(back), login="", wrong="", needs_code=False)
+
+
+@router.post("/sign-in")
+def sign_in(
+    request: Request,
+    _: OwnPage,
+    login: Annotated[str, Form(max_length=64)] = "",
+    password: Annotated[str, Form(max_length=4096)] = "",
+    code: Annotated[str, Form(max_length=64)] = "",
+    back: Annotated[str, Form(max_length=4096)] = "/",
+) -> Response:
+    """Let somebody in by password."""
+    address = _count(request)
+    door = service_of(request).sign_in
+    return _judged(
+        request,
+        lambda: door.by_password(login, password, code, address),
+        local(back),
+        "sign_in.html",
+        login=login,
+        back=local(back),
+    )
+
+
+@router.get("/sign-in/link/{secret}")
+def show_link(request: Request, secret: str) -> Response:
+    """Whose a one-time link is; it is used only when its button is pressed, and not by a preview."""
+    _count(request)
+    user = service_of(request).sign_in.whose_link(secret)
+    login = "" if user is None else user.login
+    status = 404 if user is None else 200
+    return render(request, "sign_in_link.html", None, status, login=login, wrong="", needs_code=False)
+
+
+@router.post("/sign-in/link/{secret}")
+def use_link(
+    request: Request, _: OwnPage, secret: str, code: Annotated[str, Form(max_length=64)] = ""
+) -> Response:
+    """Let somebody in by a one-time link; who has no password yet sets one next."""
+    address = _count(request)
+    door = service_of(request).sign_in
+    user = door.whose_link(secret)
+    first = user is not None and user.password_us is None
+    return _judged(
+        request,
+        lambda: door.by_link(secret, code, address),
+        "/account?first=password" if first else "/",
+        "sign_in_link.html",
+        login="" if user is None else user.login,
+    )
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, visitor: Annotated[Visitor, needs(None)]) -> Response:
+    """End the session."""
+    context = visitor.context
+    context.sessions.end(request.cookies[context.cookie])
+    request.scope["state"]["cookie"] = set_cookie(context, "", 0)
+    return RedirectResponse("/sign-in", 303)
+
+
+def _judged(
+    request: Request, judge: Callable[[], Accepted], target: str, template: str, **shown: Any
+) -> Response:
+    """Begin a session for who is let in; else the form again, with what is wrong."""
+    text = translations(language_of(request)).gettext
+    try:
+        accepted = judge()
+    except CodeNeededError:
+        return render(request, template, None, wrong=text(CODE), needs_code=True, **shown)
+    except SignInError:
+        return render(request, template, None, 401, wrong=text(WRONG), needs_code=False, **shown)
+    context = context_of(request)
+    agent = request.headers.get("user-agent", "")
+    token = context.sessions.begin(accepted.user, accepted.by, _address(request), agent)
+    request.scope["state"]["cookie"] = set_cookie(context, token)
+    return RedirectResponse(target, 303)
+
+
+def _count(request: Request) -> str:
+    """Count a try, and give the address that it comes from.
+
+    Raises:
+        RateError: Too many from there.
+    """
+    context, address = context_of(request), _address(request)
+    taken = context.strangers.take(address, context.monotonic())
+    if not taken.is_allowed:
+        raise RateError(taken.reset_s)
+    return address
+
+
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host

@@ -1,0 +1,36 @@
+"""What the portal needs besides what the API stands on; the web process makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from headquarters.accounts.own import OwnAccount
+from headquarters.accounts.signin import SignIn
+from headquarters.api.context import context_of
+from headquarters.services.sql.service import QueryService
+
+NAME = "portal"
+"""Under which `Context.services` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortalService:
+    """What the portal needs.
+
+    Args:
+        sign_in: The door of accounts.
+        own: What everybody does to one's own account.
+        queries: Of the workbench.
+    """
+
+    sign_in: SignIn
+    own: OwnAccount
+    queries: QueryService
+
+
+def service_of(request: Request) -> PortalService:
+    """What the portal needs, as the web process made it."""
+    found: PortalService = context_of(request).services[NAME]
+    return found

@@ -1,0 +1,1 @@
+"""What the portal's scripts, styles and words are made with."""

@@ -1,0 +1,185 @@
+"""The portal without a browser: its words, its files, what it lets in and out."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from babel.messages.catalog import Message
+from fastapi.routing import APIRoute
+
+from headquarters.accounts.store import Users
+from headquarters.api.app import make_app
+from headquarters.db.base import now_us
+from headquarters.db.engine import writing
+from headquarters.portal import assets
+from headquarters.portal.door import READS
+from headquarters.portal.frame import TEMPLATES
+from headquarters.portal.routes import router
+from scripts.portal import words
+from tests.web.client import InProcess
+from tests.web.house import House
+
+BASE_MAX = 150_000
+OPEN = {
+    "/static/{name}", "/preferences", "/sign-in", "/sign-in/link/{secret}", "/api/{path:path}",
+    "/{path:path}",
+}  # fmt: skip
+"""What is answered to nobody in particular."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    found = House(tmp_path_factory.mktemp("house"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def shown(house: House) -> Iterator[InProcess]:
+    transport = InProcess(make_app(house.context, router))
+    yield transport
+    transport.end()
+
+
+def visit(house: House, shown: InProcess, role: str, tenant: str = "group") -> httpx.Client:
+    """A browser without scripts in which somebody is signed in."""
+    client = httpx.Client(transport=shown, base_url="http://portal")
+    token = house.sessions.begin(house.users[tenant, role], "tests", "127.0.0.1", "tests")
+    client.cookies.set(house.context.cookie, token)
+    return client
+
+
+def test_every_text_is_translated_and_nothing_else_is_in_the_catalogue() -> None:
+    kept = {message.id: message for message in words.kept("zh") if message.id}
+    wanted = {message.id for message in words.extracted() if message.id}
+    assert kept.keys() == wanted, "run: make portal"
+    empty = [message.id for message in kept.values() if not _is_whole(message)]
+    assert empty == []
+
+
+def test_translations_name_the_same_values() -> None:
+    for message in words.kept("zh"):
+        if message.id:
+            one = message.id if isinstance(message.id, str) else message.id[1]
+            other = message.string if isinstance(message.string, str) else message.string[0]
+            assert set(re.findall(r"%\((\w+)\)s", one)) == set(re.findall(r"%\((\w+)\)s", other)), one
+
+
+def test_the_first_page_loads_less_script_than_it_may() -> None:
+    script = (assets.STATIC / assets.asset("portal.js").removeprefix("/static/")).read_bytes()
+    assert len(gzip.compress(script)) < BASE_MAX
+
+
+def test_no_template_has_a_script_or_style_of_its_own() -> None:
+    for file in TEMPLATES.iterdir():
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", text), file.name
+        assert not re.search(r"""(?:src|href|action)=["']?(?:https?:)?//""", text), file.name
+        assert "|safe" not in text and "autoescape" not in text, file.name
+
+
+def test_every_page_says_who_may_see_it() -> None:
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            continue
+        asked = [call for d in route.dependant.dependencies if hasattr(call := d.call, "permission")]
+        assert bool(asked) != (route.path in OPEN), route.path
+
+
+def test_every_form_that_changes_something_carries_the_token() -> None:
+    for file in TEMPLATES.iterdir():
+        for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", file.read_text(), re.DOTALL):
+            is_open = 'action="/preferences"' in form or file.name.startswith("sign_in")
+            assert is_open or "guard()" in form or 'name="csrf"' in form, file.name
+
+
+def test_nothing_changes_without_the_token_or_from_another_site(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "operator") as client:
+        page = client.get("/alarms").text
+        token = re.search(r'csrf-token" content="([^"]+)"', page)
+        assert token is not None
+        form = {"verb": "ack", "alarm": "unit-1|steam/unit/high"}
+        assert client.post("/alarms", data=form).status_code == 403
+        assert client.post("/alarms", data={**form, "csrf": token[1][:-2] + "xx"}).status_code == 403
+        given = {**form, "csrf": token[1]}
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        assert client.post("/alarms", data=given, headers=elsewhere).status_code == 403
+        assert client.post("/alarms", data=given).status_code == 303
+
+
+def test_pages_of_others_are_refused_with_the_role_that_has_them(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "viewer") as client:
+        answer = client.get("/audit?lang=en")
+        assert answer.status_code == 403
+        assert "Audit administrator" in answer.text
+        assert house.audited()[-1].content.outcome == "denied"
+
+
+def test_a_tenant_sees_its_own_site_alone(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "operator", "plant-a") as client:
+        for path in (
+            "/",
+            "/gateways",
+            "/topology",
+            "/topology/data",
+            "/points",
+            "/alarms",
+            "/events?days=3650",
+        ):
+            page = client.get(path).text
+            assert "unit-1" in page, path
+            assert "unit-2" not in page, path
+        foreign = house.series("unit-2/10LBA10CT001")
+        assert client.get("/gateways/unit-2").status_code == 404
+        assert f'data-line="{foreign}"' not in client.get(f"/trend?series={foreign}").text
+        exported = client.get(f"/trend/export.csv?series={foreign}&from_us=0&to_us={2**61}").text
+        assert exported.splitlines()[1:] == []
+        sent = client.get(f"/trend/data?series={foreign}&from_us=0&to_us=1&width=100").json()
+        assert sent["series"] == []
+
+
+def test_hostile_text_is_text(house: House, shown: InProcess) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    with writing(house.metadata) as session:
+        Users(session).add("group", "evil", evil, "", now_us())
+    with visit(house, shown, "security-administrator") as client:
+        for path in ("/users", f"/users?q={evil}", f"/search?q={evil}", f"/gateways?q={evil}"):
+            page = client.get(path, params=None)
+            assert evil not in page.text, path
+        assert "&lt;img src=x" in client.get("/users").text
+
+
+def test_every_page_forbids_what_stands_in_it(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "operator") as client:
+        for path in ("/", "/sign-in?x", "/nowhere", "/alarms", "/trend"):
+            answer = client.get(path)
+            policy = answer.headers.get("content-security-policy", "")
+            if answer.status_code != 303:
+                assert "script-src 'self';" in policy and "unsafe" not in policy, path
+                assert "frame-ancestors 'none'" in policy
+                assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("target", ("//evil.example", "https://evil.example", "/\\evil.example", "/\nx"))
+def test_nobody_is_led_elsewhere(house: House, shown: InProcess, target: str) -> None:
+    with visit(house, shown, "viewer") as client:
+        answer = client.get("/sign-in", params={"back": target})
+        assert answer.headers["location"] == "/"
+        chosen = client.post("/preferences", data={"language": "zh", "back": target})
+        assert chosen.headers["location"] in ("/", "/?lang=zh")
+
+
+def test_programs_get_problem_documents_and_people_pages(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "viewer") as client:
+        assert client.get("/api/v1/nothing").headers["content-type"] == "application/problem+json"
+        assert client.get("/nothing").headers["content-type"].startswith("text/html")
+    assert {"GET", "HEAD"} == READS
+
+
+def _is_whole(message: Message) -> bool:
+    texts = (message.string,) if isinstance(message.string, str) else message.string
+    return all(texts)
