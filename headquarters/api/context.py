@@ -65,6 +65,7 @@ class Context:
         strangers: Counts those of others, by address.
         monotonic: Seconds that never jump.
         stopping: Whether the process is about to end: streams end then.
+        services: What parts beside the API have to offer, by name.
     """
 
     sources: Sources
@@ -79,6 +80,7 @@ class Context:
     strangers: RateLimiter = field(default_factory=lambda: RateLimiter(STRANGERS_PER_MINUTE, STRANGERS_BURST))
     monotonic: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = lambda: False
+    services: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
