@@ -1,6 +1,6 @@
 """Requests to the API that were made under a key.
 
-Revision ID: 0002_api
+Revision ID: 0003_api
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_api"
-down_revision = "0001_ground"
+revision = "0003_api"
+down_revision = "0002_queries"
 branch_labels = None
 depends_on = None
 
