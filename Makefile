@@ -69,22 +69,24 @@ format: $(READY)  ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY)  ## Measure the data path, the rules and pushing down (ARGS="--quick", "--json")
+bench: $(READY)  ## Measure the data path, the rules, pushing down and governed queries (ARGS="--quick", "--json")
 	$(BIN)/python -m benchmarks.data_path $(ARGS)
 	$(BIN)/python -m benchmarks.rules $(ARGS)
 	$(BIN)/python -m benchmarks.push_down $(ARGS)
+	$(BIN)/python -m benchmarks.sql $(ARGS)
 
 .PHONY: simulate
 simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" replays one)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 .PHONY: nightly
-nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, 3,000 rule programs, the apps over columns, each parser fuzzed for 10 minutes
+nightly: $(READY)  ## What takes hours: 10,000 worlds, 2,000 kills, 3,000 rule programs, the apps over columns, each parser and governed queries fuzzed for 10 minutes
 	$(BIN)/python -m tests.simulation --seeds 10000
 	$(BIN)/python -m tests.faults --kills 2000
 	$(BIN)/python -m tests.rules --programs 4600 --jobs $$(nproc)
 	$(BIN)/python -m tests.apps.columns
 	$(BIN)/python -m scripts.fuzz --each 600 --jobs $$(nproc)
+	$(BIN)/python -m tests.sql --minutes 10
 
 .PHONY: peers
 peers:  ## Install and build the other vendors' servers that tests/peers talks to

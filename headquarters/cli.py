@@ -232,8 +232,21 @@ def status(home: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of objects.")
 @click.option("--parquet", type=FILE, help="Write the result to this Parquet file.")
 @click.option("--timezone", default="UTC", show_default=True, help="Zone of the times, read and written.")
+@click.option(
+    "--as-tenant", "tenant", help="Ask as this tenant: what its people see, by the rules they have."
+)
+@click.option("--explain", is_flag=True, help="Do not run it; show what it would read, and the plan.")
 @teach
-def query(home: Path, sql: str, as_csv: bool, as_json: bool, parquet: Path | None, timezone: str) -> None:
+def query(
+    home: Path,
+    sql: str,
+    as_csv: bool,
+    as_json: bool,
+    parquet: Path | None,
+    timezone: str,
+    tenant: str | None,
+    explain: bool,
+) -> None:
     """Ask the lake in SQL (DuckDB's), beside the running process or without it.
 
     \b
@@ -243,14 +256,16 @@ def query(home: Path, sql: str, as_csv: bool, as_json: bool, parquet: Path | Non
       catchment-hq query "SELECT time, value FROM samples WHERE series = series_of('10LBA10CT001')"
       catchment-hq query "SELECT name, avg(value) FROM history WHERE date = today() GROUP BY name"
       catchment-hq query --csv --timezone Asia/Shanghai "FROM gaps" > gaps.csv
+      catchment-hq query --as-tenant north "SELECT count(*) FROM samples"
     """
-    from headquarters.lake.query import Engine
-
     if as_csv + as_json + (parquet is not None) > 1:
         raise click.UsageError("choose one of --csv, --json and --parquet")
-    engine = Engine(config.load(home).lake, timezone)
+    settings = config.load(home)
+    engine = _query_engine(settings, timezone, tenant, explain)
     try:
-        if parquet is not None:
+        if explain:
+            _print_estimate(engine.explain(sql), as_json)
+        elif parquet is not None:
             rows = _write_parquet(engine, sql, parquet)
             click.echo(f"wrote {rows:,} rows to {parquet}", err=True)
         elif as_csv:
@@ -450,6 +465,36 @@ def _updates_lines(found: dict[str, Any] | None) -> list[str]:
         f"  updates: {each['role']} expires in {each['days_left']:.0f} days; {each['remedy']}"
         for each in found["alarms"]
     ]
+
+
+def _query_engine(
+    settings: config.HeadquartersConfig, timezone: str, tenant: str | None, explain: bool
+) -> Any:
+    """DuckDB for who sits at the machine; as a tenant, or for what a query would cost, the query service."""
+    if tenant is None and not explain:
+        from headquarters.lake.query import Engine
+
+        return Engine(settings.lake, timezone)
+    from headquarters.metadata import open_metadata
+    from headquarters.services.sql.local import GovernedEngine, reach_of
+    from headquarters.services.sql.rights import Reach
+
+    if tenant is None:
+        return GovernedEngine(settings.lake, Reach(None), timezone)
+    metadata = open_metadata(settings.data, settings.metadata_url)
+    try:
+        return GovernedEngine(settings.lake, reach_of(metadata, tenant), timezone)
+    finally:
+        metadata.dispose()
+
+
+def _print_estimate(estimate: Any, as_json: bool) -> None:
+    if as_json:
+        tables = [dict(zip(("table", "files", "rows"), row, strict=True)) for row in estimate.tables]
+        print_json({"files": estimate.files, "rows": estimate.rows, "tables": tables, "plan": estimate.plan})
+        return
+    print_table(("table", "files", "rows"), [*estimate.tables, ("", estimate.files, estimate.rows)])
+    click.echo(f"\n{estimate.plan}")
 
 
 def _write_parquet(engine: Any, sql: str, path: Path) -> int:

@@ -142,14 +142,7 @@ class Engine:
         Raises:
             InputError: The statement is wrong.
         """
-        relation = self.query(sql)
-        columns = ", ".join(
-            f"{_quoted(name)}::VARCHAR AS {_quoted(name)}"
-            if str(kind).startswith("TIMESTAMP")
-            else _quoted(name)
-            for name, kind in zip(relation.columns, relation.types, strict=True)
-        )
-        return list(relation.columns), _fetch(sql, relation.project(columns))
+        return rows_of(sql, self.query(sql))
 
     def texts(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         """Column names and rows as text, as DuckDB writes every type; null stays `None`.
@@ -157,8 +150,7 @@ class Engine:
         Raises:
             InputError: The statement is wrong.
         """
-        relation = self.query(sql)
-        return list(relation.columns), _fetch(sql, relation.project("COLUMNS(*)::VARCHAR"))
+        return texts_of(sql, self.query(sql))
 
     def arrow(self, sql: str) -> pa.RecordBatchReader:
         """The result as Arrow batches.
@@ -197,6 +189,20 @@ class Engine:
 
 def _seen_as(table: TableSchema) -> str:
     return "series_history" if table is SERIES else table.name
+
+
+def rows_of(sql: str, relation: Relation) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Column names and rows of a relation as Python values; times are text in its connection's zone."""
+    columns = ", ".join(
+        f"{_quoted(name)}::VARCHAR AS {_quoted(name)}" if str(kind).startswith("TIMESTAMP") else _quoted(name)
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    )
+    return list(relation.columns), _fetch(sql, relation.project(columns))
+
+
+def texts_of(sql: str, relation: Relation) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Column names and rows of a relation as text, as DuckDB writes every type; null stays `None`."""
+    return list(relation.columns), _fetch(sql, relation.project("COLUMNS(*)::VARCHAR"))
 
 
 def dataset_of(folder: Path, table: TableSchema, chosen: Any) -> Dataset:

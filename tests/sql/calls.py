@@ -127,6 +127,8 @@ BY_HAND: dict[str, tuple[str, ...]] = {
     },
     "json_contains": ("json_contains('[1, 2]', '1')",),
     "json_merge_patch": ("""json_merge_patch('{"a": 1}', '{"b": 2}')""",),
+    "count_star": ("count_star()",),
+    "json_array": ("json_array(i, 'a', NULL)",),
     "pi": ("pi()",),
     "random": ("random()",),
     "uuid": ("uuid()",),

@@ -61,7 +61,7 @@ class Generator:
 
     def _query(self, depth: int, ctes: dict[str, dict[str, str]]) -> Tree:
         if depth > 1 and self._rng.random() < 0.35:
-            inner = self._projected(self._query_rows(depth - 1, ctes))
+            inner = self._query_rows(depth - 1, ctes)
             name = self._name()
             outer = self._query(depth - 1, {**ctes, name: inner[1]})
             if not outer.args.get("with_"):
@@ -72,7 +72,7 @@ class Generator:
                 .with_(name, as_=inner[0])
             )
         if depth > 1 and self._rng.random() < 0.2:
-            left, columns = self._projected(self._query_rows(depth - 1, ctes))
+            left = self._query_rows(depth - 1, ctes)[0]
             right = self._rng.choice((exp.union, exp.except_, exp.intersect))
             return right(
                 left, left.copy().where("1 = 1"), distinct=self._rng.random() < 0.5, dialect="duckdb"
@@ -87,9 +87,6 @@ class Generator:
         if self._rng.random() < 0.6:
             tree = tree.where(self._condition("", columns))
         return tree, chosen
-
-    def _projected(self, made: tuple[Tree, dict[str, str]]) -> tuple[Tree, dict[str, str]]:
-        return made
 
     def _source(self, depth: int, ctes: dict[str, dict[str, str]]) -> tuple[Tree, dict[str, str]]:
         known = {**COLUMNS, **ctes}

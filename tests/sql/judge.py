@@ -1,4 +1,4 @@
-"""Judges generated queries: hostile ones must be refused, legal ones answered as over the asker's rows alone."""
+"""Judges generated queries: hostile ones are refused, legal ones answered as over the asker's rows alone."""
 
 from __future__ import annotations
 

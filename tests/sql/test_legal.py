@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from headquarters.services.sql.errors import Fault, QueryError
-from headquarters.services.sql.functions import FUNCTIONS, GROUPS
+from headquarters.services.sql.functions import FUNCTIONS, GROUPS, words
+from headquarters.services.sql.grammar import TYPES
 from headquarters.services.sql.guard import check
+from headquarters.services.sql.limits import DEPTH_MAX, SQL_CHARS_MAX, TOKENS_MAX
 from headquarters.services.sql.proof import prove
+from headquarters.services.sql.relations import RELATIONS
 from headquarters.services.sql.rights import Mask, Reach
-from headquarters.services.sql.task import Task
+from headquarters.services.sql.task import Bounds, Task
 from tests.sql.asking import BOUNDS, executor, governed, own, same
 from tests.sql.calls import CALLS, ROWS
 from tests.sql.legal import LEGAL
@@ -51,11 +56,11 @@ def test_every_function_gives_what_duckdb_gives(group: str) -> None:
                 assert sorted(map(str, found)) == sorted(map(str, expected)), call
 
 
-CHANGING = {
-    "random", "uuid", "gen_random_uuid", "now", "get_current_time", "get_current_timestamp", "current_timestamp",
-    "transaction_timestamp", "localtime", "localtimestamp", "reservoir_quantile", "approx_quantile",
-}  # fmt: skip
-"""Functions whose result is another each time."""
+CHANGING = words(
+    """approx_quantile current_timestamp gen_random_uuid get_current_time get_current_timestamp localtime
+    localtimestamp mode now random reservoir_quantile transaction_timestamp uuid"""
+)
+"""Functions whose result is another each time, or decided by the order of equals."""
 
 
 def test_parameters_are_bound_and_not_written_into_the_text() -> None:
@@ -171,3 +176,17 @@ def test_a_query_that_reads_too_much_is_refused_before_it_runs() -> None:
     assert error is not None
     assert error.fault is Fault.COSTLY
     assert "at most 10 rows to read" in str(error)
+
+
+def test_the_document_lists_every_function_table_and_type_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+    functions = text.partition("## Functions")[2].partition("## Types in casts")[0]
+    types = text.partition("## Types in casts")[2].partition("## Limits")[0]
+    assert set(re.findall(r"`(\w+)`", functions)) == FUNCTIONS
+    assert set(re.findall(r"`(\w+)`", types)) == TYPES
+    named = text.partition("## What can be named")[2].partition("## What can be written")[0]
+    assert set(RELATIONS) <= set(re.findall(r"`(\w+)`", named))
+    assert all(f"`{fault.value}`" in text for fault in Fault)
+    bounds = Bounds()
+    for figure in (SQL_CHARS_MAX, TOKENS_MAX, DEPTH_MAX, bounds.rows_read, bounds.rows):
+        assert f"{figure:,}" in text

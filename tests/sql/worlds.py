@@ -126,7 +126,7 @@ def _rows(rng: random.Random) -> dict[str, list[Row]]:
 
 def _define(rows: list[Row], each: Series) -> None:
     for turn in range(2):
-        rows.append(
+        rows += [
             {
                 "series": each.number,
                 "gateway": each.gateway,
@@ -145,7 +145,7 @@ def _define(rows: list[Row], each: Series) -> None:
                 "table_hash": f"{each.number:064x}",
                 "ordinal": 2 * each.number + turn,
             }
-        )
+        ]
 
 
 def _sample(rows: dict[str, list[Row]], each: Series, rng: random.Random) -> None:

@@ -147,14 +147,12 @@ class Runner:
         self._tenant_max = tenant_max
         self._ended = ended
         folder.mkdir(parents=True, exist_ok=True)
+        self._workers = [
+            _Worker(lake, folder / f"spill-{number}", bounds or Bounds()) for number in range(workers)
+        ]
         self._threads = [
-            threading.Thread(
-                target=self._serve,
-                args=(_Worker(lake, folder / f"spill-{number}", bounds or Bounds()),),
-                name=f"query-{number}",
-                daemon=True,
-            )
-            for number in range(workers)
+            threading.Thread(target=self._serve, args=(worker,), name=f"query-{number}", daemon=True)
+            for number, worker in enumerate(self._workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -202,6 +200,10 @@ class Runner:
             else:
                 return
         self._finish(job, error=_stopped())
+
+    def processes(self) -> list[int]:
+        """Ids of the worker processes that run."""
+        return [worker.pid for worker in self._workers if worker.pid]
 
     def close(self) -> None:
         """Stop everything and end the workers."""
@@ -277,6 +279,12 @@ class _Worker:
         self._bounds = bounds
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 when there is none."""
+        process = self._process
+        return 0 if process is None else process.pid
 
     def ask(self, job: Job) -> dict[str, Any]:
         """Have a query run, and wait for the answer or for its time to be over.

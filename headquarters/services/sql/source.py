@@ -29,6 +29,10 @@ Dataset = Any
 Expression = Any
 
 
+RIGHTS_MAX = 64
+"""Askers whose rights are remembered while the series stay the same: a list of numbers each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a query must read.
@@ -65,6 +69,7 @@ class LakeSource:
         self._states: dict[str, State] = {}
         self._datasets: dict[str, Dataset] = {}
         self._index: SeriesIndex | None = None
+        self._rights: dict[object, Rights] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -81,6 +86,7 @@ class LakeSource:
                 self._datasets.pop(table.name, None)
                 if table is SERIES:
                     self._index = None
+                    self._rights.clear()
 
     @property
     def index(self) -> SeriesIndex:
@@ -98,7 +104,13 @@ class LakeSource:
 
     def rights(self, reach: Reach) -> Rights:
         """What a reach comes to in this version of the lake."""
-        return self.index.rights(reach)
+        index = self.index
+        key = (reach.sites, tuple(sorted(reach.points.items())))
+        if key not in self._rights:
+            if len(self._rights) >= RIGHTS_MAX:
+                self._rights.clear()
+            self._rights[key] = index.rights(reach)
+        return self._rights[key]
 
     def rows(self, relation: Relation, rights: Rights) -> Dataset:
         """A table's rows, of the rights alone."""

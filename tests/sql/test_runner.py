@@ -1,0 +1,207 @@
+"""Workers: bounds hold, what hangs is ended, and one query's end is no other's. About ten seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from headquarters.db import migrate
+from headquarters.db.engine import open_database, writing
+from headquarters.errors import DeniedError, QuotaError
+from headquarters.services.sql.errors import Fault, QueryError
+from headquarters.services.sql.limits import PAGE_ROWS
+from headquarters.services.sql.results import Results
+from headquarters.services.sql.rights import Reach
+from headquarters.services.sql.runner import Job, Runner
+from headquarters.services.sql.service import QueryService
+from headquarters.services.sql.task import Bounds, Task
+from headquarters.tenancy.principal import Principal
+from headquarters.tenancy.store import Tenants
+from tests.sql.worlds import REACH, world
+
+SMALL = Bounds(seconds=30, memory_bytes=200 << 20, spill_bytes=50 << 20, threads=1)
+ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range + b.range) = 1"
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    with Runner(
+        world().full, tmp_path_factory.mktemp("runner"), workers=1, tenant_max=3, bounds=SMALL
+    ) as runner:
+        yield runner
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> str:
+    return str(tmp_path / "result.arrow")
+
+
+def run(runner: Runner, sql: str, result: str, bounds: Bounds = SMALL, reach: Reach = REACH) -> pa.Table:
+    runner.submit(Task(sql, reach, result, bounds=bounds), "north").result()
+    with pa.OSFile(result) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def fault(job: Job) -> Fault:
+    with pytest.raises(QueryError) as failed:
+        job.result()
+    return failed.value.fault
+
+
+def test_a_result_is_pages_in_a_file(runner: Runner, result: str) -> None:
+    outcome = runner.submit(Task("SELECT range AS n FROM range(2500)", REACH, result), "north").result()
+    with pa.OSFile(result) as source:
+        pages = pa.ipc.open_file(source)
+        assert [len(pages.get_batch(at)) for at in range(pages.num_record_batches)] == [
+            PAGE_ROWS,
+            PAGE_ROWS,
+            500,
+        ]
+    assert (outcome.rows, outcome.truncated, outcome.bytes) == (2500, "", Path(result).stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"), [(Bounds(rows=1500, threads=1), "rows"), (Bounds(bytes=30_000, threads=1), "bytes")]
+)
+def test_a_result_ends_at_its_bounds_and_says_so(
+    runner: Runner, result: str, bounds: Bounds, why: str
+) -> None:
+    sql = "SELECT hash(range) AS n FROM range(100000)"
+    outcome = runner.submit(Task(sql, REACH, result, bounds=bounds), "north").result()
+    assert outcome.truncated == why
+    assert 0 < outcome.rows <= 3000
+    assert outcome.bytes < 40_000
+
+
+def test_each_of_two_tenants_sees_their_own_in_the_same_process(runner: Runner, result: str) -> None:
+    sql = "SELECT DISTINCT site FROM series ORDER BY 1"
+    theirs = Reach(frozenset({"canary-plant"}))
+    assert run(runner, sql, result).column(0).to_pylist() == ["joint", "plant-a"]
+    assert run(runner, sql, result, reach=theirs).column(0).to_pylist() == ["canary-plant"]
+    assert run(runner, sql, result).column(0).to_pylist() == ["joint", "plant-a"]
+
+
+def test_a_query_is_stopped_when_its_time_is_over(runner: Runner, result: str) -> None:
+    begun = time.monotonic()
+    job = runner.submit(Task(ENDLESS, REACH, result, bounds=Bounds(seconds=0.5, threads=1)), "north")
+    assert fault(job) is Fault.TIMEOUT
+    assert time.monotonic() - begun < 10
+    assert not Path(result).exists()
+
+
+def test_a_query_is_cancelled_while_it_runs_and_while_it_waits(runner: Runner, result: str) -> None:
+    first = runner.submit(Task(ENDLESS, REACH, result, bounds=SMALL), "north")
+    second = runner.submit(Task("SELECT 1", REACH, result, bounds=SMALL), "north")
+    third = runner.submit(Task("SELECT 1", REACH, result, bounds=SMALL), "north")
+    with pytest.raises(QueryError, match="at most 3 queries of a tenant") as refused:
+        runner.submit(Task("SELECT 1", REACH, result, bounds=SMALL), "north")
+    assert refused.value.fault is Fault.BUSY
+    runner.cancel(second)
+    assert fault(second) is Fault.CANCELLED
+    runner.cancel(first)
+    assert fault(first) is Fault.CANCELLED
+    assert third.result().rows == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT list(a.range) FROM range(200000000) a",
+        "SELECT repeat('x', 1000000000) || repeat('y', 2000000000)",
+    ],
+)
+def test_a_query_that_needs_too_much_memory_fails_alone(runner: Runner, result: str, sql: str) -> None:
+    assert fault(runner.submit(Task(sql, REACH, result, bounds=SMALL), "north")) is Fault.MEMORY
+    assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_hangs_is_replaced(runner: Runner, result: str, blow: signal.Signals) -> None:
+    [worker] = runner.processes()
+    job = runner.submit(Task(ENDLESS, REACH, result, bounds=Bounds(seconds=1, threads=1)), "north")
+    threading.Timer(0.3, os.kill, (worker, blow)).start()
+    assert fault(job) is (Fault.MEMORY if blow is signal.SIGKILL else Fault.TIMEOUT)
+    assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
+    assert runner.processes() != [worker]
+
+
+def test_results_expire_and_make_room(tmp_path: Path) -> None:
+    now = [0.0]
+    page = pa.record_batch({"n": range(70)})
+
+    def write(results: Results, id: str) -> int:
+        with pa.OSFile(str(results.path(id)), "wb") as sink, pa.ipc.new_file(sink, page.schema) as out:
+            out.write_batch(page)
+        return results.path(id).stat().st_size
+
+    def there(results: Results) -> set[str]:
+        return {id for id in "abcd" if results.page(id, 0) is not None}
+
+    size = write(Results(tmp_path, lambda: 0.0, 1, 1, 1), "size")
+    results = Results(tmp_path, lambda: now[0], bytes_max=3 * size, tenant_bytes_max=2 * size, keep_s=10)
+    assert not list(tmp_path.iterdir())
+    for id, tenant in (("a", "north"), ("b", "south"), ("c", "south"), ("d", "south")):
+        write(results, id)
+        results.keep(id, tenant)
+        now[0] += 1
+    assert there(results) == {"a", "c", "d"}, "south lost its own oldest"
+    write(results, "e")
+    results.keep("e", "east")
+    assert there(results) == {"c", "d"}, "the oldest of all made room"
+    assert (results.used("north"), results.used("south")) == (0, 2 * size)
+    now[0] = 12.5
+    assert there(results) == {"d"}
+    assert not results.path("c").exists()
+    assert results.page("d", 0) == page
+    assert results.page("d", 1) is None
+
+
+def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'metadata.db'}")
+    migrate.upgrade(engine)
+    with writing(engine) as session:
+        Tenants(session).add("north", "North", 1)
+        Tenants(session).own("plant-a", "north", 1)
+    allowed = [2]
+
+    def quota(tenant: str, thing: str, amount: int) -> None:
+        if allowed[0] == 0:
+            raise QuotaError(tenant, thing, 2, 2, amount)
+        allowed[0] -= amount
+
+    anna = Principal("1", "anna", "user", "north", frozenset({"operator"}))
+    vera = Principal("2", "vera", "user", "north", frozenset({"viewer"}))
+    service = QueryService(engine, world().full, tmp_path / "queries", workers=1, bounds=SMALL, quota=quota)
+    try:
+        asked = service.ask(anna, "SELECT DISTINCT site FROM series")
+        assert service.wait(asked.id, 30)
+        page = service.page(anna, asked.id, 0)
+        assert page is not None
+        assert page.to_pylist() == [{"site": "plant-a"}]
+        wrong = service.ask(anna, "SELECT * FROM read_csv('x')")
+        assert service.wait(wrong.id, 30)
+        newest, first = service.history(anna)
+        assert (newest.state, newest.fault) == ("failed", "refused")
+        assert (first.state, first.rows) == ("done", 1)
+        with pytest.raises(QuotaError):
+            service.ask(anna, "SELECT 1")
+        with pytest.raises(DeniedError):
+            service.ask(vera, "SELECT 1")
+        with pytest.raises(DeniedError):
+            service.save(anna, "mine", "SELECT 1", shared=True)
+        other = Principal("3", "olga", "user", "north", frozenset({"operator"}))
+        assert service.page(other, asked.id, 0) is None
+        assert not service.cancel(other, asked.id)
+        assert service.explain(anna, "SELECT * FROM gaps").files > 0
+        service.save(anna, "mine", "SELECT 1")
+        assert [saved.name for saved in service.saved(anna)] == ["mine"]
+    finally:
+        service.close()
+        engine.dispose()
