@@ -41,7 +41,6 @@ QUERIES = {
     "FROM samples WHERE series BETWEEN 100 AND 118 GROUP BY series, t",
     "latest of each point": "SELECT series, arg_max(value, time) AS value FROM samples GROUP BY series",
 }
-GOALS = {"average of every point": "<= 3", "latest of each point": "<= 3"}
 
 
 def fill(lake: Path, scans: int, own: bool) -> None:
@@ -121,7 +120,7 @@ def measure(setting: Setting) -> Iterator[Row]:
             for title, sql in QUERIES.items():
                 ours, theirs = _medians(partial(governed, sql), partial(bare, sql), turns)
                 what = f"governed: {title}, of {POINTS // 2 * scans:,} own rows"
-                yield Row.of(what, 1e3 * ours, "ms", "bare DuckDB", 1e3 * theirs, GOALS.get(title))
+                yield Row.of(what, 1e3 * ours, "ms", "bare DuckDB", 1e3 * theirs)
         plain.close()
 
 
