@@ -19,6 +19,7 @@ Source: J. Van Der Donckt et al., "MinMaxLTTB: Leveraging MinMax-Preselection to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -150,8 +151,8 @@ def with_breaks(
         return time.tolist(), value.tolist()
     places = np.searchsorted(time, at)
     times: list[int] = np.insert(time, places, at).tolist()
-    values = np.insert(value, places, np.nan)
-    return times, [None if np.isnan(each) else float(each) for each in values]
+    values: list[float] = np.insert(value, places, np.nan).tolist()
+    return times, [None if math.isnan(each) else each for each in values]
 
 
 def _length(span: Span) -> int:
