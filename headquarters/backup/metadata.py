@@ -1,7 +1,8 @@
-"""The metadata store in a backup, where it is not a file of the home: PostgreSQL, by its own tools.
+"""The metadata store in a backup, where it is not a file of the home.
 
-`pg_dump` copies a database as of one moment while others write to it, in a format that
-`pg_restore` of the same or a later release reads. It must be of the server's release or later.
+A SQLite file elsewhere is copied as those of the home are. Of PostgreSQL, `pg_dump` copies a
+database as of one moment while others write to it, in a format that `pg_restore` of the same or a
+later release reads. It must be of the server's release or later.
 
 Source: PostgreSQL, "pg_dump"; libpq, "Environment Variables".
 """
@@ -14,18 +15,39 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from protocols.backup.snapshot import copy_database
+from protocols.backup.writing import Source
 from protocols.errors import InputError, Problem, StoreError
 
-DUMP = "data/metadata.pgdump"
-"""Where it lies in a backup, relative to the home."""
+DUMP, COPY = "data/metadata.pgdump", "data/metadata-copy.db"
+"""Where it lies in a backup, relative to the home: of PostgreSQL, and of a SQLite file elsewhere."""
 
 TIMEOUT_S = 3600.0
 """Longest dump: accounts and an audit of years are a few gigabytes."""
 
 
-def is_server(url: str) -> bool:
-    """Whether the metadata store is a server's, and no file."""
-    return not url.startswith("sqlite")
+def take(url: str, home: Path, folder: Path) -> list[Source]:
+    """Copy the metadata store of a URL, unless it lies in the home.
+
+    Args:
+        url: `[metadata] url`, as SQLAlchemy writes it.
+        home: The home directory.
+        folder: Where copies go.
+
+    Raises:
+        InputError: There is no `pg_dump`.
+        StoreError: The database cannot be copied.
+    """
+    if url.startswith("sqlite"):
+        file = Path(url.partition(":///")[2])
+        if file.resolve().is_relative_to(home.resolve()):
+            return []
+        target = folder / COPY
+        copy_database(file, target)
+    else:
+        target = folder / DUMP
+        dump(url, target)
+    return [Source("home", target.relative_to(folder).as_posix(), target, target.stat().st_size, 0o600)]
 
 
 def dump(url: str, target: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from headquarters import config
+from headquarters.backup import metadata
 from headquarters.backup.lake import ARCHIVE, LAKE, PinnedLake, pin_archive, unpin
-from headquarters.backup.metadata import DUMP, dump, is_server
 from headquarters.config import HeadquartersConfig
 from headquarters.custody import Position, confirm, snapshot_of
 from headquarters.lake.tables import parse_chain
@@ -27,7 +27,6 @@ from protocols.backup.run import FOLDER, Snapshot
 from protocols.backup.settings import BackupSettings
 from protocols.backup.snapshot import HomeSnapshot
 from protocols.backup.store import FolderStore, ObjectStore
-from protocols.backup.writing import Source
 from protocols.batch import Chain
 from protocols.daemon import iso_time
 from protocols.identity import Identity
@@ -87,11 +86,8 @@ def take(settings: HeadquartersConfig, folder: Path, metadata_only: bool) -> Sna
         taken.facts[TABLES] = pinned.tables
         taken.facts[MARKS] = _marks(snapshot_of(pinned.folder)) if pinned.tables else []
     taken.sources += HomeSnapshot(settings.home, folder, _left_out(settings)).take()
-    url = getattr(settings, "metadata_url", None)
-    if url is not None and is_server(url):
-        file = folder / DUMP
-        dump(url, file)
-        taken.sources.append(Source("home", DUMP, file, file.stat().st_size, 0o600))
+    if settings.metadata_url is not None:
+        taken.sources += metadata.take(settings.metadata_url, settings.home, folder)
     if (settings.home / ROOT_KEY).exists():
         taken.notes.append(
             f"{settings.home / ROOT_KEY} is in no backup: take it away to a safe place, as `init` said"

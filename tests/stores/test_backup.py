@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from headquarters.backup.metadata import DUMP, connection_of, dump, is_server
-from protocols.backup.snapshot import HomeSnapshot
+from headquarters.backup.metadata import DUMP, connection_of, dump, take
 from protocols.errors import InputError, StoreError
 from tests.stores.cluster import program
 
@@ -25,24 +24,26 @@ def test_what_was_committed_comes_back(
     with engine.connect() as unfinished:
         unfinished.execute(text("insert into people values('nobody')"))
         taken = tmp_path / "taken"
-        if is_server(fresh_url):
+        if not fresh_url.startswith("sqlite"):
             monkeypatch.setenv("PATH", str(Path(program("pg_dump")).parent), prepend=":")
-            dump(fresh_url, taken / DUMP)
-        else:
-            HomeSnapshot(tmp_path, taken, [taken]).take()
+        [source] = take(fresh_url, tmp_path / "home", taken)
     with engine.begin() as connection:
         connection.execute(text("drop table people"))
     engine.dispose()
-    if is_server(fresh_url):
+    if source.path == DUMP:
         command = [program("pg_restore"), "--dbname", connection_of(fresh_url)["PGDATABASE"]]
-        command.append(str(taken / DUMP))
+        command.append(str(source.file))
         subprocess.run(command, check=True, env={**os.environ, **connection_of(fresh_url)})
         back = create_engine(fresh_url)
     else:
-        back = create_engine(f"sqlite:///{taken / 'fresh.db'}")
+        back = create_engine(f"sqlite:///{source.file}")
     with back.connect() as connection:
         assert connection.execute(text("select name from people")).scalars().all() == ["张伟"]
     back.dispose()
+
+
+def test_a_store_in_the_home_is_taken_with_the_home(tmp_path: Path) -> None:
+    assert take(f"sqlite:///{tmp_path / 'data/metadata.db'}", tmp_path, tmp_path / "taken") == []
 
 
 def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:
