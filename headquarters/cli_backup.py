@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from headquarters.cliview import EXIT_CODES
-from protocols.backup.commands import (
+from protocols.backup.commands import backup_group
+from protocols.backup.operating import (
     BackupTier,
-    backup_group,
     home_option,
     json_option,
     meter_for,

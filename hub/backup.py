@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hub import config, schema
 from hub.config import HubConfig
-from protocols.backup.commands import Node
+from protocols.backup.operating import Node
 from protocols.backup.restore import PLACES
 from protocols.backup.run import FOLDER, Snapshot
 from protocols.backup.settings import BackupSettings

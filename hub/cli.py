@@ -13,7 +13,8 @@ from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from hub import config
 from protocols import keyfiles
-from protocols.backup.commands import BackupTier, backup_group
+from protocols.backup.commands import backup_group
+from protocols.backup.operating import BackupTier
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.enrolment import fingerprint

@@ -20,8 +20,8 @@ from headquarters.backup.lake import ARCHIVE, LAKE, PinnedLake, pin_archive, unp
 from headquarters.config import HeadquartersConfig
 from headquarters.custody import Position, confirm, snapshot_of
 from headquarters.lake.tables import parse_chain
-from protocols.backup.commands import Node
 from protocols.backup.manifest import COMPLETE, Manifest
+from protocols.backup.operating import Node
 from protocols.backup.restore import PLACES
 from protocols.backup.run import FOLDER, Snapshot
 from protocols.backup.settings import BackupSettings

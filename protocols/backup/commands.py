@@ -4,170 +4,25 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import click
 
+from protocols.backup.operating import (
+    GetTier,
+    home_option,
+    json_option,
+    meter_for,
+    open_repository,
+    place_options,
+    settings_of,
+)
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, iso_time
 from protocols.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from protocols.backup.manifest import Manifest
-    from protocols.backup.meter import Meter, Progress
-    from protocols.backup.repository import Repository
-    from protocols.backup.run import Snapshot
-    from protocols.backup.settings import BackupSettings
-    from protocols.backup.store import ObjectStore
-    from protocols.identity import Identity
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node's home as a backup sees it.
-
-    Args:
-        identity: Signs the runs.
-        data: Its data directory.
-        take: Makes the snapshot, given an empty folder, and whether of metadata only.
-        finished: Told of a run that is durable; returns notes.
-        clean: Removes what `take` left elsewhere.
-    """
-
-    identity: Identity
-    data: Path
-    take: Callable[[Path, bool], Snapshot]
-    finished: Callable[[Manifest], list[str]]
-    clean: Callable[[], None]
-
-
-class BackupTier(Protocol):
-    """What the commands need of a tier."""
-
-    program: str
-    role: str
-
-    def settings(self, home: Path) -> BackupSettings:
-        """`[backup]` of a home; that of nothing where there is no configuration."""
-
-    def node(self, home: Path, backup: BackupSettings) -> Node:
-        """The home, to be backed up to what is meant."""
-
-    def open_store(self, settings: BackupSettings) -> ObjectStore:
-        """The place that is meant."""
-
-
-GetTier = Callable[[], BackupTier]
-
-home_option = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    show_default="the current directory",
-    help="The node's directory, whose [backup] says where backups are; it need not be there.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
-
-
-def place_options(remote: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options that say where the backup is, beside or instead of `[backup]`; handed over as one."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        where = "A folder, or s3://BUCKET/PREFIX" if remote else "A folder"
-        options = [
-            click.option("--place", help=f"Where the backup is: {where}; by default as [backup] says."),
-            click.option(
-                "--key-file",
-                type=click.Path(dir_okay=False, path_type=Path),
-                help="The backup's key file; by default as [backup] says, or else a passphrase.",
-            ),
-        ]
-        if remote:
-            options += [
-                click.option("--endpoint", help="URL of an object store that is not AWS's."),
-                click.option("--region", help="Region of the object store."),
-            ]
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-def settings_of(tier: BackupTier, home: Path, given: dict[str, Any]) -> BackupSettings:
-    """`[backup]` of a home, and what the command line says instead.
-
-    Raises:
-        InputError: Nothing says where the backup is.
-    """
-    said = {name: value for name, value in given.items() if value is not None}
-    found = replace(tier.settings(home), **said)
-    if not found.place:
-        expected = "where the backup is: --place, or place in [backup] of the configuration"
-        raise InputError([Problem("backup", "place", "", expected)])
-    return found
-
-
-def open_repository(
-    tier: BackupTier, home: Path, given: dict[str, Any], signer: Path | None = None
-) -> Repository:
-    """Open the backup that is meant.
-
-    Args:
-        tier: Which tier.
-        home: The node's directory.
-        given: What the command line says of the place.
-        signer: The node's identity.toml, whose signature counts alone.
-
-    Raises:
-        InputError: There is none, or the key is not its key.
-        StoreError: The place cannot be read.
-    """
-    from protocols.backup.repository import Repository
-    from protocols.identity import read_peers
-
-    settings = settings_of(tier, home, given)
-    signers = [] if signer is None else [node.signing for node in read_peers(signer)]
-    return Repository.open(tier.open_store(settings), settings.key_file, signers)
-
-
-def meter_for(as_json: bool) -> Meter:
-    """Progress as JSON lines, or as a line on standard error if anybody watches."""
-    from protocols.backup.meter import Meter
-
-    def tell(progress: Progress) -> None:
-        if as_json:
-            click.echo(json.dumps(_progress_json(progress)))
-        elif sys.stderr.isatty():
-            click.echo(f"\r\033[K{_progress_text(progress)}", err=True, nl=progress.done >= progress.total)
-
-    return Meter(tell)
-
-
-def _progress_json(progress: Progress) -> dict[str, Any]:
-    return {
-        "event": "progress",
-        "what": progress.what,
-        "done": progress.done,
-        "total": progress.total,
-        "rate": round(progress.rate),
-        "remaining_s": None if progress.remaining_s is None else round(progress.remaining_s, 1),
-    }
-
-
-def _progress_text(progress: Progress) -> str:
-    part = 100.0 * progress.done / max(1, progress.total)
-    left = "" if progress.remaining_s is None else f", {progress.remaining_s:,.0f} s left"
-    if progress.what == "verify":
-        return f"verify: {progress.done:,} of {progress.total:,} objects ({part:.0f} %){left}"
-    megabytes = f"{progress.done / 1e6:,.1f} of {progress.total / 1e6:,.1f} MB ({part:.0f} %)"
-    return f"{progress.what}: {megabytes}, {progress.rate / 1e6:,.1f} MB/s{left}"
 
 
 def backup_group(get: GetTier, *, remote: bool) -> click.Group:
@@ -332,16 +187,17 @@ def _verify(get: GetTier, remote: bool) -> click.Command:
         Exits with 1 and names the object, the bytes and the files it holds when anything differs,
         be it one bit. `backup run --full` writes anew what is still there.
         """
-        from protocols.backup import reading
         from protocols.backup.run import last_of
         from protocols.backup.sealed import DamagedError
+        from protocols.backup.verifying import Verified
+        from protocols.backup.verifying import verify as look_through
 
         try:
             repository = open_repository(get(), home, given, identity)
             last = last_of(home / "data", repository)
-            found = reading.verify(repository, meter_for(as_json), last)
+            found = look_through(repository, meter_for(as_json), last)
         except DamagedError as error:
-            found = reading.Verified(faults=[(error.name, error.text)])
+            found = Verified(faults=[(error.name, error.text)])
         if as_json:
             click.echo(json.dumps({"event": "done", **found.to_json()}, ensure_ascii=False))
         else:

@@ -1,10 +1,8 @@
-"""Getting files out of a backup, and proving one whole.
+"""Getting files out of a backup.
 
 Rules:
 1. Every piece is proved as it is read, and every file's hash once more as it is written.
 2. A restored tree appears under its name at once and whole: it is built beside, flushed, renamed.
-3. `verify` reads every object there is, those of runs that were cut included, because the next
-   run relies on them.
 """
 
 from __future__ import annotations
@@ -12,16 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from protocols import limits
-from protocols.backup.manifest import COMPLETE, Entry, Manifest, holders, object_name
+from protocols.backup.manifest import COMPLETE, Entry, Manifest, object_name
 from protocols.backup.meter import Meter
 from protocols.backup.repository import Repository, Unreadable
 from protocols.backup.sealed import DamagedError
@@ -30,96 +25,6 @@ from protocols.errors import InputError, Problem, StoreError, StoreFullError
 
 PIECES_KEPT = 4
 """Pieces kept in memory for each thread's next file: small ones follow each other in a pack."""
-
-
-@dataclass(slots=True)
-class Verified:
-    """What `verify` found.
-
-    Args:
-        manifests: Runs that are signed and readable.
-        objects: Objects that were opened.
-        bytes: Content in them.
-        unused: Objects that no run names; `prune` removes them.
-        faults: Name of the object and what is wrong.
-    """
-
-    manifests: int = 0
-    objects: int = 0
-    bytes: int = 0
-    unused: int = 0
-    faults: list[tuple[str, str]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """As `--json` prints it."""
-        faults = [{"object": name, "fault": text} for name, text in self.faults]
-        return {
-            "manifests": self.manifests,
-            "objects": self.objects,
-            "bytes": self.bytes,
-            "unused": self.unused,
-            "faults": faults,
-        }
-
-
-def verify(repository: Repository, meter: Meter, last: str = "") -> Verified:
-    """Read everything and hold it against its names, hashes and signatures.
-
-    Args:
-        repository: What to read.
-        meter: Told of the objects that are done.
-        last: The run that must be among them; empty: none is known.
-
-    Raises:
-        StoreError: The place cannot be read.
-    """
-    found = Verified()
-    manifests = []
-    for each in repository.manifests():
-        if isinstance(each, Unreadable):
-            found.faults.append((each.error.name, each.error.text))
-        else:
-            manifests.append(each)
-    found.manifests = len(manifests)
-    if last and last not in repository.ids():
-        text = "it is not there, and this node made it; somebody removed it, or went back to an older state"
-        found.faults.append((f"manifests/{last}", text))
-    used = {piece for manifest in manifests for piece in manifest.pieces()}
-    held = repository.held()
-    found.unused = len(held - used)
-    lengths: dict[str, int] = {}
-    broken = []
-    lock = threading.Lock()
-    everything = sorted(held | used)
-    meter.begin("verify", len(everything))
-
-    def look(piece: str) -> None:
-        try:
-            length = len(repository.piece(piece))
-        except DamagedError as error:
-            with lock:
-                broken.append((piece, error))
-        else:
-            with lock:
-                lengths[piece] = length
-        meter.add(1)
-
-    with ThreadPoolExecutor(limits.BACKUP_THREADS, "backup") as pool:
-        for _ in pool.map(look, everything):
-            pass
-    for piece, error in sorted(broken, key=lambda pair: pair[0]):
-        needed = holders(piece, manifests)
-        text = f"{error.text}; it holds {', '.join(needed)}" if needed else error.text
-        found.faults.append((error.name, text))
-    found.objects, found.bytes = len(lengths), sum(lengths.values())
-    for manifest in manifests:
-        for entry in manifest.entries:
-            if all(piece in lengths for piece in entry.pieces):
-                have = sum(lengths[piece] for piece in entry.pieces)
-                if have < entry.at + entry.size:
-                    text = f"{entry.place} has {entry.at + entry.size:,} bytes, its pieces {have:,}"
-                    found.faults.append((manifest.name, text))
-    return found
 
 
 def choose(repository: Repository, id: str = "", at_us: int | None = None) -> tuple[Manifest, Manifest]:

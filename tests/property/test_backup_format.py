@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.backup import reading
 from protocols.backup.keys import BackupKey, parse_description
 from protocols.backup.meter import Meter
 from protocols.backup.repository import Repository
 from protocols.backup.sealed import HEAD_BYTES, TAG_BYTES, DamagedError, open_sealed, seal
+from protocols.backup.verifying import verify
 from protocols.errors import CatchmentError
 from tests.backup_parts import NODE, MemoryStore, add_run, begin, sources
 
@@ -131,7 +131,7 @@ def found_faults() -> list[str]:
         return [error.name]
     except CatchmentError:
         return ["repository.json"]
-    return [name for name, _ in reading.verify(REPOSITORY, Meter(), last="2").faults]
+    return [name for name, _ in verify(REPOSITORY, Meter(), last="2").faults]
 
 
 def key() -> BackupKey:
