@@ -25,6 +25,9 @@ COMPLETE, METADATA = "complete", "metadata"
 FOLDER = "manifests"
 OBJECTS = "objects"
 
+_NAMES = "surrogateescape"
+"""Names of files are bytes; those that are no UTF-8 pass through, too."""
+
 _DOMAIN = b"catchment-backup-manifest-1\0"
 
 
@@ -119,7 +122,7 @@ class Manifest:
             "pieces": list(numbers),
             "entries": rows,
         }
-        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+        body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", _NAMES)
         signature = signer.sign(_DOMAIN, body)
         return f"{signer.public.hex()} {signature.hex()}\n".encode("ascii") + body
 
@@ -144,7 +147,7 @@ def parse(id: str, content: bytes, signers: Sequence[bytes] = ()) -> Manifest:
         signer, signature = (bytes.fromhex(part) for part in head.decode("ascii").split(" "))
         if not VerifyKey(signer).verify(_DOMAIN, body, signature):
             raise ValueError("its signature does not hold")
-        document = json.loads(body)
+        document = json.loads(body.decode("utf-8", _NAMES))
         if document["format"] != FORMAT or document["id"] != id:
             raise ValueError(f"it is {document['format']!r} {document['id']!r}")
         names = document["pieces"]

@@ -52,7 +52,7 @@ def choose(repository: Repository, id: str = "", at_us: int | None = None) -> tu
     newest: Manifest | None = None
     for each in repository.manifests():
         if isinstance(each, Unreadable):
-            raise each.error
+            raise DamagedError(each.error.name, f"{each.error.text}; an older run is chosen by --id")
         if at_us is not None and each.time_us > at_us:
             continue
         newest = newest or each

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from protocols.backup.manifest import COMPLETE, METADATA, Entry, Manifest
 from protocols.backup.meter import Meter
 from protocols.backup.repository import Repository, Unreadable
+from protocols.backup.sealed import DamagedError
 from protocols.backup.snapshot import fresh
 from protocols.backup.writing import Source, Writing
 from protocols.daemon import alone, iso_time
@@ -131,13 +133,14 @@ def run(
     began = time.monotonic()
     with working(data) as folder:
         try:
-            before, previous = ([], "") if full else _before(repository)
+            before = [] if full else _before(repository)
+            previous = max(repository.ids(), default="")
             snapshot = take(fresh(folder / SNAPSHOT), metadata_only)
             writing = Writing(repository, before, full, meter)
             entries = writing.write(snapshot.sources)
             now_us = time.time_ns() // 1000
             manifest = Manifest(
-                id=f"{iso_time(now_us / 1e6).replace('-', '').replace(':', '')}-{secrets.token_hex(4)}",
+                id=name_after(previous, now_us),
                 kind=METADATA if metadata_only else COMPLETE,
                 full=full,
                 time_us=snapshot.time_us,
@@ -188,15 +191,26 @@ def _note_last(folder: Path, repository: str, run: str) -> None:
     write_durably(folder / LAST, json.dumps({"repository": repository, "run": run}) + "\n")
 
 
-def _before(repository: Repository) -> tuple[list[Entry], str]:
-    """The files of the newest run, and beside it those of the newest complete one; and its name."""
+def name_after(previous: str, now_us: int) -> str:
+    """The name of a run: by its time, and behind those before it, even where the clock was set back.
+
+    >>> name_after("", 1_790_000_000_000_000)[:20], name_after("20991231T235959.999Z-00000000", 0)[:20]
+    ('20260921T141320.000Z', '21000101T000000.000Z')
+    """
+    stamp = datetime.fromtimestamp(now_us / 1e6, UTC)
+    if previous:
+        before = datetime.strptime(previous.partition("-")[0], "%Y%m%dT%H%M%S.%f%z")
+        stamp = max(stamp, before + timedelta(milliseconds=1))
+    return f"{stamp:%Y%m%dT%H%M%S}.{stamp.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
+
+
+def _before(repository: Repository) -> list[Entry]:
+    """The files of the newest run, and beside it those of the newest complete one."""
     entries: list[Entry] = []
-    newest = ""
     for each in repository.manifests():
         if isinstance(each, Unreadable):
-            raise each.error
-        newest = newest or each.id
+            raise DamagedError(each.error.name, f"{each.error.text}; run it with --full")
         if each.kind == COMPLETE:
-            return [*each.entries, *entries], newest
+            return [*each.entries, *entries]
         entries = entries or list(each.entries)
-    return entries, newest
+    return entries

@@ -81,7 +81,7 @@ class FolderStore:
         path = self._folder / name
         temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_folder(path.parent)
             try:
                 with temporary.open("xb") as file:
                     os.fchmod(file.fileno(), 0o600)
@@ -138,3 +138,14 @@ class FolderStore:
             for file in files:
                 if file.startswith(TEMPORARY):
                     self.delete((Path(folder) / file).relative_to(self._folder).as_posix())
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that each stays under its name through a power cut."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True, mode=0o700)
+        flush_folder(each.parent)

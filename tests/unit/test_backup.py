@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -304,6 +305,44 @@ def test_what_lies_elsewhere_behind_a_link_is_kept_as_if_it_lay_here(tmp_path: P
         "headquarters.toml": "[a]",
         "keys/signing.key": "secret",
     }
+
+
+def test_a_name_that_is_no_text_comes_back(headquarters: Headquarters, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"\xff\xfe note")
+    (headquarters.home / odd).write_text("kept")
+    repository = begin(MemoryStore())
+    back_up(headquarters, repository)
+    restore(repository, tmp_path / "new", METER)
+    assert (tmp_path / "new" / odd).read_text() == "kept"
+
+
+def test_runs_stay_in_order_where_the_clock_was_set_back(headquarters: Headquarters) -> None:
+    repository = begin(MemoryStore())
+    first = back_up(headquarters, repository).manifest
+    late = replace(first, id="20991231T235959.999Z-00000000")
+    repository.put_manifest(
+        late, HeadquartersTier().node(headquarters.home, BackupSettings()).identity.signing
+    )
+    newest = back_up(headquarters, repository).manifest
+    assert repository.ids() == [first.id, late.id, newest.id] and newest.previous == late.id
+
+
+def test_a_run_on_a_damaged_one_is_refused_with_the_remedy(
+    headquarters: Headquarters, tmp_path: Path
+) -> None:
+    store = MemoryStore()
+    repository = begin(store)
+    first = back_up(headquarters, repository).manifest
+    right = store.objects[first.name]
+    back_up(headquarters, repository)
+    store.objects[repository.manifest(repository.ids()[-1]).name] = right
+    with pytest.raises(DamagedError, match="run it with --full"):
+        back_up(headquarters, repository)
+    with pytest.raises(DamagedError, match="an older run is chosen by --id"):
+        restore(repository, tmp_path / "new", METER)
+    restore(repository, tmp_path / "new", METER, id=first.id)
+    back_up(headquarters, repository, full=True)
+    back_up(headquarters, repository)
 
 
 # -- custody -----------------------------------------------------------------------------------
