@@ -10,6 +10,7 @@ from typing import Any
 
 import zmq
 
+from headquarters.auditkeeper import AuditThread
 from headquarters.commands.handler import FETCHED, CommandDesk
 from headquarters.commands.queue import CommandQueue
 from headquarters.config import CONFIG, HeadquartersConfig, load
@@ -113,6 +114,7 @@ class Headquarters:
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
         self._calls = self._answer_calls(identity)
+        self._audit = AuditThread(config, identity.signing, stop, log)
         self._updates = UpdatesThread(config.home, Terms(config.offline_days), stop, log)
         served = config.web.bind is not None
         self._web = WebKeeper(config.home, config.level, stop, log) if served else None
@@ -196,6 +198,7 @@ class Headquarters:
         self._latest.start()
         self._calls.start()
         self._updates.start()
+        self._audit.start()
         if self._web is not None:
             self._web.start()
         try:
@@ -211,6 +214,7 @@ class Headquarters:
             self._link.close()
             self._upkeep.join(10.0)
             self._updates.join(10.0)
+            self._audit.join(10.0)
             self._desired.join(10.0)
             if self._web is not None:
                 self._web.join(15.0)

@@ -102,9 +102,11 @@ def check(password: str, terms: Terms, login: str, name: str) -> None:
 
 
 def _is_common(lower: str) -> bool:
-    plain = "".join(c for c in lower.translate(_LEET) if c.isalpha())
-    bare = "".join(c for c in lower if c.isalpha())
-    return any(text in COMMON for text in (plain, bare, plain.strip("i"), plain.strip("s")))
+    begin = next((at for at, c in enumerate(lower) if not c.isdigit()), 0)
+    end = next((at for at in range(len(lower), 0, -1) if lower[at - 1].isalpha()), 0)
+    texts = (lower, lower[:end], lower[begin:end])
+    plain = {"".join(c for c in text.translate(_LEET) if c.isalpha()) for text in texts}
+    return bool(COMMON & (plain | {"".join(c for c in lower if c.isalpha())}))
 
 
 def _classes(password: str) -> int:

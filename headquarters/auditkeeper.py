@@ -1,0 +1,92 @@
+"""Seals the audit of a running headquarters, and keeps its retention.
+
+Rules:
+1. What was recorded is sealed within ten minutes, so that its end cannot be cut off unseen for longer.
+2. Once a day what is older than the retention is removed.
+3. A metadata store that cannot be reached stops neither the process nor the data path: it is told of
+   once, and tried again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headquarters.audit import limits
+from headquarters.audit.trail import prune, seal_head
+from headquarters.config import HeadquartersConfig
+from headquarters.db.engine import writing
+from headquarters.metadata import open_metadata
+from protocols.daemon import EventLog, Stop
+from protocols.errors import CatchmentError
+from protocols.identity import SigningKey
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+DAY_S = 86_400.0
+
+
+class AuditThread(threading.Thread):
+    """Looks after the audit.
+
+    Args:
+        config: Of headquarters.
+        key: Headquarters' own.
+        stop: When to end.
+        log: Where failures go.
+        now: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        config: HeadquartersConfig,
+        key: SigningKey,
+        stop: Stop,
+        log: EventLog,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(name="audit", daemon=True)
+        self._config = config
+        self._key = key
+        self._stop_asked = stop
+        self._log = log
+        self._now = now
+        self._engine: Engine | None = None
+        self._pruned = float("-inf")
+        self._failing = False
+
+    def run(self) -> None:
+        """Look after it until a stop, and once more then."""
+        while True:
+            self.look()
+            if self._stop_asked.wait(limits.SEAL_EVERY_S):
+                break
+        self.look()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def look(self) -> None:
+        """Look after it once."""
+        try:
+            self._look()
+            self._failing = False
+        except CatchmentError as error:
+            if not self._failing:
+                self._log.error("audit-not-sealed", error=str(error))
+            self._failing = True
+
+    def _look(self) -> None:
+        if self._engine is None:
+            self._engine = open_metadata(self._config.data, self._config.metadata_url)
+        with writing(self._engine) as session:
+            seal_head(session, self._key)
+        if self._now() - self._pruned < DAY_S:
+            return
+        with writing(self._engine) as session:
+            count = prune(session, self._key, self._config.audit_retention_days)
+        self._pruned = self._now()
+        if count:
+            self._log.info("audit-pruned", count=count, days=self._config.audit_retention_days)
