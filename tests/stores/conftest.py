@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from headquarters.db import migrate
 from headquarters.db.engine import open_database
@@ -70,6 +70,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         return
     shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "metadata.db")
     opened = open_database(f"sqlite:///{tmp_path / 'metadata.db'}")
+    event.listen(opened, "connect", lambda raw, _: raw.execute("pragma synchronous = off"))
     yield opened
     opened.dispose()
 
