@@ -97,7 +97,7 @@ def init(
     service: str | None,
     enrolment: str | None,
     admin: str,
-    url: str,
+    url: str | None,
     root_key: Path | None,
     seal_root: bool,
     seal: bool,
@@ -128,7 +128,7 @@ def init(
     (home / config.CONFIG).write_text(config.example(id_, bind, service, enrolment), encoding="utf-8")
     (home / ALLOW).touch()
     with metadata(home) as (_, engine):
-        link = first_administrator(engine, admin, url)
+        link = first_administrator(home, engine, admin, url)
     if as_json:
         paths = {"home": home, "identity": home / IDENTITY, "root_key": root_key}
         made = {name: str(path) for name, path in paths.items()}

@@ -38,7 +38,7 @@ def tenants() -> None:
 @click.option("--name", default="", help="The name for people; left out: the id.")
 @teach
 def add(home: Path, id_: str, name: str) -> None:
-    """Make a tenant ID."""
+    """Make a tenant ID, which owns nothing yet."""
     with _organisations(home) as (organisations, _):
         organisations.add(id_, name or id_)
     click.echo(f"Made tenant {id_}; next: catchment-hq tenants own {id_} SITE")

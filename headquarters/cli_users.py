@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headquarters import config
 from headquarters.cli_metadata import metadata, operator, time_of
 from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from headquarters.accounts.store import Group, User
 
 PORTAL = "http://127.0.0.1:8600"
-"""Where the portal is reached from the machine itself, when nobody says where."""
+"""Where the portal is reached from the machine itself, when neither `[web]` nor anybody says where."""
 
 FIRST_ROLES = ("system-administrator", "viewer")
 """Of the first administrator: accounts to make, and pages to look at."""
 
 url_option = click.option(
-    "--url", default=PORTAL, show_default=True, help="How the portal is reached, for the sign-in link."
+    "--url", show_default="from [web]", help="How the portal is reached, for the sign-in link."
 )
 tenant_option = click.option(
     "--tenant", default="group", show_default=True, help="The tenant; `group` is the whole group."
@@ -66,7 +67,7 @@ def add(
     email: str,
     roles: tuple[str, ...],
     tenant: str,
-    url: str,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Make a user, and print a sign-in link that serves once, within three days."""
@@ -74,7 +75,7 @@ def add(
         user = people.add(tenant, login, name or login, email)
         for role in roles:
             people.give_role(user.id, role)
-        link = sign_in_link(url, people.link(user.id))
+        link = sign_in_link(home, url, people.link(user.id))
     if as_json:
         print_json({"id": user.id, "login": login, "tenant": tenant, "sign_in_link": link})
         return
@@ -156,10 +157,10 @@ def unlock(home: Path, logins: tuple[str, ...]) -> None:
 @url_option
 @json_option
 @teach
-def link(home: Path, login: str, url: str, as_json: bool) -> None:
+def link(home: Path, login: str, url: str | None, as_json: bool) -> None:
     """Print a sign-in link for LOGIN that serves once, within three days; an older one serves no more."""
     with _people(home) as (people, session):
-        found = sign_in_link(url, people.link(_user(session, login).id))
+        found = sign_in_link(home, url, people.link(_user(session, login).id))
     if as_json:
         print_json({"login": login, "sign_in_link": found})
         return
@@ -210,7 +211,7 @@ def group() -> None:
 @tenant_option
 @teach
 def group_add(home: Path, name: str, tenant: str) -> None:
-    """Make a group NAME."""
+    """Make a group NAME, without members and roles yet."""
     with _people(home) as (people, _):
         people.add_group(tenant, name)
     click.echo(f"Made group {name} in tenant {tenant}.")
@@ -298,12 +299,21 @@ def group_roles(home: Path, name: str, give: tuple[str, ...], take: tuple[str, .
     click.echo(f"{name}: {', '.join(held) or 'no role'}")
 
 
-def sign_in_link(url: str, secret: str) -> str:
-    """What a browser is to open."""
-    return f"{url.rstrip('/')}/sign-in/link/{secret}"
+def sign_in_link(home: Path, url: str | None, secret: str) -> str:
+    """What a browser is to open.
+
+    Args:
+        home: The home of headquarters, whose `[web]` says where the portal is when `url` does not.
+        url: How the portal is reached.
+        secret: What the link ends with.
+    """
+    web = config.load(home).web
+    scheme = "https" if web.is_tls else "http"
+    address = url or web.public_url or (PORTAL if web.bind is None else f"{scheme}://{web.bind}")
+    return f"{address.rstrip('/')}/sign-in/link/{secret}"
 
 
-def first_administrator(engine: Engine, login: str, url: str) -> str:
+def first_administrator(home: Path, engine: Engine, login: str, url: str | None) -> str:
     """Make the first administrator; gives the link to sign in with, once.
 
     Raises:
@@ -317,7 +327,7 @@ def first_administrator(engine: Engine, login: str, url: str) -> str:
         user = people.add("group", login, login)
         for role in FIRST_ROLES:
             people.give_role(user.id, role)
-        return sign_in_link(url, people.link(user.id))
+        return sign_in_link(home, url, people.link(user.id))
 
 
 @contextmanager

@@ -63,7 +63,14 @@ def test_init_prints_a_link_by_which_the_first_administrator_signs_in_once(tmp_p
 
 def test_users_and_groups(home: Path) -> None:
     made = told(home, "users", "add", "anna", "--name", "Anna Li", "--role", "operator")
-    assert made["sign_in_link"] != told(home, "users", "link", "anna")["sign_in_link"]
+    assert made["sign_in_link"].startswith("http://127.0.0.1:8600/sign-in/link/")
+    text = (home / CONFIG).read_text()
+    (home / CONFIG).write_text(text + '\n[web]\nbind = "10.0.0.7:8443"\n')
+    link = told(home, "users", "link", "anna")["sign_in_link"]
+    assert link.startswith("http://10.0.0.7:8443/sign-in/link/")
+    assert link[-43:] != made["sign_in_link"][-43:]
+    (home / CONFIG).write_text(text + '\n[web]\npublic_url = "https://hq.example"\n')
+    assert told(home, "users", "link", "anna")["sign_in_link"].startswith("https://hq.example/sign-in/link/")
     done(home, "users", "group", "add", "shift-a")
     done(home, "users", "group", "join", "shift-a", "anna")
     assert "engineer" in done(home, "users", "group", "roles", "shift-a", "--give", "engineer")
