@@ -113,7 +113,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
     try:
         per_minute = config.web.requests_per_minute
         portal = PortalService(
-            SignIn(metadata, terms, hasher, sealer), OwnAccount(metadata, terms, hasher, sealer), queries
+            SignIn(metadata, terms, hasher, sealer), OwnAccount(metadata, terms, hasher, sealer)
         )
         yield make_app(
             Context(

@@ -9,7 +9,6 @@ from fastapi import Request
 from headquarters.accounts.own import OwnAccount
 from headquarters.accounts.signin import SignIn
 from headquarters.api.context import context_of
-from headquarters.services.sql.service import QueryService
 
 NAME = "portal"
 """Under which `Context.services` has it."""
@@ -22,12 +21,10 @@ class PortalService:
     Args:
         sign_in: The door of accounts.
         own: What everybody does to one's own account.
-        queries: Of the workbench.
     """
 
     sign_in: SignIn
     own: OwnAccount
-    queries: QueryService
 
 
 def service_of(request: Request) -> PortalService:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
 
-from headquarters.portal.words import locale, translations
+from headquarters.portal.words import N_, locale, translations
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 NOTHING = "–"
+DAYS = N_("days")
 
 
 def number(value: float | None, language: str, digits: int | None = None) -> str:
@@ -55,7 +56,6 @@ def span(seconds: float | None, language: str) -> str:
     """
     if seconds is None:
         return NOTHING
-    text = translations(language).gettext
     if abs(seconds) < 1:
         return f"{number(seconds * 1000, language, 0)} ms"
     if abs(seconds) < 120:
@@ -64,7 +64,7 @@ def span(seconds: float | None, language: str) -> str:
         return f"{number(seconds / 60, language, 0)} min"
     if abs(seconds) < 2 * 86400:
         return f"{number(seconds / 3600, language, 1)} h"
-    return f"{number(seconds / 86400, language, 1)} {text('days')}"
+    return f"{number(seconds / 86400, language, 1)} {translations(language).gettext(DAYS)}"
 
 
 _SYMBOLS = {
@@ -93,7 +93,7 @@ def whole_span(seconds: int, language: str) -> str:
     ('15 min', '1 h', '7 days', '24 h')
     """
     if seconds % 86_400 == 0 and seconds > 86_400:
-        return f"{seconds // 86_400} {translations(language).gettext('days')}"
+        return f"{seconds // 86_400} {translations(language).gettext(DAYS)}"
     return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
 
 

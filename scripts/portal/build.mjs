@@ -34,6 +34,17 @@ const themes = {
   },
 };
 
+// Cytoscape's shaders are texts in its code, with comments that nobody needs who runs it.
+const shaders = {
+  name: "shaders",
+  setup(at) {
+    at.onLoad({ filter: /cytoscape\.esm\.mjs$/ }, ({ path }) => {
+      const contents = readFileSync(path, "utf8").replace(/^[ \t]*\/\/.*$/gm, "");
+      return { contents, loader: "js" };
+    });
+  },
+};
+
 mkdirSync(out, { recursive: true });
 for (const name of readdirSync(out)) rmSync(join(out, name));
 
@@ -42,7 +53,7 @@ const built = await build({
   entryPoints: ENTRIES.map((name) => join("src", name)),
   bundle: true,
   minify: true,
-  plugins: [themes],
+  plugins: [themes, shaders],
   format: "esm",
   target: ["es2022"],
   charset: "utf8",

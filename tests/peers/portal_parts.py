@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from headquarters.api.app import make_app
 from headquarters.db.engine import writing
 from headquarters.portal import service
 from headquarters.portal.routes import router
-from headquarters.services.sql.service import QueryService
 from headquarters.tenancy.principal import machine
 from tests.peers.foreign import MissingPeerError
 from tests.web.house import House
@@ -54,31 +53,28 @@ def portal(folder: Path) -> Iterator[Portal]:
     """Serve it."""
     house = House(folder)
     terms, sealer = Terms(), sealing.load(house.hq.home)
-    queries = QueryService(house.metadata, house.hq.settings.lake, folder / "queries", workers=1)
-    with closing(queries):
-        house.context.services[service.NAME] = service.PortalService(
-            SignIn(house.metadata, terms, CHEAP, sealer),
-            OwnAccount(house.metadata, terms, CHEAP, sealer),
-            queries,
-        )
-        app = make_app(house.context, router)
-        config = uvicorn.Config(
-            app, port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            end = time.monotonic() + 20
-            while not server.started:
-                assert time.monotonic() < end, "the portal does not start"
-                time.sleep(0.02)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            yield Portal(house, f"http://127.0.0.1:{port}")
-        finally:
-            server.should_exit = True
-            thread.join()
-            house.close()
+    house.context.services[service.NAME] = service.PortalService(
+        SignIn(house.metadata, terms, CHEAP, sealer),
+        OwnAccount(house.metadata, terms, CHEAP, sealer),
+    )
+    app = make_app(house.context, router)
+    config = uvicorn.Config(
+        app, port=0, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        end = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < end, "the portal does not start"
+            time.sleep(0.02)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield Portal(house, f"http://127.0.0.1:{port}")
+    finally:
+        server.should_exit = True
+        thread.join()
+        house.close()
 
 
 def axe_script() -> str:

@@ -14,7 +14,6 @@ from headquarters.portal.csvcells import cell
 from headquarters.portal.door import Visitor, needs
 from headquarters.portal.frame import PageRoute, back_with, render
 from headquarters.portal.resultrows import rows_of
-from headquarters.portal.service import service_of
 from headquarters.portal.words import N_
 from headquarters.services.sql.errors import QueryError
 from headquarters.services.sql.limits import PAGE_ROWS, SQL_CHARS_MAX
@@ -51,14 +50,14 @@ def show(
 @router.post("/sql")
 def run(request: Request, visitor: Annotated[Visitor, needs("queries:run")], sql: Sql) -> Response:
     """Run a query, and show its first page, or that it runs."""
-    queries = service_of(request).queries
+    queries = visitor.context.queries
     try:
         asked = queries.ask(visitor.principal, sql)
     except QueryError as error:
         failed = Asked("", "", "", now_us(), sql, "failed", error.fault.value, str(error))
         return _answer(request, visitor, failed, 0)
     queries.wait(asked.id, WAIT_S)
-    return _answer(request, visitor, _look(request, visitor, asked.id), 0)
+    return _answer(request, visitor, _look(visitor, asked.id), 0)
 
 
 @router.get("/sql/jobs/{id}")
@@ -69,22 +68,22 @@ def look(
     page: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """How far a query is, or a page of its result."""
-    return _answer(request, visitor, _look(request, visitor, id), page)
+    return _answer(request, visitor, _look(visitor, id), page)
 
 
 @router.post("/sql/jobs/{id}/cancel")
 def cancel(request: Request, visitor: Annotated[Visitor, needs("queries:run")], id: str) -> Response:
     """Stop a query."""
-    queries = service_of(request).queries
+    queries = visitor.context.queries
     queries.cancel(visitor.principal, id)
     queries.wait(id, WAIT_S)
-    return _answer(request, visitor, _look(request, visitor, id), 0)
+    return _answer(request, visitor, _look(visitor, id), 0)
 
 
 @router.get("/sql/jobs/{id}/result.csv")
 def export(request: Request, visitor: Annotated[Visitor, needs("queries:run")], id: str) -> Response:
     """The whole result as CSV."""
-    asked, queries = _look(request, visitor, id), service_of(request).queries
+    asked, queries = _look(visitor, id), visitor.context.queries
     if asked.state != "done":
         raise HTTPException(404)
 
@@ -111,19 +110,19 @@ def save(
     shared: Annotated[bool, Form()] = False,
 ) -> Response:
     """Keep a query under a name."""
-    service_of(request).queries.save(visitor.principal, name.strip(), sql, shared=shared)
+    visitor.context.queries.save(visitor.principal, name.strip(), sql, shared=shared)
     return back_with(request, "/sql", N_("The query is kept as %(name)s."), name=name.strip())
 
 
 @router.post("/sql/saved/{id}/remove")
 def remove(request: Request, visitor: Annotated[Visitor, needs("queries:run")], id: str) -> Response:
     """Remove a saved query of one's own."""
-    service_of(request).queries.remove(visitor.principal, id)
+    visitor.context.queries.remove(visitor.principal, id)
     return back_with(request, "/sql", N_("The saved query is removed."))
 
 
-def _look(request: Request, visitor: Visitor, id: str) -> Asked:
-    found = service_of(request).queries.look(visitor.principal, id)
+def _look(visitor: Visitor, id: str) -> Asked:
+    found = visitor.context.queries.look(visitor.principal, id)
     if found is None:
         raise HTTPException(404)
     return found
@@ -132,7 +131,7 @@ def _look(request: Request, visitor: Visitor, id: str) -> Asked:
 def _answer(request: Request, visitor: Visitor, asked: Asked, page: int) -> Response:
     batch = None
     if asked.state == "done":
-        batch = service_of(request).queries.page(visitor.principal, asked.id, page)
+        batch = visitor.context.queries.page(visitor.principal, asked.id, page)
     shown: dict[str, Any] = {
         "asked": asked,
         "is_over": asked.state in OVER,
@@ -147,7 +146,7 @@ def _answer(request: Request, visitor: Visitor, asked: Asked, page: int) -> Resp
 
 
 def _page(request: Request, visitor: Visitor, sql: str, shown: dict[str, Any]) -> Response:
-    queries = service_of(request).queries
+    queries = visitor.context.queries
     tables = {
         table.name: [column.name for column in table.columns]
         for table in catalogue(visitor.sources, visitor.scope)
