@@ -17,7 +17,7 @@ that the worker hands to DuckDB are the asker's alone before any SQL is looked a
     >>> from headquarters.services.sql.rights import Reach
     >>> governed = check("SELECT count(*) FROM gaps", Reach(frozenset({"plant-a"})), nonce="n")
     >>> governed.sql[:60], governed.sources
-    ('SELECT COUNT(*) FROM (SELECT "gateway", "cause", "t_from", "', ('gaps',))
+    ('SELECT COUNT(*) AS "count(*)" FROM (SELECT "gateway", "cause', ('gaps',))
 """
 
 from __future__ import annotations
