@@ -7,6 +7,8 @@ Rules:
    lost costs nothing.
 3. Keys belong to one node for ever: nobody gets in with keys that another node has or had.
 4. A site, a level and a role are given by the token and never changed by a renewal.
+5. A token and its approval are worth one certificate: who has it and lost it in time gets it again, but
+   no other one in its place. Keys that were retired, or whose time is over, are not brought back by them.
 """
 
 from __future__ import annotations
@@ -148,7 +150,7 @@ class Desk:
             self._refuse("rejected", request.node.id, via, why)
         if row.state is RequestState.PENDING:
             return pending(f"waits for approval of {fingerprint(request.node)} at headquarters")
-        return granted(self._grant(signed, self._enrolled(request.node, row.via, now), row.via, now))
+        return granted(self._grant(signed, self._enrolled(row, now), row.via, now))
 
     def _read(self, caller: Caller, argument: Any, other: str) -> tuple[Signed, str]:
         """The request, and the hub that passes it on; empty when the node asks for itself."""
@@ -208,14 +210,19 @@ class Desk:
                 why = "these keys are out of force; make new ones: enroll --new-keys"
                 self._refuse("keys-out-of-force", node.id, via, why)
 
-    def _enrolled(self, node: PublicIdentity, via: str, now: float) -> KeyRow:
+    def _enrolled(self, request: RequestRow, now: float) -> KeyRow:
         """The certificate of a node that was approved; the same one however often it asks."""
+        node, via = request.node, request.via
+        for row in self._registry.keys_of(node.id):
+            in_force = row.state in (KeyState.CURRENT, KeyState.NEXT)
+            if in_force and row.node == node and now < row.not_after:
+                return row
+        if request.state is RequestState.GRANTED:
+            why = "the certificate that it was good for is out of force; ask for another token"
+            self._refuse("used-token", node.id, via, why)
+        self._refuse_known(node, via)
         with self._registry.change():
-            rows = self._registry.keys_of(node.id)
-            for row in rows:
-                in_force = row.state in (KeyState.CURRENT, KeyState.NEXT)
-                if in_force and row.node == node and now < row.not_after:
-                    return row
+            self._registry.decide(node.id, RequestState.GRANTED)
             self._retire(node.id, now)
             self._registry.put_node(node, via)
             row = self._issue(node, KeyState.CURRENT, now)

@@ -8,7 +8,8 @@ Rules:
 
 ::
 
-    request:  pending -> approved | rejected
+    request:  pending -> approved -> granted
+              pending -> rejected, any -> rejected (by revoking the node)
     keys:     next -> current -> retired        (renewal, rotation, enrolment anew)
               any -> revoked
     node:     active <-> quarantined, any -> revoked -> active (by enrolling anew)
@@ -78,6 +79,8 @@ class RequestState(StrEnum):
 
     PENDING = "pending"
     APPROVED = "approved"
+    GRANTED = "granted"
+    """A certificate was made for it; no other one will be."""
     REJECTED = "rejected"
 
 

@@ -279,12 +279,21 @@ def asks_again(after: Group, token: Token, identity: Identity) -> None:
         after.ask(token, other)
     assert other.public not in [row.node for row in registry.keys_of()]
     request = registry.request(name)
-    if request is not None and request.state is RequestState.APPROVED and request.token == token.token_id:
-        before = [row.serial for row in registry.keys_of(name) if row.node == identity.public]
+    if request is None or request.token != token.token_id:
+        return
+    before = [row for row in registry.keys_of(name) if row.node == identity.public]
+    in_force = [row for row in before if row.state in (KeyState.CURRENT, KeyState.NEXT)]
+    if request.state is RequestState.GRANTED and not in_force:
+        with pytest.raises(CallRefusedError, match="used-token"):
+            after.ask(token, identity)
+        assert [row for row in registry.keys_of(name) if row.node == identity.public] == before
+    elif request.state in (RequestState.APPROVED, RequestState.GRANTED):
+        assert bool(before) is (request.state is RequestState.GRANTED)
         grant = after.ask(token, identity)
         assert grant is not None
         serial = certificates.parse(grant.chain[0]).serial
-        assert not before or registry.keys_by_serial(serial) is not None
+        found = registry.keys_by_serial(serial)
+        assert found is not None and (not before or found in in_force)
 
 
 # -- the hub's side ----------------------------------------------------------------------------------

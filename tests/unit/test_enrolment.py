@@ -31,7 +31,9 @@ from protocols.enrolment import (
 )
 from protocols.errors import InputError, IntegrityError, MalformedError, PeerError
 from protocols.identity import Identity, SigningKey
-from tests.group_parts import HUB, NOW, Group, days, via
+from protocols.joining import accept
+from protocols.renewal import Renewal, Step
+from tests.group_parts import HUB, NOW, DirectCalls, Group, days, via
 
 GATEWAY = Identity.generate("unit-1", "gateway", "plant-a")
 
@@ -95,6 +97,54 @@ class TestEnrolment:
         group.office.approve("unit-1")
         refused("used-token", lambda: group.ask(token, thief))
         assert [row.event for row in group.registry.audited(2)] == ["used-token", "approved"]
+
+    def test_a_token_is_worth_one_certificate(self, group: Group) -> None:
+        token = group.invite()
+        group.ask(token, GATEWAY)
+        group.office.approve("unit-1")
+        group.ask(token, GATEWAY)
+        other = Identity.generate("unit-1", "gateway", "plant-a")
+        group.let_in(other)
+        refused("used-token", lambda: group.ask(token, GATEWAY))
+        current = [row.node for row in group.registry.keys_of() if row.state is KeyState.CURRENT]
+        assert current == [other.public], "retired keys put no others out"
+
+    def test_keys_that_were_rotated_away_do_not_come_back_by_their_token(
+        self, group: Group, tmp_path: Path
+    ) -> None:
+        token, home = group.invite(), tmp_path
+        old = Identity.create(home, "unit-1", "gateway", "plant-a")
+        (home / "gateway.toml").write_text('[gateway]\nid = "unit-1"\nsite = "plant-a"\n')
+        group.ask(token, old)
+        group.office.approve("unit-1")
+        grant = group.ask(token, old)
+        assert grant is not None
+        accept(home, grant, old.public, "gateway.toml", new_keys=False)
+        steps = [Renewal(home).step(DirectCalls(group), group.now, rotate) for rotate in (True, False)]
+        assert steps == [Step.ROTATED, Step.CONFIRMED]
+        refused("used-token", lambda: group.ask(token, old))
+        states = [row.state for row in group.registry.keys_of()]
+        assert states == [KeyState.RETIRED, KeyState.CURRENT]
+
+    def test_no_used_token_ends_a_quarantine_or_the_offline_window(self, group: Group) -> None:
+        token = group.invite()
+        group.ask(token, GATEWAY)
+        group.office.approve("unit-1")
+        group.ask(token, GATEWAY)
+        group.registry.set_status("unit-1", NodeStatus.QUARANTINED, "clone")
+        group.now += days(365 + 91)
+        refused("used-token", lambda: group.ask(token, GATEWAY))
+        node = group.registry.node("unit-1")
+        assert node is not None and node.state is NodeStatus.QUARANTINED
+
+    def test_who_is_quarantined_between_asking_and_being_approved_is_not_let_in(self, group: Group) -> None:
+        group.let_in(GATEWAY)
+        token = group.invite()
+        group.ask(token, GATEWAY)
+        group.registry.set_status("unit-1", NodeStatus.QUARANTINED, "clone")
+        group.office.approve("unit-1")
+        group.now += days(366)
+        refused("keys-out-of-force", lambda: group.ask(token, GATEWAY))
 
     def test_an_expired_token_is_refused(self, group: Group) -> None:
         token = group.invite(valid_s=3600)
