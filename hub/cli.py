@@ -167,7 +167,7 @@ def enroll(home: Path, token: str, new_keys: bool, no_wait: bool, as_json: bool)
     finally:
         application.close()
     if grant is not None:
-        accept(home, grant, identity.public, config.CONFIG, new_keys)
+        accept(home, grant, identity.public, config.CONFIG, new_keys, asked.token_id)
     state = answer.waiting.value if grant is None else "granted"
     if as_json:
         click.echo(json.dumps({"id": settings.id, "state": state, "fingerprint": shown}))

@@ -23,7 +23,8 @@ from protocols.enrolment import Grant, Request, State, Token, open_grant, parse_
 from protocols.errors import InputError, MalformedError, Problem
 from protocols.held import believed_headquarters
 from protocols.identity import IDENTITY, Identity, PublicIdentity
-from protocols.renewal import grant_files, next_keys, switched_files
+from protocols.renewal import are_drawn, grant_files, next_keys, switched_files
+from protocols.standing import read_standing
 from protocols.tomledit import put_table, read_editable
 
 ASK_S = 12.0
@@ -141,7 +142,8 @@ def keys_for(home: Path, token: Token, new_keys: bool) -> Identity:
     Args:
         home: Its home directory, with keys.
         token: Must be for the node of these keys.
-        new_keys: Ask with others, which are drawn here and take effect with the grant.
+        new_keys: Ask with others, which are drawn here and take effect with the grant. Where this very
+            token brought the keys in force already, the command was cut after that: these are asked with.
 
     Raises:
         InputError: The home is that of another node, or its keys cannot be read.
@@ -153,10 +155,15 @@ def keys_for(home: Path, token: Token, new_keys: bool) -> Identity:
         found = f"{public.role} {public.id!r} of site {public.site!r}"
         expected = f"a token for it; this one is for {token.role} {token.id!r} of site {token.site!r}"
         raise InputError([Problem(str(home / IDENTITY), "", found, expected)])
-    return next_keys(home, public).identity if new_keys else identity
+    standing = read_standing(home)
+    if not new_keys or (standing is not None and standing.token == token.token_id.hex()):
+        return identity
+    return next_keys(home, public).identity
 
 
-def accept(home: Path, grant: Grant, asked: PublicIdentity, config: str, new_keys: bool) -> None:
+def accept(
+    home: Path, grant: Grant, asked: PublicIdentity, config: str, new_keys: bool, token: bytes = b""
+) -> None:
     """Put a grant in force: certificate, new keys if there are any, and where to send.
 
     Args:
@@ -164,15 +171,16 @@ def accept(home: Path, grant: Grant, asked: PublicIdentity, config: str, new_key
         grant: Verified.
         asked: Whom it is for.
         config: The configuration's file in the home.
-        new_keys: Whether those that were drawn take effect.
+        new_keys: Whether those that were drawn take effect, where there are any.
+        token: The id of the token that it was given for.
 
     Raises:
         InputError: The configuration names another headquarters, or cannot be changed.
         StoreError: The disk failed; what was in force is, or the grant.
     """
     text = configured(home, config, grant)  # first, because it may not be possible
-    files = grant_files(grant, confirmed=True)
-    if new_keys:
+    files = grant_files(grant, confirmed=True, token=token.hex())
+    if new_keys and are_drawn(home):
         files |= switched_files(home, asked)
     else:
         keyfiles.discard_next(home)

@@ -164,8 +164,14 @@ def next_keys(home: Path, public: PublicIdentity) -> NewKeys:
     return keys
 
 
-def grant_files(grant: Grant, confirmed: bool = False) -> dict[str, str]:
-    """The files of a grant that was verified, by name: certificate, root and standing."""
+def grant_files(grant: Grant, confirmed: bool = False, token: str = "") -> dict[str, str]:
+    """The files of a grant that was verified, by name: certificate, root and standing.
+
+    Args:
+        grant: What came.
+        confirmed: Whether headquarters knows that it is in use.
+        token: The id of the token that it was given for, hexadecimal; empty for a renewal.
+    """
     from protocols import certificates
 
     node, authority = certificates.parse(grant.chain[0]), certificates.parse(grant.chain[1])
@@ -176,6 +182,7 @@ def grant_files(grant: Grant, confirmed: bool = False) -> dict[str, str]:
         authority.key.hex(),
         authority.generation or 0,
         confirmed,
+        token,
     )
     return {
         Path(CERTIFICATE).name: certificates.to_pem(grant.chain),

@@ -29,6 +29,7 @@ class OwnStanding:
         authority: The Ed25519 key of the authority that gave it, hexadecimal.
         generation: Of that authority.
         confirmed: Whether headquarters knows that it is in use.
+        token: The id of the token that let the node in, hexadecimal; empty after a renewal.
     """
 
     serial: int
@@ -37,6 +38,7 @@ class OwnStanding:
     authority: str
     generation: int
     confirmed: bool
+    token: str = ""
 
     @property
     def renew_at(self) -> float:
@@ -64,6 +66,7 @@ def read_standing(home: Path) -> OwnStanding | None:
             bytes.fromhex(found["authority"]).hex(),
             int(found["generation"]),
             bool(found["confirmed"]),
+            str(found.get("token", "")),
         )
     except FileNotFoundError:
         return None

@@ -74,7 +74,7 @@ def enroll(
     if grant is not None:
         if grant.updates_root and not (home / ROOT).exists():
             adopt_root(home, grant.updates_root)
-        accept(home, grant, identity.public, CONFIG, new_keys)
+        accept(home, grant, identity.public, CONFIG, new_keys, token.token_id)
         if not text:
             remove_durably(home / provisionfile.FILE)
     return Enrolled(identity.public, grant, answer)

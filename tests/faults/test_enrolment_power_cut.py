@@ -14,7 +14,7 @@ from protocols import certificates, keyfiles
 from protocols.errors import InputError
 from protocols.identity import Identity
 from protocols.joining import accept, keys_for
-from protocols.renewal import Renewal, Step
+from protocols.renewal import Renewal, Step, are_drawn
 from protocols.standing import read_standing
 from tests.faults.power import Recorded, recorded
 from tests.group_parts import DirectCalls, Group, days
@@ -105,7 +105,7 @@ def test_a_grant_takes_effect_whole_or_not_at_all(
         group.office.approve("unit-1")
         grant = group.ask(token, new)
         assert grant is not None
-        accept(home, grant, new.public, "gateway.toml", new_keys=True)
+        accept(home, grant, new.public, "gateway.toml", new_keys=True, token=token.token_id)
     group.registry.close()
     found: set[str] = set()
 
@@ -114,16 +114,16 @@ def test_a_grant_takes_effect_whole_or_not_at_all(
         assert identity.public in (old.public, new.public)
         found.add("new" if identity.public == new.public else "old")
         # The operator types the same command again.
-        if identity.public == new.public:
-            again, fresh = keys_for(world.home, token, new_keys=False), False
-        else:
-            again, fresh = keys_for(world.home, token, new_keys=True), True
+        again = keys_for(world.home, token, new_keys=True)
         if again.public == new.public:
             grant = world.group.ask(token, again)
             assert grant is not None
-            accept(world.home, grant, again.public, "gateway.toml", new_keys=fresh)
+            accept(world.home, grant, again.public, "gateway.toml", new_keys=True, token=token.token_id)
             assert world.check().public == new.public
+            assert not are_drawn(world.home), "no other keys are drawn beside those in force"
             assert 'id = "hub-1"' in (world.home / "gateway.toml").read_text()
+        else:
+            assert identity.public == old.public, "cut before the new keys were drawn whole"
 
     every_cut(tmp_path / "cut", group.home, record, check)
     assert found == {"old", "new"}
