@@ -241,6 +241,8 @@ def _tell_rollout(course: Course, ring: Ring, rollout: Mapping[str, Any]) -> Non
         course.note(f"of these, the bad firmware {kind} at", count, "gateways")
     returned, told = ring.returned(), ring.told()
     course.note("returned by themselves", returned, "gateways", str(gateways), returned == gateways)
+    again = ring.collect_again()
+    course.note("collect again after it", again, "gateways", str(gateways), again == gateways)
     course.note("told headquarters what was wrong", told, "gateways", str(gateways), told == gateways)
     members = [rollout["members"][name] for name in ring.machines]
     failed = sum(member["failed"] and member["course"] == "returned" for member in members)

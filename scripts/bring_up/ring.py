@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,6 +132,7 @@ class Ring:
         names = [f"ring-{number}" for number in range(1, gateways + 1)]
         self.machines = {name: bare.copy(folder / name) for name in names}
         self._asking: dict[str, Child] = {}
+        self._returned_us = 0
 
     def begin_to_enroll(self) -> None:
         """Invite them, and let each ask through the hub."""
@@ -186,7 +188,7 @@ class Ring:
             What `catchment-hq rollout watch` says of it.
 
         Raises:
-            DemoError: It does not end, or a gateway does not return.
+            DemoError: It does not end, or a gateway does not return and collect again.
         """
         plan = folder / f"{ROLLOUT}.toml"
         names = json.dumps(list(self.machines))
@@ -198,6 +200,9 @@ class Ring:
         follow = self._children.start("rollout", [program("catchment-hq"), *watch, "--follow"])
         follow.wait(RETURN_S)
         wait_for("the good firmware everywhere", lambda: self.returned() == len(self.machines), RETURN_S)
+        self._returned_us = time.time_ns() // 1000
+        everybody = len(self.machines)
+        wait_for("all to collect again", lambda: self.collect_again() == everybody, RETURN_S, every_s=LOOK_S)
         _, printed = finish([program("catchment-hq"), *watch, "--json"], (0, 1))
         found: Mapping[str, Any] = json.loads(printed)
         return found
@@ -216,6 +221,14 @@ class Ring:
                 and machine.runs(GOOD_SLOT)
             )
         return count
+
+    def collect_again(self) -> int:
+        """How many have samples in the lake of after the moment when all were back on the good firmware."""
+        found = self._group.query(
+            "SELECT gateway FROM samples JOIN series USING (series) GROUP BY gateway "
+            f"HAVING epoch_us(max(time)) > {self._returned_us}"
+        )
+        return len({row["gateway"] for row in found} & self.machines.keys())
 
     def told(self) -> int:
         """How many have told headquarters, in their signed chains, what was wrong with the bad firmware."""

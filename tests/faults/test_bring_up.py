@@ -46,6 +46,7 @@ def test_a_bad_firmware_is_rolled_out_to_ten_and_all_return_with_a_declared_gap(
     met = [rows[f"of these, the bad firmware {kind} at"]["value"] for kind in kinds]
     assert sum(met) == RING and min(met) >= 2
     assert rows["returned by themselves"]["value"] == RING
+    assert rows["collect again after it"]["value"] == RING
     assert rows["told headquarters what was wrong"]["value"] == RING
     assert rows["failed and returned in the roll-out"]["value"] == RING
     assert rows["roll-outs halted"]["value"] == 1

@@ -256,6 +256,19 @@ def test_a_damaged_state_is_made_anew_from_what_is_in_the_slots(disk: Path) -> N
     assert machine.events("slots-rebuilt")
 
 
+def test_a_slot_that_was_changed_after_its_installation_is_given_up_before_a_try(disk: Path) -> None:
+    root = demo_root(disk, demo_image(disk, "1.0.0"), STEADY)
+    slots.install(root, demo_image(disk, "1.1.0"))
+    changed = root / "slots" / "b" / "lib" / "edge_runtime" / "cli.py"
+    changed.write_text(changed.read_text() + "# changed\n")
+    with Supervised(root) as machine:
+        machine.wait("a decision", machine.decided)
+        machine.wait("the good program", partial(machine.runs, "a"))
+    gone = slots.state(root).given_up
+    assert gone is not None and "cli.py is not as it was installed" in gone.why
+    assert [what for what, _ in machine.spooled()] == ["given-up"], "it was never tried"
+
+
 def test_the_watchdog_is_fed_while_it_runs_and_disarmed_at_a_clean_stop(disk: Path) -> None:
     root = demo_root(disk, demo_image(disk, "1.0.0"), STEADY)
     device = disk / "watchdog"
