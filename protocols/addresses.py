@@ -15,6 +15,7 @@ import re
 
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)"
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _ADDRESS = re.compile(rf"tcp://{_HOST}:(\d{{1,5}})")
 _BIND = re.compile(rf"tcp://(?:\*|{_HOST}):(\d{{1,5}})")
 _LINK = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -38,11 +39,23 @@ def is_host(text: str) -> bool:
     """Whether it has the form of a host name, or is an IP address; no scheme, no port, no brackets."""
     if _NAME.fullmatch(text) and not text.replace(".", "").isdigit():
         return True
+    return is_ip(text)
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an IP address; behind the `%` of an IPv6 one stands what an interface may be called.
+
+    Python takes anything there, a new line too, and addresses go into files of the system.
+
+    >>> is_ip("fe80::1%eth0"), is_ip("fe80::1%eth0\\nDHCP=yes"), is_ip("10.0.0.1%eth0")
+    (True, False, False)
+    """
+    address, percent, zone = text.partition("%")
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(address)
     except ValueError:
         return False
-    return True
+    return not percent or (":" in address and _ZONE.fullmatch(zone) is not None)
 
 
 def reachable(address: str, host: str) -> str:

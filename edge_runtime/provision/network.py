@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocols.addresses import is_host
+from protocols.addresses import is_host, is_ip
 from protocols.durable import write_durably
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -43,19 +43,12 @@ _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def _is_interface_address(text: str) -> bool:
+    address, slash, _ = text.partition("/")
     try:
         ipaddress.ip_interface(text)
     except ValueError:
         return False
-    return "/" in text
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return bool(slash) and is_ip(address)
 
 
 INTERFACE = (
@@ -69,7 +62,7 @@ INTERFACE = (
     ),
     Setting(
         "gateway", Kind.TEXT, "The router towards the hub.", default="",
-        form=Form(lambda text: not text or _is_ip(text), "an address such as '10.0.0.1'"),
+        form=Form(lambda text: not text or is_ip(text), "an address such as '10.0.0.1'"),
     ),
 )  # fmt: skip
 NETWORK = (
@@ -146,7 +139,7 @@ def _interface(toml: TomlFile, index: int, table: Table) -> Interface:
     interface = Interface(str(found["name"] or ""), str(found["address"]), str(found["gateway"]), dns)
     if interface.gateway and not interface.address:
         toml.problem((*path, "gateway"), interface.gateway, "an address too; DHCP brings its own router")
-    elif interface.gateway and _is_ip(interface.gateway) and _is_interface_address(interface.address):
+    elif interface.gateway and is_ip(interface.gateway) and _is_interface_address(interface.address):
         own = ipaddress.ip_interface(interface.address).network
         if ipaddress.ip_address(interface.gateway) not in own:
             toml.problem((*path, "gateway"), interface.gateway, f"an address within {own}")
@@ -156,7 +149,7 @@ def _interface(toml: TomlFile, index: int, table: Table) -> Interface:
 def _servers(
     toml: TomlFile, path: tuple[str | int, ...], value: object, what: str, addresses: bool = False
 ) -> tuple[str, ...]:
-    fits = _is_ip if addresses else is_host
+    fits = is_ip if addresses else is_host
     if (
         not isinstance(value, list)
         or len(value) > SERVERS_MAX

@@ -351,6 +351,14 @@ def test_a_network_is_kept_only_when_it_is_right(bench: Bench) -> None:
     right = '[[interface]]\nname = "eth0"\naddress = "10.0.0.7/24"\n'
     bench.call("network", toml=right)
     assert "10.0.0.1" in bench.refused("network", toml=right + 'gateway = "10.0.1.1"\ndns = ["dns"]\n')
+    for line in (
+        'dns = ["fe80::1%a\\n[Route]"]',
+        'address = "fe80::7/64"\ngateway = "fe80::1%a\\nDHCP=yes"',
+        'address = "fe80::7%a\\nDHCP=yes/64"',
+        '[[interface]]\nname = "eth1\\n[Route]"',
+    ):
+        assert "expected" in bench.refused("network", toml=f'[[interface]]\nname = "eth0"\n{line}\n'), line
+    assert "time servers" in bench.refused("network", toml='ntp = ["fe80::1%a\\nDNS=10.0.0.9"]\n')
     assert bench.call("network")["toml"] == right
 
 

@@ -21,7 +21,7 @@ from packaging.tags import compatible_tags as pure_tags
 from edge_runtime import slots
 from edge_runtime.cli import invoke as edge
 from edge_runtime.flash import tags
-from edge_runtime.flash.build import Recipe, build
+from edge_runtime.flash.build import Recipe, _write, build
 from edge_runtime.flash.card import refuse_in_use, write_card
 from edge_runtime.flash.cli import invoke as flash
 from edge_runtime.flash.root import make_root
@@ -163,6 +163,23 @@ def test_an_image_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
         spoilt.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
         with pytest.raises(PeerError):
             open_image(spoilt)
+
+
+def test_another_file_under_a_listed_name_is_refused_though_its_checksum_in_the_archive_is_right(
+    tmp_path: Path,
+) -> None:
+    path = demo_image(tmp_path)
+    manifest = open_image(path).manifest
+    with zipfile.ZipFile(path) as made:
+        contents: dict[str, Path | bytes] = {entry.name: made.read(entry.name) for entry in manifest.files}
+    sbom = contents["sbom.cdx.json"]
+    assert isinstance(sbom, bytes)
+    contents["sbom.cdx.json"] = b" " * len(sbom)
+    _write(path, manifest, contents)
+    with zipfile.ZipFile(path) as made:
+        assert made.testzip() is None
+    with pytest.raises(IntegrityError, match=r"'sbom\.cdx\.json' is not the file that firmware\.toml lists"):
+        open_image(path)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500, 5000, -1])
