@@ -307,9 +307,7 @@ def sign_in_link(home: Path, url: str | None, secret: str) -> str:
         url: How the portal is reached.
         secret: What the link ends with.
     """
-    web = config.load(home).web
-    scheme = "https" if web.is_tls else "http"
-    address = url or web.public_url or (PORTAL if web.bind is None else f"{scheme}://{web.bind}")
+    address = url or config.load(home).web.url or PORTAL
     return f"{address.rstrip('/')}/sign-in/link/{secret}"
 
 

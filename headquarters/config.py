@@ -313,6 +313,12 @@ class WebConfig:
     requests_per_minute: int
 
     @property
+    def url(self) -> str | None:
+        """How people reach it, as far as that is known here; `None`: closed."""
+        scheme = "http" if self.certificate is None else "https"
+        return self.public_url or (None if self.bind is None else f"{scheme}://{self.bind}")
+
+    @property
     def is_tls(self) -> bool:
         """Whether people reach it by HTTPS."""
         return self.certificate is not None or (self.public_url or "").startswith("https://")

@@ -12,24 +12,31 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import Engine, text
 
+from headquarters import cli
 from headquarters.accounts.oidc import Begun, Fetch, Oidc, Provider
 from headquarters.accounts.oidcfetch import fetch
 from headquarters.accounts.sealing import Sealer
 from headquarters.accounts.store import User, Users
 from headquarters.accounts.terms import MINUTE_US
 from headquarters.audit.store import Audit, Filter
+from headquarters.config import CONFIG, load
 from headquarters.db.base import now_us
 from headquarters.db.engine import reading, writing
 from headquarters.errors import SignInError
 from headquarters.metadata import open_metadata
+from headquarters.web import opened
+from protocols.daemon import Stop
 from protocols.errors import PeerError
 from tests.peers.foreign import SERVERS, ForeignServer, MissingPeerError, free_port
+from tests.web.client import InProcess
 
-BACK = "http://127.0.0.1:8600/sign-in/oidc"
+PORTAL = "http://127.0.0.1:8600"
+BACK = f"{PORTAL}/sign-in/oidc"
 ROLES = {
     "operators": "operator",
     "admins": "system-administrator",
@@ -290,3 +297,38 @@ def test_only_the_issuer_itself_is_believed(engine: Engine, peer: Peer) -> None:
         make(engine, peer, plain).begin(BACK, "/")
     with pytest.raises(PeerError, match="expected an answer"):
         make(engine, peer, issuer=f"http://127.0.0.1:{free_port()}").begin(BACK, "/")
+
+
+@pytest.fixture
+def portal(tmp_path: Path, peer: Peer) -> Iterator[InProcess]:
+    """The portal of a headquarters that is to sign people in by the provider."""
+    home = tmp_path / "hq"
+    assert CliRunner().invoke(cli.main, ["init", "--home", str(home), "--id", "hq"]).exit_code == 0
+    web, oidc = (
+        f'[web]\nbind = "{urlsplit(BACK).netloc}"\n',
+        f'[oidc]\nname = "works"\nissuer = "{peer.issuer}"\n',
+    )
+    oidc += f'client_id = "catchment"\nclient_secret = "{SECRET}"\nroles_claim = "groups"\n'
+    config = home / CONFIG
+    config.write_text(f'{config.read_text()}\n{web}\n{oidc}roles = "operators=operator"\n')
+    with opened(load(home), Stop()) as app:
+        transport = InProcess(app)
+        yield transport
+        transport.end()
+
+
+def test_a_browser_goes_to_the_provider_and_comes_back_signed_in(portal: InProcess, peer: Peer) -> None:
+    peer.set_groups("operators")
+    with httpx.Client(transport=portal, base_url=PORTAL) as browser:
+        form = browser.get("/sign-in?back=/points")
+        [link] = re.findall(r'href="(/sign-in/with[^"]+)"', form.text)
+        answer = at_the_provider(Begun(browser.get(link).headers["location"], ""))
+        with httpx.Client(transport=portal, base_url=PORTAL) as other:
+            assert other.get("/sign-in/oidc", params=answer).status_code == 401, "another browser"
+        assert browser.get("/sign-in/oidc", params=answer).status_code == 401, "a state serves once"
+
+        answer = at_the_provider(Begun(browser.get(link).headers["location"], ""))
+        back = browser.get("/sign-in/oidc", params=answer)
+        assert (back.status_code, back.headers["location"]) == (303, "/points")
+        assert browser.get("/points").status_code == 200
+        assert [name for name in browser.cookies if name.endswith("-oidc")] == []
