@@ -39,14 +39,13 @@ const shaders = {
   name: "shaders",
   setup(at) {
     at.onLoad({ filter: /cytoscape\.esm\.mjs$/ }, ({ path }) => {
-      const contents = readFileSync(path, "utf8").replace(/^[ \t]*\/\/.*$/gm, "");
+      const bare = (line) => (line.includes("#version 300 es") ? line.replace(/ *\/\/ [^"\\]*\\n/g, "\\n") : line);
+      const contents = readFileSync(path, "utf8").split("\n").map(bare).join("\n");
       return { contents, loader: "js" };
     });
   },
 };
 
-mkdirSync(out, { recursive: true });
-for (const name of readdirSync(out)) rmSync(join(out, name));
 
 const built = await build({
   absWorkingDir: here,
@@ -63,6 +62,9 @@ const built = await build({
   outdir: "out",
   logLevel: "warning",
 });
+
+mkdirSync(out, { recursive: true });
+for (const name of readdirSync(out)) rmSync(join(out, name));
 
 const manifest = {};
 const packages = new Set();
