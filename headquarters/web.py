@@ -21,6 +21,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from headquarters.accounts import sealing
+from headquarters.accounts.oidc import Oidc, provider_of
+from headquarters.accounts.oidcfetch import fetch
 from headquarters.accounts.own import OwnAccount
 from headquarters.accounts.password import Hasher
 from headquarters.accounts.sessions import Sessions
@@ -113,7 +115,10 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
     try:
         per_minute = config.web.requests_per_minute
         portal = PortalService(
-            SignIn(metadata, terms, hasher, sealer), OwnAccount(metadata, terms, hasher, sealer)
+            SignIn(metadata, terms, hasher, sealer),
+            OwnAccount(metadata, terms, hasher, sealer),
+            None if config.oidc is None else Oidc(metadata, provider_of(config.oidc), sealer, fetch),
+            config.web.public_url,
         )
         yield make_app(
             Context(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from headquarters.accounts.oidc import Oidc
 from headquarters.accounts.own import OwnAccount
 from headquarters.accounts.signin import SignIn
 from headquarters.api.context import context_of
@@ -21,10 +22,14 @@ class PortalService:
     Args:
         sign_in: The door of accounts.
         own: What everybody does to one's own account.
+        oidc: The OpenID provider that people may sign in by; `None`: none.
+        public_url: How people reach us; `None`: as their browser says.
     """
 
     sign_in: SignIn
     own: OwnAccount
+    oidc: Oidc | None = None
+    public_url: str | None = None
 
 
 def service_of(request: Request) -> PortalService:

@@ -11,7 +11,13 @@ import pytest
 from babel.messages.catalog import Message
 from fastapi.routing import APIRoute
 
+from headquarters.accounts.oidc import Oidc, Provider
+from headquarters.accounts.own import OwnAccount
+from headquarters.accounts.password import Hasher
+from headquarters.accounts.sealing import Sealer
+from headquarters.accounts.signin import SignIn
 from headquarters.accounts.store import Users
+from headquarters.accounts.terms import Terms
 from headquarters.api.app import make_app
 from headquarters.db.base import now_us
 from headquarters.db.engine import writing
@@ -19,13 +25,15 @@ from headquarters.portal import assets
 from headquarters.portal.door import READS
 from headquarters.portal.frame import TEMPLATES
 from headquarters.portal.routes import router
+from headquarters.portal.service import NAME, PortalService
 from scripts.portal import words
 from tests.web.client import InProcess
 from tests.web.house import House
 
 BASE_MAX = 150_000
 OPEN = {
-    "/static/{name}", "/preferences", "/sign-in", "/sign-in/link/{secret}", "/api/{path:path}",
+    "/static/{name}", "/preferences", "/sign-in", "/sign-in/link/{secret}", "/sign-in/oidc",
+    "/sign-in/oidc/begin", "/api/{path:path}",
     "/{path:path}",
 }  # fmt: skip
 """What is answered to nobody in particular."""
@@ -38,8 +46,30 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     found.close()
 
 
+def provider(url: str, form: object, basic: object) -> dict[str, str]:
+    """An OpenID provider's discovery document, for whoever asks it anything."""
+    assert url.endswith("/.well-known/openid-configuration")
+    ends = ("authorization", "token")
+    return {"issuer": "https://id.example", "jwks_uri": "https://id.example/jwks"} | {
+        f"{end}_endpoint": f"https://id.example/{end}" for end in ends
+    }
+
+
 @pytest.fixture(scope="module")
 def shown(house: House) -> Iterator[InProcess]:
+    terms, sealer, hasher = Terms(), Sealer(bytes(32)), Hasher(time_cost=1, memory_kib=8, lanes=1)
+    works = Provider("works", "https://id.example", "catchment", "s" * 32, "group")
+    house.context.services[NAME] = PortalService(
+        SignIn(house.metadata, terms, hasher, sealer),
+        OwnAccount(house.metadata, terms, hasher, sealer),
+        Oidc(
+            house.metadata,
+            Provider("works", "https://id.example", "catchment", "s" * 32, "group"),
+            sealer,
+            provider,
+        ),
+        "https://portal.example",
+    )
     transport = InProcess(make_app(house.context, router))
     yield transport
     transport.end()
@@ -162,6 +192,23 @@ def test_every_page_forbids_what_stands_in_it(house: House, shown: InProcess) ->
                 assert "script-src 'self';" in policy and "unsafe" not in policy, path
                 assert "frame-ancestors 'none'" in policy
                 assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_provider_is_offered_and_an_answer_that_nobody_asked_for_lets_nobody_in(
+    house: House, shown: InProcess
+) -> None:
+    with httpx.Client(transport=shown, base_url="http://portal") as client:
+        page = client.get("/sign-in?lang=en&back=/alarms").text
+        assert "Sign in by works" in page
+        begun = client.get("/sign-in/oidc/begin?back=/alarms")
+        assert begun.status_code == 303
+        assert begun.headers["location"].startswith("https://id.example/authorization?")
+        assert "redirect_uri=https%3A%2F%2Fportal.example%2Fsign-in%2Foidc" in begun.headers["location"]
+        assert "HttpOnly" in begun.headers["set-cookie"]
+        refused = client.get("/sign-in/oidc?code=x&state=y")
+        assert refused.status_code == 401
+        assert "The provider let nobody in" in refused.text
+        assert house.context.cookie not in client.cookies
 
 
 @pytest.mark.parametrize("target", ("//evil.example", "https://evil.example", "/\\evil.example", "/\nx"))

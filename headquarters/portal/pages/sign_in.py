@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from headquarters.accounts.signin import Accepted, CodeNeededError
@@ -19,6 +19,10 @@ from headquarters.portal.words import N_, translations
 
 WRONG = N_("Nobody is let in with that. After some wrong tries an account is locked for a while.")
 CODE = N_("The password is right. Now the code of the second factor.")
+ELSEWHERE = N_("The provider let nobody in. Try again, or ask the system administrator of your tenant.")
+
+OIDC_COOKIE, OIDC_S = "catchment-oidc", 600
+"""Binds a sign-in under way to the browser that began it, for as long as it is kept."""
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -28,7 +32,7 @@ async def show(request: Request, back: str = "/") -> Response:
     """The form; whoever is signed in already goes on."""
     if await visitor_of(request) is not None:
         return RedirectResponse(local(back), 303)
-    return render(request, "sign_in.html", None, back=local(back), login="", wrong="", needs_code=False)
+    return _form(request, back=local(back))
 
 
 @router.post("/sign-in")
@@ -51,6 +55,39 @@ def sign_in(
         login=login,
         back=local(back),
     )
+
+
+@router.get("/sign-in/oidc/begin")
+def begin_elsewhere(request: Request, back: str = "/") -> Response:
+    """Lead to the OpenID provider."""
+    _count(request)
+    oidc = service_of(request).oidc
+    if oidc is None:
+        raise HTTPException(404)
+    begun = oidc.begin(_redirect_uri(request), local(back))
+    answer = RedirectResponse(begun.url, 303)
+    secure = context_of(request).is_tls
+    # Lax: the provider's redirect comes from another site, and must bring it along
+    answer.set_cookie(OIDC_COOKIE, begun.cookie, OIDC_S, httponly=True, samesite="lax", secure=secure)
+    return answer
+
+
+@router.get("/sign-in/oidc")
+def finish_elsewhere(request: Request) -> Response:
+    """Where the OpenID provider leads back to."""
+    _count(request)
+    oidc = service_of(request).oidc
+    if oidc is None:
+        raise HTTPException(404)
+    cookie = request.cookies.get(OIDC_COOKIE, "")
+    try:
+        finished = oidc.finish(dict(request.query_params), cookie, _redirect_uri(request))
+    except SignInError:
+        wrong = translations(language_of(request)).gettext(ELSEWHERE)
+        return _form(request, 401, wrong=wrong)
+    answer = _begin_session(request, finished.accepted, local(finished.next))
+    answer.delete_cookie(OIDC_COOKIE)
+    return answer
 
 
 @router.get("/sign-in/link/{secret}")
@@ -98,14 +135,35 @@ def _judged(
     try:
         accepted = judge()
     except CodeNeededError:
+        shown |= {"provider": _provider(request)}
         return render(request, template, None, wrong=text(CODE), needs_code=True, **shown)
     except SignInError:
+        shown |= {"provider": _provider(request)}
         return render(request, template, None, 401, wrong=text(WRONG), needs_code=False, **shown)
+    return _begin_session(request, accepted, target)
+
+
+def _begin_session(request: Request, accepted: Accepted, target: str) -> Response:
     context = context_of(request)
     agent = request.headers.get("user-agent", "")
     token = context.sessions.begin(accepted.user, accepted.by, _address(request), agent)
     request.scope["state"]["cookie"] = set_cookie(context, token)
     return RedirectResponse(target, 303)
+
+
+def _form(request: Request, status: int = 200, **shown: Any) -> Response:
+    known: dict[str, Any] = {"back": "/", "login": "", "wrong": "", "needs_code": False}
+    return render(request, "sign_in.html", None, status, provider=_provider(request), **(known | shown))
+
+
+def _provider(request: Request) -> str:
+    oidc = service_of(request).oidc
+    return "" if oidc is None else oidc.provider.name
+
+
+def _redirect_uri(request: Request) -> str:
+    ours = service_of(request).public_url or f"{request.url.scheme}://{request.url.netloc}"
+    return f"{ours.rstrip('/')}/sign-in/oidc"
 
 
 def _count(request: Request) -> str:
