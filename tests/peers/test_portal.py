@@ -186,6 +186,7 @@ def test_a_zoom_asks_anew_for_as_many_points_as_there_are_pixels(served: Portal,
 
 def test_a_query_is_run_from_the_keyboard_and_its_rows_are_shown(served: Portal, browser: Browser) -> None:
     sign_in(browser, served, "operator")
+    browser.complaints()  # those of the tests before
     browser.open(f"{served.address}/sql?lang=en&sql=SELECT+count(*)+AS+n,+max(value)+AS+top+FROM+samples")
     browser.wait("the editor", lambda: browser.script("return !!document.querySelector('.cm-content')"))
     browser.focus(".cm-content")

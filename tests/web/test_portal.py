@@ -62,12 +62,7 @@ def shown(house: House) -> Iterator[InProcess]:
     house.context.services[NAME] = PortalService(
         SignIn(house.metadata, terms, hasher, sealer),
         OwnAccount(house.metadata, terms, hasher, sealer),
-        Oidc(
-            house.metadata,
-            Provider("works", "https://id.example", "catchment", "s" * 32, "group"),
-            sealer,
-            provider,
-        ),
+        Oidc(house.metadata, works, sealer, provider),
         "https://portal.example",
     )
     transport = InProcess(make_app(house.context, router))
