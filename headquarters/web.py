@@ -118,7 +118,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
             SignIn(metadata, terms, hasher, sealer),
             OwnAccount(metadata, terms, hasher, sealer),
             None if config.oidc is None else Oidc(metadata, provider_of(config.oidc), sealer, fetch),
-            config.web.public_url,
+            config.web.url,
         )
         yield make_app(
             Context(

@@ -321,7 +321,7 @@ def test_a_browser_goes_to_the_provider_and_comes_back_signed_in(portal: InProce
     peer.set_groups("operators")
     with httpx.Client(transport=portal, base_url=PORTAL) as browser:
         form = browser.get("/sign-in?back=/points")
-        [link] = re.findall(r'href="(/sign-in/with[^"]+)"', form.text)
+        [link] = re.findall(r'href="(/sign-in/oidc/begin[^"]+)"', form.text)
         answer = at_the_provider(Begun(browser.get(link).headers["location"], ""))
         with httpx.Client(transport=portal, base_url=PORTAL) as other:
             assert other.get("/sign-in/oidc", params=answer).status_code == 401, "another browser"
