@@ -147,7 +147,7 @@ class Request:
 
     Args:
         node: Who it is, with the keys that it wants to use.
-        time_s: By its own clock, seconds since 1970; for people.
+        time_s: By its own clock, seconds since 1970; of two renewals it tells the older.
         nonce: 16 random bytes, drawn once for each set of keys.
         token_id: Of the token; empty in a renewal.
         serial: Of the certificate that is in force; 0 in an enrolment.

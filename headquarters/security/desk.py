@@ -278,14 +278,21 @@ class Desk:
             with self._registry.change():
                 self._retire(held.node.id, now, but=held.serial)
                 self._registry.move_keys(held.serial, KeyState.CURRENT, now)
+                self._registry.forget_asked(held.serial)
                 line = self._audit("renewed", held.node.id, "", fingerprint(held.node))
             self._heard(line)
 
     def _renewed(self, request: Request, held: KeyRow, via: str, now: float) -> KeyRow:
         node = request.node
         for row in self._registry.keys_of(node.id):
-            if row.state is KeyState.NEXT and row.node == node and now < _renew_at(row):
+            if row.state is not KeyState.NEXT:
+                continue
+            if row.node == node and now < _renew_at(row):
                 return row  # the answer was lost: here it is again
+            if request.time_s < self._registry.asked(row.serial):
+                # The node may be using that one by now: nobody puts it out by what was said before it.
+                why = "the node has asked for another certificate since"
+                self._refuse("replayed-request", node.id, via, why)
         if node != held.node and self._registry.whose(node):
             self._refuse("known-keys", node.id, via, "these keys were in use before; make new ones")
         with self._registry.change():
@@ -293,13 +300,16 @@ class Desk:
             self._retire(node.id, now, but=held.serial, only=KeyState.NEXT)
             if node != held.node:
                 self._registry.set_rotate(node.id, False)
-            return self._issue(node, KeyState.NEXT, now)
+            row = self._issue(node, KeyState.NEXT, now)
+            self._registry.note_asked(row.serial, request.time_s)
+            return row
 
     def _retire(self, node: str, now: float, but: int = 0, only: KeyState | None = None) -> None:
         for row in self._registry.keys_of(node):
             in_force = row.state in (KeyState.CURRENT, KeyState.NEXT) if only is None else row.state is only
             if in_force and row.serial != but:
                 self._registry.move_keys(row.serial, KeyState.RETIRED, now)
+                self._registry.forget_asked(row.serial)
 
     # -- leaves ------------------------------------------------------------------------------------
 

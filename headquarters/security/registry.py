@@ -349,6 +349,21 @@ class Registry:
                 "update keys set state = ?, changed = ? where serial = ?", (state, now, f"{serial:040x}")
             )
 
+    def note_asked(self, serial: int, time_s: float) -> None:
+        """When a renewal was asked for that a certificate was given for, by its node's own clock."""
+        with self.change():
+            self._do("insert or replace into state values(?, ?)", (f"asked:{serial:040x}", time_s))
+
+    def asked(self, serial: int) -> float:
+        """What was noted; 0 where nothing was."""
+        row = self._one("select value from state where key = ?", (f"asked:{serial:040x}",))
+        return 0.0 if row is None else float(row[0])
+
+    def forget_asked(self, serial: int) -> None:
+        """The certificate is in force, or never will be."""
+        with self.change():
+            self._do("delete from state where key = ?", (f"asked:{serial:040x}",))
+
     def whose(self, node: PublicIdentity) -> set[str]:
         """Every node that has, or had, one of these keys."""
         rows = self._all(

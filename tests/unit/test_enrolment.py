@@ -292,6 +292,23 @@ def renew(group: Group, current: Identity, wanted: Identity, serial: int, confir
 
 
 class TestRenewal:
+    def test_a_request_that_was_kept_back_puts_no_later_keys_out(self, group: Group, tmp_path: Path) -> None:
+        """What a hub can do: withhold a renewal, and show it when the gateway has new keys."""
+        home = tmp_path / "gw"
+        home.mkdir()
+        old = group.gateway(home)
+        group.now += days(250)
+        serial = group.registry.keys_of()[-1].serial
+        kept_back = sign_renewal(
+            Request(old.public, group.now, os.urandom(16), serial=serial), old.signing, old.signing
+        )
+        group.now += 60
+        assert Renewal(home).step(DirectCalls(group), group.now, True) is Step.ROTATED
+        refused("replayed-request", lambda: group.desk.renew(via(HUB.public), kept_back))
+        assert Renewal(home).step(DirectCalls(group), group.now, False) is Step.CONFIRMED
+        refused("out-of-force", lambda: group.desk.renew(via(HUB.public), kept_back))
+        assert [row.state for row in group.registry.keys_of()] == [KeyState.RETIRED, KeyState.CURRENT]
+
     def serial(self, group: Group) -> int:
         return group.registry.keys_of("unit-1")[0].serial
 
