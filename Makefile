@@ -98,9 +98,10 @@ portal: $(READY)  ## Re-make the portal's scripts, styles and catalogues of word
 	$(BIN)/python -m scripts.portal.words
 
 .PHONY: docs
-docs: $(READY)  ## Re-make docs/cli.md and docs/settings.md from the code
+docs: $(READY)  ## Re-make docs/cli.md, docs/settings.md and docs/metrics.md from the code
 	$(BIN)/python -m scripts.cli_docs
 	$(BIN)/python -m scripts.settings_docs
+	$(BIN)/python -m scripts.metrics_docs
 
 .PHONY: lock
 lock: $(READY)  ## Re-make requirements/*.txt from pyproject.toml (ARGS=--upgrade)

@@ -201,11 +201,13 @@ class PageConfig:
         host: Where it listens.
         port: Its TCP port; 0 for any that is free.
         password: Hash of the password, as `catchment-edge page password` makes it; empty for none.
+        metrics: Whether `/metrics` is answered, without the password.
     """
 
     host: str
     port: int
     password: str = field(default="", repr=False)
+    metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -469,7 +469,7 @@ class _Reader:
         if not is_loopback(host) and not values["password"]:
             expected = "a password, because others than this machine can reach the page; make it with: "
             self._file.problem(("status", "password"), "", expected + "catchment-edge page password")
-        return PageConfig(host, port, values["password"] or "")
+        return PageConfig(host, port, values["password"] or "", values["metrics"])
 
     def _warnings(
         self, devices: Mapping[str, DeviceConfig], upstreams: tuple[UpstreamConfig, ...]

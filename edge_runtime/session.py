@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from edge_runtime.page.server import PageServer
     from edge_runtime.provision.membership import Member
     from edge_runtime.slots.spool import SlotEvent
+    from protocols.probe import Probe
 
 Parts = Mapping[str, tuple[str, ScanClass, Sequence[Point]]]
 """For each collecting task its device, its scan class and its points."""
@@ -150,6 +151,7 @@ class Session:
         self._page: PageServer | None = None
         self._told: dict[str, Any] = {}
         """What was last said of the gateway."""
+        self._probe: Probe | None = None
 
     @property
     def anew(self) -> bool:
@@ -362,9 +364,12 @@ class Session:
         page = self._config.page
         if page is None:
             return
+        from edge_runtime.metrics import METRICS, why_not_ready
         from edge_runtime.page.firmware import describe_slots
         from edge_runtime.page.service import make_page
+        from protocols.probe import Probe
 
+        self._probe = Probe(METRICS, why_not_ready, metrics_shown=page.metrics)
         assert self._alarms is not None
         manager, now_us = self._alarms.manager, self._clock.now_us
         try:
@@ -375,6 +380,7 @@ class Session:
                 manager,
                 now_us,
                 lambda: self._told,
+                self._probe.answer,
                 partial(describe_slots, self._config.home),
                 self._log,
             )
@@ -524,6 +530,8 @@ class Session:
             if self._commands is not None:
                 status["commands"] = self._commands.status()
             self._told = status
+            if self._probe is not None:
+                self._probe.tell(status)
             write_status(self._config.data / STATUS, status)
 
     def _is_ending(self) -> bool:

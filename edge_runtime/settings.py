@@ -188,6 +188,11 @@ STATUS = (
         "than this machine can reach the page.",
         form=Form(is_hash, "what catchment-edge page password prints"),
     ),
+    Setting(
+        "metrics", Kind.BOOLEAN,
+        "Whether /metrics is answered there in Prometheus' text format, without the password.",
+        default=False,
+    ),
 )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_runtime.buffer import Buffer
@@ -21,6 +20,7 @@ from edge_runtime.uplink import UplinkStatus
 from edge_runtime.writer import Writer
 from protocols.daemon import iso_time
 from protocols.field.base import Driver
+from protocols.metrics import machine
 
 RATE_S = 10
 """Rates are means over so many status lines."""
@@ -114,7 +114,7 @@ class StatusBoard:
                 {"chain": str(offer.chain), "oldest": offer.oldest, "next": offer.next}
                 for offer in self._buffer.offers()
             ],
-            "memory_bytes": resident_bytes(),
+            **machine(self._config.data),
         }
 
     def _rates(self, monotonic_s: float) -> dict[str, float]:
@@ -181,12 +181,3 @@ class StatusBoard:
             "late_ms_max": round(counters.late_us_max / 1000, 3),
             "busy_ms_max": round(counters.busy_us_max / 1000, 3),
         }
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM; 0 where `/proc` does not say."""
-    try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGESIZE")

@@ -20,6 +20,7 @@ from protocols.backup.settings import BACKUP_S3, BackupSettings
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
+from protocols.probeserver import METRICS
 from protocols.tomlfile import TomlFile
 
 CONFIG = "headquarters.toml"
@@ -290,6 +291,7 @@ _TABLES = {
     "oidc": OIDC,
     "web": WEB,
     "backup": BACKUP_S3,
+    "metrics": METRICS,
     "log": LOG,
 }
 
@@ -353,6 +355,7 @@ class HeadquartersConfig:
         oidc: The settings of `[oidc]`, as `accounts.oidc.Provider` takes them; `None`: no provider.
         web: Where browsers and programs connect.
         backup: Where backups go.
+        metrics_bind: Where monitors ask; `None`: closed.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -381,6 +384,7 @@ class HeadquartersConfig:
     oidc: Mapping[str, Any] | None = field(repr=False)
     web: WebConfig
     backup: BackupSettings
+    metrics_bind: str | None
     log_level: str
     log_directory: Path | None
 
@@ -414,7 +418,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, metadata, accounts, oidc, web, backup, log = tables
+    own, lake, archive, security, metadata, accounts, oidc, web, backup, metrics, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -456,6 +460,7 @@ def load(home: Path) -> HeadquartersConfig:
             web["requests_per_minute"],
         ),
         backup=BackupSettings.of(home, backup),
+        metrics_bind=metrics["bind"],
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

@@ -19,6 +19,7 @@ from headquarters.desired.targets import UpdateRepository
 from headquarters.intake import Intake
 from headquarters.keeper import LakeKeeper, UpkeepThread, now_us
 from headquarters.latest import LatestServer
+from headquarters.operations.metrics import METRICS, why_not_ready
 from headquarters.rollout.thread import DesiredThread, ReportTaker
 from headquarters.security.publisher import SOCKETS
 from headquarters.security.service import Security, open_security
@@ -36,6 +37,9 @@ from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
 from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
+from protocols.metrics import machine
+from protocols.probe import Probe
+from protocols.probeserver import ProbeServer
 from protocols.session.findings import SUSPICIOUS
 from protocols.updates import Shelf, file_handler
 
@@ -113,11 +117,23 @@ class Headquarters:
         self._desired = DesiredThread(config.data, config.lake, lambda: UpdateRepository(config), stop, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
+        self._probe = Probe(METRICS, why_not_ready)
+        self._probing = self._open_probe()
         self._calls = self._answer_calls(identity)
         self._audit = AuditThread(config, identity.signing, stop, log)
         self._updates = UpdatesThread(config.home, Terms(config.offline_days), stop, log)
         served = config.web.bind is not None
         self._web = WebKeeper(config.home, config.level, stop, log) if served else None
+
+    def _open_probe(self) -> ProbeServer | None:
+        bind = self._config.metrics_bind
+        if bind is None:
+            return None
+        try:
+            return ProbeServer(bind, self._probe, str(self._config.home / CONFIG), self._log)
+        except InputError:
+            self._link.close()
+            raise
 
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
@@ -138,6 +154,8 @@ class Headquarters:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
+            if self._probing is not None:
+                self._probing.close()
             self._link.close()
             commands.close()
             raise
@@ -199,15 +217,19 @@ class Headquarters:
         self._calls.start()
         self._updates.start()
         self._audit.start()
+        if self._probing is not None:
+            self._probing.start()
         if self._web is not None:
             self._web.start()
         try:
             self._serve()
             self._intake.finish(time.monotonic())
             self._link.flush()
-            write_status(self._config.status, self._describe())
+            self._tell()
         finally:
             self._stop.ask()
+            if self._probing is not None:
+                self._probing.close()
             self._calls.close()
             self._commands.close()
             self._latest.close()
@@ -255,7 +277,12 @@ class Headquarters:
             self._log.warning(item.finding.value, node=item.node, chain=chain, detail=item.detail)
         if len(noticed) > FINDINGS_PER_TICK:
             self._log.warning("findings-not-shown", count=len(noticed) - FINDINGS_PER_TICK)
-        write_status(self._config.status, self._describe())
+        self._tell()
+
+    def _tell(self) -> None:
+        status = self._describe()
+        self._probe.tell(status)
+        write_status(self._config.status, status)
 
     def _describe(self) -> dict[str, Any]:
         intake, lake, receiver = self._intake, self._keeper.lake, self._link.receiver
@@ -289,6 +316,8 @@ class Headquarters:
             "upkeep": self._upkeep.describe(),
             "desired": dict(self._desired.counters),
             "web": None if self._web is None else self._web.describe(),
+            "metrics": None if self._probing is None else self._probing.address,
+            **machine(self._config.data),
             "tables": {
                 table.table.name: {
                     "version": table.log.version,

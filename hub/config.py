@@ -23,6 +23,7 @@ from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
 from protocols.identity import PublicIdentity
+from protocols.probeserver import METRICS
 from protocols.records import Mark
 from protocols.tomlfile import Table, TomlFile
 
@@ -167,7 +168,7 @@ LOG = (
     Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
     Setting("directory", Kind.TEXT, "Log files are kept here as well."),
 )
-_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "backup", "log")
+_TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "backup", "metrics", "log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ class HubConfig:
         landings: Directories of one-way isolators.
         mirror: How what comes down is kept.
         backup: Where backups go.
+        metrics_bind: Where monitors ask; `None`: closed.
         log_level: Least level of log lines.
         log_directory: Log files are kept here; `None` for standard error only.
     """
@@ -265,6 +267,7 @@ class HubConfig:
     landings: tuple[LandingConfig, ...]
     mirror: MirrorConfig
     backup: BackupSettings
+    metrics_bind: str | None
     log_level: str
     log_directory: Path | None
 
@@ -301,6 +304,7 @@ def load(home: Path) -> HubConfig:
     store = _table(toml, "store", STORE)
     mirror = _table(toml, "mirror", MIRROR)
     backup = _table(toml, "backup", BACKUP)
+    metrics = _table(toml, "metrics", METRICS)
     log = _table(toml, "log", LOG)
     upstreams = [_upstream(toml, index, table) for index, table in enumerate(toml.tables("upstream"))]
     headquarters = None
@@ -345,6 +349,7 @@ def load(home: Path) -> HubConfig:
             math.inf if mirror["budget_kb_per_s"] is None else 1000.0 * mirror["budget_kb_per_s"],
         ),
         backup=BackupSettings.of(home, backup),
+        metrics_bind=metrics["bind"],
         log_level=log["level"],
         log_directory=None if log["directory"] is None else home / log["directory"],
     )

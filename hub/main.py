@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import zmq
 
@@ -27,6 +28,7 @@ from hub.ingest import Ingest, News
 from hub.landing import Landing
 from hub.ledger import forget_finished
 from hub.membership import Membership, with_current_keys
+from hub.metrics import METRICS, why_not_ready
 from hub.mirror import Mirror
 from hub.mirrorstore import MirrorStore
 from hub.outbox import Recent
@@ -41,6 +43,9 @@ from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
 from protocols.held import HeldDirectory
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, PublicIdentity, VerifyKey
 from protocols.link import ReceiverLink
+from protocols.metrics import machine
+from protocols.probe import Probe
+from protocols.probeserver import ProbeServer
 from protocols.renewal import Renewal
 from protocols.session.findings import Noticed
 from protocols.session.receiver import KeyBook
@@ -212,6 +217,8 @@ class Hub:
         self._landings = [self._land(landing, identity) for landing in config.landings]
         self._commands = self._pass_commands(identity)
         self._mirror = self._open_mirror(identity)
+        self._probe = Probe(METRICS, why_not_ready)
+        self._probing = self._open_probe()
         self._calls = self._answer_calls(identity)
 
     def run(self) -> str:
@@ -228,11 +235,15 @@ class Hub:
         self._membership.start()
         self._calls.start()
         self._commands.start()
+        if self._probing is not None:
+            self._probing.start()
         try:
             self._serve()
             self._finish()
         finally:
             self._closing.ask()
+            if self._probing is not None:
+                self._probing.close()
             self._calls.close()
             self._membership.close()
             self._commands.close()
@@ -283,6 +294,18 @@ class Hub:
             pace=Pace(settings.bytes_per_s, wait=self._closing.wait),
         )
 
+    def _open_probe(self) -> ProbeServer | None:
+        bind = self._config.metrics_bind
+        if bind is None:
+            return None
+        try:
+            return ProbeServer(bind, self._probe, str(self._config.home / CONFIG), self._log)
+        except InputError:
+            self._link.close()
+            self._commands.close()
+            self._connection.close()
+            raise
+
     def _answer_calls(self, identity: Identity) -> CallThreads:
         """Open the call sockets. Here, and nowhere else, verbs get their handlers."""
         place = str(self._config.home / CONFIG)
@@ -296,6 +319,8 @@ class Hub:
             calls.open_service(self._config.service, service)
             calls.open_enrolment(self._config.enrolment, enrolment)
         except InputError:
+            if self._probing is not None:
+                self._probing.close()
             self._link.close()
             self._commands.close()
             self._connection.close()
@@ -424,7 +449,9 @@ class Hub:
         if self._room.why != had:
             self._log.warning("room", why=self._room.why or "there is room again")
         self._report()
-        write_status(self._config.status, self._describe(now))
+        status = self._describe(now)
+        self._probe.tell(status)
+        write_status(self._config.status, status)
 
     def _read_allow_list(self) -> None:
         try:
@@ -458,7 +485,7 @@ class Hub:
         if len(findings) > FINDINGS_PER_TICK:
             self._log.warning("findings-not-shown", count=len(findings) - FINDINGS_PER_TICK)
 
-    def _describe(self, now: float) -> dict[str, object]:
+    def _describe(self, now: float) -> dict[str, Any]:
         return {
             "hub": self._config.id,
             "pid": os.getpid(),
@@ -479,6 +506,8 @@ class Hub:
             "commands": self._commands.describe(),
             "mirror": None if self._mirror is None else self._mirror.describe(),
             "landings": [watch.describe() for watch in self._landings],
+            "metrics": None if self._probing is None else self._probing.address,
+            **machine(self._config.data),
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }
 

@@ -19,6 +19,7 @@ from protocols.backup.settings import BACKUP, BACKUP_S3
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
 from protocols.pointtable import COLUMNS
+from protocols.probeserver import METRICS
 
 FILE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -61,6 +62,7 @@ HUB = (
     Table("[headquarters]", "Whose receipts let batches go.", hub_config.HEADQUARTERS),
     Table("[[landing]]", "Folders where a one-way isolator puts files.", hub_config.LANDING),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP),
+    Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
     Table("[log]", "Logging, beside standard error.", hub_config.LOG),
 )
 HEADQUARTERS = (
@@ -77,6 +79,7 @@ HEADQUARTERS = (
     Table("[oidc]", "An OpenID provider that people may sign in by.", headquarters_config.OIDC),
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
+    Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
     Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
 )
 

@@ -19,6 +19,7 @@ from edge_runtime.page.site import FORM_BYTES_MAX, HEADERS, Handle, Request, Res
 from edge_runtime.page.view import Seen
 from protocols.daemon import EventLog
 from protocols.errors import InputError, Problem
+from protocols.probe import Answer
 
 CONNECTIONS_MAX = 8
 TIMEOUT_S = 10.0
@@ -32,14 +33,22 @@ class PageServer:
         look: What there is to show now.
         handle: Does things to alarms.
         log: For what goes wrong.
+        probe: Answers monitors, by path.
 
     Raises:
         InputError: The address cannot be listened on.
     """
 
-    def __init__(self, config: PageConfig, look: Callable[[], Seen], handle: Handle, log: EventLog) -> None:
+    def __init__(
+        self,
+        config: PageConfig,
+        look: Callable[[], Seen],
+        handle: Handle,
+        log: EventLog,
+        probe: Callable[[str], Answer | None] = lambda path: None,
+    ) -> None:
         self._log = log
-        site = Site(Guard(config.password, socket.gethostname()), look, handle)
+        site = Site(Guard(config.password, socket.gethostname()), look, handle, probe)
         try:
             self._server = _Server(config, site, self._failed)
         except OSError as error:

@@ -14,6 +14,7 @@ from edge_runtime.page.server import PageServer
 from edge_runtime.page.view import LOG_LINES_SHOWN, Seen
 from protocols.daemon import EventLog
 from protocols.identity import PublicIdentity
+from protocols.probe import Answer
 
 Slots = Callable[[], Sequence[tuple[str, object]] | None]
 
@@ -25,6 +26,7 @@ def make_page(
     manager: AlarmManager,
     now_us: Callable[[], int],
     status: Callable[[], dict[str, Any]],
+    probe: Callable[[str], Answer | None],
     slots: Slots,
     log: EventLog,
 ) -> PageServer:
@@ -37,6 +39,7 @@ def make_page(
         manager: The alarms.
         now_us: Gateway time.
         status: What the gateway says of itself now.
+        probe: Answers monitors, by path.
         slots: What there is to know of its slots.
         log: Its newest lines are shown.
 
@@ -69,4 +72,4 @@ def make_page(
         assert isinstance(outcome, dict)
         return outcome
 
-    return PageServer(page, look, handle, log)
+    return PageServer(page, look, handle, log, probe)

@@ -14,6 +14,7 @@ from edge_runtime.page import words
 from edge_runtime.page.guard import Guard, TooManyError
 from edge_runtime.page.view import SHELVE_FOR, Seen, Visitor, live, login_page, page
 from protocols.errors import CatchmentError
+from protocols.probe import Answer
 
 FORM_BYTES_MAX = 16 << 10
 SAID_MAX = 100
@@ -84,10 +85,18 @@ class Site:
         guard: Decides who may look and act.
         look: What there is to show now.
         handle: Does things to alarms.
+        probe: Answers monitors, by path; they know no password.
     """
 
-    def __init__(self, guard: Guard, look: Callable[[], Seen], handle: Handle) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        look: Callable[[], Seen],
+        handle: Handle,
+        probe: Callable[[str], Answer | None] = lambda path: None,
+    ) -> None:
         self._guard = guard
+        self._probe = probe
         self._look = look
         self._handle = handle
         self._said: dict[str, tuple[bool, str]] = {}
@@ -108,6 +117,9 @@ class Site:
     def _get(self, request: Request, path: str) -> Response:
         if path in STATIC:
             return self._file(request, path)
+        probed = self._probe(path)
+        if probed is not None:
+            return Response(probed.status, probed.body, probed.type)
         if path not in ("/", "/live"):
             return _plain(404, "there is no such page; the page is at /")
         visit = self._visit(request)

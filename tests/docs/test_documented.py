@@ -16,7 +16,7 @@ import pytest
 from protocols.field import registry
 from protocols.field.settings import Setting
 from protocols.session.findings import Finding
-from scripts import cli_docs, settings_docs
+from scripts import cli_docs, metrics_docs, settings_docs
 from tests.docs.tracked import ROOT, documents, python_files, text_of, tracked_files
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -49,6 +49,22 @@ def test_docs_cli_is_what_the_commands_say() -> None:
 
 def test_docs_settings_is_what_the_programs_accept() -> None:
     assert settings_docs.FILE.read_text(encoding="utf-8") == settings_docs.render(), "run: make docs"
+
+
+def test_docs_metrics_is_what_the_programs_tell() -> None:
+    assert metrics_docs.FILE.read_text(encoding="utf-8") == metrics_docs.render(), "run: make docs"
+
+
+def test_metrics_are_named_by_their_kind_and_unit_and_each_once() -> None:
+    metrics = [metric for tier in metrics_docs.TIERS for metric in tier]
+    assert len({metric.name for metric in metrics}) == len(metrics)
+    for metric in metrics:
+        assert re.fullmatch(r"catchment_(edge|hub|hq|group)_[a-z0-9_]+", metric.name)
+        assert metric.name.endswith("_total") is (metric.type == "counter"), metric.name
+        assert metric.unit == "" or metric.name.removesuffix("_total").endswith(f"_{metric.unit}"), (
+            metric.name
+        )
+        assert metric.help.endswith(".")
 
 
 def test_every_command_and_option_teaches() -> None:

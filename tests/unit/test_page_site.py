@@ -20,6 +20,7 @@ from edge_runtime.page.site import FORM_BYTES_MAX, HEADERS, Request, Response, S
 from edge_runtime.page.view import Seen, Visitor, page
 from protocols.daemon import EventLog
 from protocols.errors import InputError
+from protocols.probe import Answer
 
 HOST = "127.0.0.1:8480"
 ALARM = {
@@ -295,3 +296,13 @@ class TestServer:
             taken.listen()
             with pytest.raises(InputError, match="free on this machine"):
                 self.served(taken.getsockname()[1])
+
+
+def test_monitors_need_no_password_and_get_numbers_alone() -> None:
+    answers = {"/metrics": Answer(200, b"n 1\n"), "/readyz": Answer(503, b"the store\n")}
+    guard = Guard(passwords.make("secret word"), "gw-box", lambda: 0.0)
+    site = Site(guard, lambda: SEEN, lambda command, arguments: {}, answers.get)
+    found = [site.answer(Request("GET", path, {"host": HOST})) for path in (*answers, "/healthz", "/live")]
+    assert [response.status for response in found] == [200, 503, 404, 403]
+    assert found[0].body == b"n 1\n"
+    assert site.answer(Request("GET", "/metrics", {"host": "evil.example"})).status == 421

@@ -1,0 +1,1 @@
+"""Looking after a running headquarters: metrics, alerts, capacity, versions, bundles for support."""
