@@ -455,7 +455,7 @@ def _from_lake(sources: Sources, id_: str) -> tuple[dict[str, Any], tuple[GapRow
             f"AND gateway = {literal(id_)} AND date >= make_timestamptz({since_us})::DATE "
             "ORDER BY batch DESC LIMIT 1"
         )
-        statement = next(({"time_us": at, **detail_of(detail)} for at, detail in stated), {})
+        statement = next(({"time_us": at, **detail_of(detail)} for at, detail in list(stated)), {})
         _, gaps = engine.rows(
             "SELECT cause, epoch_us(t_from), epoch_us(t_to), points, samples, declared_by, "
             f"coalesce(detail, '') FROM gaps WHERE gateway = {literal(id_)} "

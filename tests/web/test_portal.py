@@ -27,6 +27,7 @@ from headquarters.portal.frame import TEMPLATES
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME, PortalService
 from scripts.portal import words
+from tests.lake_parts import SECOND, T0
 from tests.web.client import InProcess
 from tests.web.house import House
 
@@ -165,6 +166,18 @@ def test_a_tenant_sees_its_own_site_alone(house: House, shown: InProcess) -> Non
         assert exported.splitlines()[1:] == []
         sent = client.get(f"/trend/data?series={foreign}&from_us=0&to_us=1&width=100").json()
         assert sent["series"] == []
+
+
+def test_a_gateways_own_ledger_stands_beside_ours(house: House, shown: InProcess) -> None:
+    sent = house.one.statement([(2, 0, 3, 40)], 40, T0 + 60 * SECOND)
+    house.hq.take(sent)
+    house.hq.now_us += 2_000_000
+    house.sources.forget()
+    with visit(house, shown, "viewer") as client:
+        page = client.get("/gateways/unit-1?lang=en")
+        assert page.status_code == 200
+        assert "sealed in batches" in page.text
+        assert "restart" in page.text, "the declared gap"
 
 
 def test_hostile_text_is_text(house: House, shown: InProcess) -> None:
