@@ -43,6 +43,7 @@ OPEN = {
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     found = House(tmp_path_factory.mktemp("house"))
+    found.hq.take(found.one.statement([(2, 0, 3, 40)], 40, T0 + 60 * SECOND))
     yield found
     found.close()
 
@@ -169,10 +170,6 @@ def test_a_tenant_sees_its_own_site_alone(house: House, shown: InProcess) -> Non
 
 
 def test_a_gateways_own_ledger_stands_beside_ours(house: House, shown: InProcess) -> None:
-    sent = house.one.statement([(2, 0, 3, 40)], 40, T0 + 60 * SECOND)
-    house.hq.take(sent)
-    house.hq.now_us += 2_000_000
-    house.sources.forget()
     with visit(house, shown, "viewer") as client:
         page = client.get("/gateways/unit-1?lang=en")
         assert page.status_code == 200
