@@ -16,7 +16,8 @@ and its commit names exactly the files it replaces, so rows appended meanwhile s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -88,7 +89,7 @@ def _fitting(group: Iterable[DataFile]) -> tuple[list[DataFile], bool]:
 
 
 def plan_rewrites(
-    present: Iterable[DataFile], today: str, quiet_before_ms: int
+    present: Iterable[DataFile], today: str, quiet_before_ms: int, key: str
 ) -> list[tuple[DataFile, ...]]:
     """Partitions of closed dates that are not wholly sorted, oldest first.
 
@@ -96,6 +97,7 @@ def plan_rewrites(
         present: All files of a table.
         today: The first date that is still open, `YYYY-MM-DD`.
         quiet_before_ms: A partition that got a file later than this is left to settle.
+        key: The first column of the table's order.
     """
     groups: dict[tuple[str, ...], list[DataFile]] = defaultdict(list)
     for file in present:
@@ -104,9 +106,16 @@ def plan_rewrites(
     return [
         tuple(group)
         for _, group in sorted(groups.items())
-        if any(kind_of(file) != files.SORTED for file in group)
-        and all(file.modified_ms < quiet_before_ms for file in group)
+        if not _is_sorted(group, key) and all(file.modified_ms < quiet_before_ms for file in group)
     ]
+
+
+def _is_sorted(group: Sequence[DataFile], key: str) -> bool:
+    """Whether the files of a partition are sorted, each by itself and one after the other."""
+    if any(kind_of(file) != files.SORTED for file in group):
+        return False
+    ranges = sorted((file.low[key], file.high[key]) for file in group if key in file.low)
+    return all(one[1] < other[0] for one, other in pairwise(ranges))
 
 
 def merge(table: LakeTable, chosen: Merge) -> DataFile:
@@ -126,17 +135,37 @@ def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], No
         chosen: Its files.
         pause: Called between chunks, to let a stop through.
     """
+    new = write_sorted(table, chosen[0].partition, sorted_chunks(table, chosen), pause)
+    assert sum(file.rows for file in new) == sum(file.rows for file in chosen), "a rewrite keeps every row"
+    table.log.commit(new, table.clock_ms(), removes=chosen, data_change=False)
+    return new
+
+
+def write_sorted(
+    table: LakeTable,
+    partition: Mapping[str, str],
+    chunks: Iterable[pa.Table],
+    pause: Callable[[], None] = lambda: None,
+) -> list[DataFile]:
+    """Write rows into as few files as may be; they count when a commit names them.
+
+    Args:
+        table: Whose rows they are.
+        partition: Of which partition.
+        chunks: The rows in the table's order.
+        pause: Called between chunks, to let a stop through.
+    """
     writer: files.FileWriter | None = None
     rows_in_file = 0
     new: list[DataFile] = []
     try:
-        for rows in _sorted_chunks(table, chosen):
+        for rows in chunks:
             pause()
             if writer is not None and rows_in_file + len(rows) > limits.FILE_ROWS_MAX:
                 new.append(writer.close(table.clock_ms()))
                 writer, rows_in_file = None, 0
             if writer is None:
-                writer = files.FileWriter(table.table, table.folder, chosen[0].partition, files.SORTED)
+                writer = files.FileWriter(table.table, table.folder, partition, files.SORTED)
             writer.write(rows)
             rows_in_file += len(rows)
     except BaseException:
@@ -146,8 +175,6 @@ def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], No
         raise
     if writer is not None:
         new.append(writer.close(table.clock_ms()))
-    assert sum(file.rows for file in new) == sum(file.rows for file in chosen), "a rewrite keeps every row"
-    table.log.commit(new, table.clock_ms(), removes=chosen, data_change=False)
     return new
 
 
@@ -180,12 +207,22 @@ def key_ranges(table: LakeTable, chosen: Sequence[DataFile], key: str) -> list[t
     return [*ranges, (low, previous)]
 
 
-def _sorted_chunks(table: LakeTable, chosen: Sequence[DataFile]) -> Iterator[pa.Table]:
+def sorted_chunks(table: LakeTable, chosen: Sequence[DataFile], within: Any = None) -> Iterator[pa.Table]:
+    """Rows of some files in the table's order, about `limits.CHUNK_ROWS` at a time.
+
+    Args:
+        table: Whose files they are.
+        chosen: The files.
+        within: A pyarrow filter expression: of these rows only.
+    """
     key = table.table.sort[0]
     for low, high in key_ranges(table, chosen, key):
         where = (pc.field(key) >= low) & (pc.field(key) <= high)
-        within = [f for f in chosen if f.low.get(key, low) <= high and f.high.get(key, low) >= low]
-        yield _ordered(table, [table.read([file], None, where) for file in within])
+        holding = [f for f in chosen if f.low.get(key, low) <= high and f.high.get(key, low) >= low]
+        wanted = where if within is None else where & within
+        rows = _ordered(table, [table.read([file], None, wanted) for file in holding])
+        if len(rows):
+            yield rows
 
 
 def _ordered(table: LakeTable, parts: Sequence[pa.Table]) -> pa.Table:

@@ -9,6 +9,11 @@ Rules:
    alone: of good or uncertain quality, with a number that is not NaN. `first` and `last`
    are by time, `sum` adds in that order.
 
+4. While a date is open, each hour's minutes are a file of their own, so that a roll-up replaces one
+   file. Once it is closed, housekeeping gathers them into one sorted by series (`upkeep`), because
+   who asks for a month would open 720. A late row cuts its hours out of that again: what was before
+   them and behind becomes a file each, and the date is gathered anew when it is quiet.
+
 Rows whose time lies outside the date of their partition (a broken clock, see `samples`)
 are in no roll-up.
 """
@@ -25,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headquarters.ingest.rows import DAY_US
-from headquarters.lake import disk, files
+from headquarters.lake import compact, disk, files
 from headquarters.lake.compact import key_ranges
 from headquarters.lake.deltalog import DataFile
 from headquarters.lake.order import row_order
@@ -99,24 +104,39 @@ class RollUps:
         self._save()
 
     def _roll(self, date: str, hours: list[Hour]) -> None:
+        minutes: list[tuple[Hour, pa.Table]] = []
         by_hour: list[pa.Table] = []
         for hour in hours:
-            minutes, whole = self._aggregate(hour)
+            in_minutes, whole = self._aggregate(hour)
+            minutes.append((hour, in_minutes))
             by_hour.append(whole)
-            _replace(self._lake.minutes, date, minutes, _within(self._lake.minutes, hour))
+        self._replace_minutes(date, minutes)
         table = self._lake.hours
         old = [file for file in table.log.files() if file.date == date]
         starts = pa.array([hour.start_us for hour in hours]).cast(TIME)
         kept = table.read(old, None, ~pc.field("time").isin(starts))
         rows = pa.concat_tables([kept, *by_hour]).sort_by([("series", "ascending"), ("time", "ascending")])
-        _replace(table, date, rows, old)
+        new = [] if not len(rows) else [_write(table, date, rows)]
+        table.log.commit(new, table.clock_ms(), removes=old)
+
+    def _replace_minutes(self, date: str, minutes: list[tuple[Hour, pa.Table]]) -> None:
+        """Put a file of each hour in the place of what is there of it, in one commit."""
+        table = self._lake.minutes
+        made = {hour for hour, _ in minutes}
+        old = [f for f in table.log.files() if f.date == date and not made.isdisjoint(hours_of(f))]
+        new = [_write(table, date, rows) for _, rows in minutes if len(rows)]
+        reaching = [file for file in old if not made.issuperset(hours_of(file))]
+        around = {hour for file in reaching for hour in hours_of(file)} - made
+        for start, end in _runs(around):
+            within = (pc.field("time") >= _instant(start)) & (pc.field("time") < _instant(end))
+            new += compact.write_sorted(table, {"date": date}, compact.sorted_chunks(table, reaching, within))
+        table.log.commit(new, table.clock_ms(), removes=old)
 
     def _aggregate(self, hour: Hour) -> tuple[pa.Table, pa.Table]:
         """The minute rows and the hour rows of one hour."""
         samples = self._lake.samples
         chosen = [file for file in samples.log.files() if hour in hours_of(file)]
-        start = pa.scalar(hour.start_us).cast(TIME)
-        end = pa.scalar(hour.start_us + HOUR_US).cast(TIME)
+        start, end = _instant(hour.start_us), _instant(hour.start_us + HOUR_US)
         within = (pc.field("time") >= start) & (pc.field("time") < end)
         minutes, whole = [], []
         for low, high in key_ranges(samples, chosen, "series"):
@@ -142,7 +162,7 @@ class RollUps:
 
 
 def hours_of(file: DataFile) -> list[Hour]:
-    """The hours that a file of samples may hold rows of, within the date of its partition."""
+    """The hours that a file may hold rows of, within the date of its partition."""
     day_us = Hour(file.date, 0).start_us
     first = max(_stat_us(file.low["time"]) - day_us, 0) // HOUR_US
     last = min(_stat_us(file.high["time"]) - day_us, DAY_US - 1) // HOUR_US
@@ -223,19 +243,25 @@ def _ordered_columns(rows: pa.Table) -> tuple[Any, Any, Any, Any]:
     return series[taken], time[taken], value[taken], quality[taken]
 
 
-def _within(table: LakeTable, hour: Hour) -> list[DataFile]:
-    """The minute files of one hour: each hour has its own."""
-    prefix = f"{hour.date}T{hour.hour:02}"
-    return [
-        file
-        for file in table.log.files()
-        if file.date == hour.date and str(file.low["time"]).startswith(prefix)
-    ]
+def _runs(hours: Iterable[Hour]) -> list[tuple[int, int]]:
+    """Begin and end, in microseconds, of hours that follow each other.
+
+    >>> hours = [Hour("1970-01-01", hour) for hour in (1, 4, 2)]
+    >>> [(start // HOUR_US, end // HOUR_US) for start, end in _runs(hours)]
+    [(1, 3), (4, 5)]
+    """
+    found: list[tuple[int, int]] = []
+    for start in sorted(hour.start_us for hour in hours):
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], start + HOUR_US)
+        else:
+            found.append((start, start + HOUR_US))
+    return found
 
 
-def _replace(table: LakeTable, date: str, rows: pa.Table, old: Iterable[DataFile]) -> None:
-    now = table.clock_ms()
-    new = (
-        [files.write(table.table, table.folder, {"date": date}, files.SORTED, rows, now)] if len(rows) else []
-    )
-    table.log.commit(new, now, removes=list(old))
+def _instant(at_us: int) -> pa.Scalar:
+    return pa.scalar(at_us).cast(TIME)
+
+
+def _write(table: LakeTable, date: str, rows: pa.Table) -> DataFile:
+    return files.write(table.table, table.folder, {"date": date}, files.SORTED, rows, table.clock_ms())

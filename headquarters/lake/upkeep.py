@@ -138,9 +138,12 @@ class Upkeep:
 
     def _rewrite(self, now: int) -> bool:
         open_from = str(np.datetime64(now - CLOSE_AFTER_MS, "ms").astype("datetime64[D]"))
+        behind = {hour.date for hour in self._rollups.dirty}
         for table in self._dated():
-            due = compact.plan_rewrites(table.log.files(), open_from, now - QUIET_MS)
-            if due:
+            present = table.log.files()
+            if table is self._lake.minutes:  # whose dirty hours would only be cut out again
+                present = [file for file in present if file.date not in behind]
+            if due := compact.plan_rewrites(present, open_from, now - QUIET_MS, table.table.sort[0]):
                 compact.rewrite(table, due[0], self._pause)
                 self.rewrites += 1
                 return True
@@ -148,7 +151,7 @@ class Upkeep:
 
     def _dated(self) -> list[LakeTable]:
         lake = self._lake
-        return [lake.samples, lake.ledger, lake.gaps, lake.events]
+        return [lake.samples, lake.ledger, lake.gaps, lake.events, lake.minutes]
 
     def _pause(self) -> None:
         if self._stopped():

@@ -12,7 +12,7 @@ import pytest
 from headquarters import limits
 from headquarters.lake import compact, files
 from headquarters.lake.deltalog import DataFile
-from headquarters.lake.rollup import HOUR_US, MINUTE_US, RollUps, aggregate
+from headquarters.lake.rollup import HOUR_US, MINUTE_US, Hour, RollUps, aggregate
 from headquarters.lake.tables import Lake
 from headquarters.lake.upkeep import Stopped, Upkeep
 from protocols.samples import BAD_TIMEOUT, UNCERTAIN, SampleBlock, ValueType
@@ -90,8 +90,19 @@ def test_only_closed_quiet_and_unsorted_dates_are_rewritten() -> None:
         file(3, date="2026-09-22", at=900),
         file(4, date="2026-09-23"),
     ]
-    due = compact.plan_rewrites(present, today="2026-09-23", quiet_before_ms=500)
+    due = compact.plan_rewrites(present, "2026-09-23", 500, "series")
     assert [group[0].date for group in due] == ["2026-09-20"]
+
+
+def test_sorted_files_of_a_date_are_gathered_where_they_overlap() -> None:
+    def kept(number: int, low: int, high: int, date: str) -> DataFile:
+        known = file(number, kind=files.SORTED, date=date)
+        return known._replace(low={"series": low}, high={"series": high})
+
+    present = [kept(1, 1, 5, "2026-09-20"), kept(2, 6, 9, "2026-09-20")]
+    present += [kept(3, 1, 6, "2026-09-21"), kept(4, 6, 9, "2026-09-21")]
+    due = compact.plan_rewrites(present, "2026-09-23", 500, "series")
+    assert [group[0].date for group in due] == ["2026-09-21"]
 
 
 def test_a_merge_keeps_every_row_in_order(headquarters: Headquarters, gateway: HandGateway) -> None:
@@ -265,6 +276,121 @@ def test_late_rows_change_their_hour_and_no_other(headquarters: Headquarters, ga
     counts = hours.read(hours.log.files(), ["count"]).column("count").to_pylist()
     assert sorted(counts) == [1, 1, 1, 2, 2, 2]
     assert not rollups.step()
+
+
+def minutes_of(lake: Lake) -> list[dict[str, object]]:
+    table = lake.minutes
+    return (
+        table.read(table.log.files(), None)
+        .sort_by([("series", "ascending"), ("time", "ascending")])
+        .to_pylist()
+    )
+
+
+def test_minutes_of_a_closed_date_are_gathered_and_a_late_row_cuts_its_hour_out(
+    headquarters: Headquarters, gateway: HandGateway
+) -> None:
+    hours = range(6)  # 14:13 to 19:13 of one date
+    headquarters.take(gateway.data(*[scan(3600 * hour + second) for hour in hours for second in (0, 60)]))
+    upkeep = Upkeep(headquarters.lake, headquarters.archive, None, rollup_interval_ms=1000)
+    headquarters.now_us += 60 * SECOND
+    settle(upkeep)
+    minutes = headquarters.lake.minutes
+    assert len(minutes.log.files()) == len(hours), "an open date has a file an hour"
+    before = minutes_of(headquarters.lake)
+    headquarters.now_us += 3 * DAY
+    settle(upkeep)
+    [gathered] = minutes.log.files()
+    assert minutes_of(headquarters.lake) == before
+    series = minutes.read([gathered], ["series"]).column("series").to_pylist()
+    assert series == sorted(series)
+
+    headquarters.take(gateway.data(scan(3600 * 2 + 1)))
+    headquarters.now_us += 60 * SECOND
+    settle(upkeep)
+    cut = sorted(str(known.low["time"])[11:13] for known in minutes.log.files())
+    assert cut == ["14", "16", "17"], "what was before, the hour, what was behind"
+    assert [row["count"] for row in minutes_of(headquarters.lake)].count(2) == 3
+    headquarters.take(gateway.data(scan(3600 * 2 + 2)))
+    headquarters.now_us += 60 * SECOND
+    kept = {known.path for known in minutes.log.files() if "T16" not in str(known.low["time"])}
+    settle(upkeep)
+    assert kept < {known.path for known in minutes.log.files()}, "what was cut is not cut again"
+    headquarters.now_us += HOUR_US
+    settle(upkeep)
+    assert len(minutes.log.files()) == 1, "quiet again, and gathered again"
+    assert sum(row["count"] for row in minutes_of(headquarters.lake)) == 12 * 3 + 6  # type: ignore[misc]
+
+
+def test_rows_that_come_while_minutes_are_gathered_are_in_them_soon_after(
+    headquarters: Headquarters, gateway: HandGateway
+) -> None:
+    late = [gateway.data(scan(0), scan(3600)), gateway.data(scan(3601))]
+    headquarters.take(late.pop(0))
+
+    def stopped() -> bool:
+        minutes = headquarters.lake.minutes.log.files()
+        if (
+            late
+            and len(minutes) == 2
+            and headquarters.lake.samples.log.files()[0].name.startswith(files.SORTED)
+        ):
+            headquarters.take(late.pop())  # minutes are what is gathered now
+        return False
+
+    upkeep = Upkeep(headquarters.lake, headquarters.archive, None, 1000, stopped)
+    for later in (60 * SECOND, 3 * DAY, 60 * SECOND):
+        headquarters.now_us += later
+        settle(upkeep)
+    assert not late
+    assert [row["count"] for row in minutes_of(headquarters.lake)].count(2) == 3
+    headquarters.now_us += HOUR_US
+    settle(upkeep)
+    assert len(headquarters.lake.minutes.log.files()) == 1
+    assert [row["count"] for row in minutes_of(headquarters.lake)].count(2) == 3
+
+
+def test_minutes_are_not_gathered_while_an_hour_of_their_date_is_behind(
+    headquarters: Headquarters, gateway: HandGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headquarters.take(gateway.data(scan(0), scan(3600)))
+    upkeep = Upkeep(headquarters.lake, headquarters.archive, None, rollup_interval_ms=1000)
+    headquarters.now_us += 60 * SECOND
+    settle(upkeep)
+    headquarters.now_us += 3 * DAY
+    monkeypatch.setattr(upkeep.rollups, "_dirty", {Hour("2026-09-21", 14)})
+    monkeypatch.setattr(upkeep.rollups, "step", lambda: False)
+    settle(upkeep)
+    assert len(headquarters.lake.minutes.log.files()) == 2
+    upkeep.rollups._dirty.clear()
+    settle(upkeep)
+    assert len(headquarters.lake.minutes.log.files()) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_comes_late_minutes_equal_those_made_at_once(
+    headquarters: Headquarters, gateway: HandGateway, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(limits, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(limits, "FILE_ROWS_MAX", 120)
+    random = np.random.default_rng(seed)
+    upkeep = Upkeep(headquarters.lake, headquarters.archive, None, rollup_interval_ms=1000)
+    free = random.permutation(9 * 60)
+    for turn in range(8):
+        late = free[40 * turn : 40 * turn + int(random.integers(1, 40))].tolist()
+        points = random.integers(1, 4, len(late)).tolist()
+        blocks = [scan(60 * at + turn, points=[point]) for at, point in zip(late, points, strict=True)]
+        headquarters.take(gateway.data(*blocks))
+        headquarters.now_us += int(random.choice([2_000_000, HOUR_US, 2 * DAY]))
+        settle(upkeep)
+    headquarters.now_us += HOUR_US
+    settle(upkeep)
+    made = minutes_of(headquarters.lake)
+    (headquarters.settings.lake / "rollup.json").unlink()
+    for table in (headquarters.lake.minutes, headquarters.lake.hours):
+        table.log.commit([], headquarters.clock_ms(), removes=table.log.files())
+    RollUps(headquarters.lake).step()
+    assert made == minutes_of(headquarters.lake)
 
 
 def test_a_crash_forgets_no_dirty_hour(headquarters: Headquarters, gateway: HandGateway) -> None:
