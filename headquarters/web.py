@@ -36,6 +36,7 @@ from headquarters.db.base import now_us
 from headquarters.db.engine import writing
 from headquarters.levels import has
 from headquarters.metadata import open_metadata
+from headquarters.patience import PatientProtocol
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME as PORTAL
 from headquarters.portal.service import PortalService
@@ -133,6 +134,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
                 limiter=RateLimiter(per_minute, max(10, per_minute // 10)),
                 stopping=lambda: stop.asked,
                 services={PORTAL: portal},
+                public_url=config.web.public_url,
             ),
             *([router] if has(config.level, "portal") else []),
         )
@@ -140,6 +142,30 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
         queries.close()
         sources.close()
         metadata.dispose()
+
+
+def server_settings(config: HeadquartersConfig, app: FastAPI) -> uvicorn.Config:
+    """How an application is served: without uvicorn's own logs and name, and to nobody for ever.
+
+    Args:
+        config: Of headquarters.
+        app: The application.
+    """
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http=PatientProtocol,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=STOP_S,
+        ssl_certfile=config.web.certificate,
+        ssl_keyfile=config.web.key,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -153,20 +179,7 @@ class _Server(uvicorn.Server):
 def _run(
     config: HeadquartersConfig, app: FastAPI, listener: socket.socket, stop: Stop, log: EventLog
 ) -> None:
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="off",
-        backlog=BACKLOG,
-        limit_concurrency=CONNECTIONS_MAX,
-        timeout_graceful_shutdown=STOP_S,
-        ssl_certfile=config.web.certificate,
-        ssl_keyfile=config.web.key,
-    )
+    settings = server_settings(config, app)
     try:
         settings.load()
     except (OSError, ValueError) as error:

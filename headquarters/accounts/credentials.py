@@ -185,6 +185,11 @@ class UserSessions:
         *fields, current = tuple[Any, ...](row)
         return UserSession(*fields), bytes(current) != hashed
 
+    def get(self, id: str) -> UserSession | None:
+        """A session by its id."""
+        row = self._session.execute(select(*_SESSION).where(SessionRow.id == id)).one_or_none()
+        return None if row is None else UserSession(*row)
+
     def rotate(self, id: str, old: str, new: str, at_us: int) -> bool:
         """Give a session a new token; false when another request was quicker."""
         where = (SessionRow.id == id, SessionRow.hash == hash_of(old))

@@ -115,6 +115,29 @@ class Sessions:
             principal = replace(principal, roles=frozenset())
         return Resumed(principal, user, row, due, self._go_on(row, token, is_before, at))
 
+    def principal(self, id: str, at_us: int | None = None) -> Principal | None:
+        """Who acts in a session now, for a stream that goes on: that is no use of it, and rotates nothing.
+
+        Args:
+            id: Of the session.
+            at_us: When; `None`: now.
+
+        Returns:
+            The principal, or `None`: the session ended, or has a duty first.
+
+        Raises:
+            StoreError: The database failed.
+        """
+        at = now_us() if at_us is None else at_us
+        with reading(self._engine) as session:
+            row = UserSessions(session).get(id)
+            if row is None or at >= row.ends_us or at - row.seen_us >= self._terms.idle_minutes * MINUTE_US:
+                return None
+            user, principal = Users(session).get(row.user), principal_of(session, row.user)
+        if user is None or principal is None or duties(user, principal.roles, self._terms, at):
+            return None
+        return principal
+
     def rotate(self, token: str, at_us: int | None = None) -> str | None:
         """Give a session a new token now, as after a change of password; `None` when it is gone."""
         at = now_us() if at_us is None else at_us

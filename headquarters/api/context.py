@@ -23,6 +23,7 @@ from sqlalchemy import Engine
 
 from headquarters.accounts import csrf, tokens
 from headquarters.accounts.sessions import Resumed, Sessions
+from headquarters.api.pages import stranger
 from headquarters.api.problems import RateError, RefusedError
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.audit.trail import record, record_denied
@@ -66,6 +67,7 @@ class Context:
         monotonic: Seconds that never jump.
         stopping: Whether the process is about to end: streams end then.
         services: What parts beside the API have to offer, by name.
+        public_url: How people reach us; `None`: by the name that their requests give.
     """
 
     sources: Sources
@@ -81,6 +83,7 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = lambda: False
     services: dict[str, Any] = field(default_factory=dict)
+    public_url: str | None = None
 
     @property
     def cookie(self) -> str:
@@ -264,13 +267,9 @@ def csrf_token(context: Context, session: str) -> str:
 
 
 def _same_site(request: Request) -> None:
-    """Refuse what another site's page sends; a browser says so, a program says nothing.
-
-    Source: W3C Fetch Metadata Request Headers, 2.1 "Sec-Fetch-Site".
-    """
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in ("same-origin", "none"):
-        raise RefusedError(f"expected a request from a page of this site, got one from {site[:40]}")
+    """Refuse what another site's page sends; a browser says so, a program says nothing."""
+    if site := stranger(request.headers, context_of(request).public_url):
+        raise RefusedError(f"expected a request from a page of this site, got one from {site}")
 
 
 def _count(context: Context, request: Request, principal: str | None) -> None:

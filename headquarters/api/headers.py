@@ -3,26 +3,34 @@
 Rules:
 1. Nothing of ours is framed, sniffed, or told to other sites; the API's answers are not kept by caches.
 2. A page's own policy (the portal's) stays; an answer without one allows nothing.
-3. A body above the bound is refused before it is read to its end.
-4. A fault of ours is answered like any other error, and told to the log alone.
+3. A body above the bound is refused before it is read to its end, and one that is not here in time.
+4. A request without a proper `Host` is refused: addresses and the audit are made of it.
+5. A fault of ours is answered like any other error, and told to the log alone.
 
 Source: OWASP Secure Headers Project, "Response Headers".
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headquarters.api.pages import is_host
 from headquarters.api.problems import MEDIA_TYPE, problem
 
 _trouble = logging.getLogger("catchment.api")
 
 BODY_BYTES_MAX = 2 << 20
 """A plan of a roll-out, or a long query; data never comes this way."""
+
+LENGTH_CHARS_MAX = 12
+
+BODY_S = 60.0
+"""2 MiB in it are 35 kB/s; whoever needs longer holds a place that others wait for."""
 
 ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -57,32 +65,45 @@ class Headers:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        given = dict(scope["headers"])
+        length = given.get(b"content-length", b"0")
         bounded = _Bounded(receive)
-        started = False
+        started = refused = False
 
-        async def sending(message: Message) -> None:
+        async def whole(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = self._with(message.get("headers", []), state)
             await send(message)
 
-        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
-            await _refuse(scope, sending)
+        async def sending(message: Message) -> None:
+            nonlocal refused
+            if not started and bounded.fault is not None:
+                refused = True
+                await _refuse(scope, whole, bounded.fault)
+            if not refused:
+                await whole(message)
+
+        if not is_host(given.get(b"host", b"")):
+            await _answer(scope, whole, 400, "host", "expected a Host header with a name or an address")
+            return
+        if not length.isdigit() or len(length) > LENGTH_CHARS_MAX or int(length) > BODY_BYTES_MAX:
+            await _refuse(scope, whole)
             return
         try:
             await self._app(scope, bounded, sending)
-        except _TooLargeError:
-            if started:
-                raise
-            await _refuse(scope, sending)
         except Exception:
+            if refused:
+                return
+            if bounded.fault is not None and not started:
+                await _refuse(scope, whole, bounded.fault)
+                return
             _trouble.exception("%s %s", scope["method"], scope["path"])
             if started:
                 raise
             detail = "the request failed; the log of headquarters says why"
-            await _answer(scope, sending, 500, "failed", detail)
+            await _answer(scope, whole, 500, "failed", detail)
 
     def _with(self, given: Any, state: dict[str, Any]) -> list[tuple[bytes, bytes]]:
         headers = [(name.lower(), value) for name, value in given]
@@ -96,8 +117,8 @@ class Headers:
         return headers
 
 
-class _TooLargeError(Exception):
-    """A body that turned out too large while it came."""
+class _BodyError(Exception):
+    """A body that turned out too large, or too slow, while it came."""
 
 
 class _Bounded:
@@ -106,17 +127,36 @@ class _Bounded:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._left = BODY_BYTES_MAX
+        self._is_whole = False
+        self._end: float | None = None
+        self.fault: int | None = None
+        """The status of what is wrong with it."""
 
     async def __call__(self) -> Message:
-        message = await self._receive()
+        if self._is_whole:
+            return await self._receive()  # that it is gone
+        if self._end is None:
+            self._end = asyncio.get_running_loop().time() + BODY_S
+        try:
+            async with asyncio.timeout_at(self._end):
+                message = await self._receive()
+        except TimeoutError as error:
+            self.fault = 408
+            raise _BodyError from error
         if message["type"] == "http.request":
+            self._is_whole = not message.get("more_body", False)
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise _TooLargeError
+                self.fault = 413
+                raise _BodyError
         return message
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
+async def _refuse(scope: Scope, send: Send, status: int = 413) -> None:
+    if status == 408:
+        detail = f"expected the whole body within {BODY_S:.0f} s"
+        await _answer(scope, send, 408, "too-slow", detail)
+        return
     detail = f"expected a body of at most {BODY_BYTES_MAX:,} bytes and its true length"
     await _answer(scope, send, 413, "too-large", detail)
 

@@ -9,6 +9,7 @@ Source: RFC 9457, "Problem Details for HTTP APIs".
 from __future__ import annotations
 
 import http
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -61,6 +62,11 @@ _KNOWN: tuple[tuple[type[CatchmentError], int, str], ...] = (
 )
 
 
+def is_for_people(error: CatchmentError) -> bool:
+    """Whether an error's text is about what was asked for, and names nothing of this machine."""
+    return any(isinstance(error, kind) for kind, _, _ in _KNOWN)
+
+
 def problem(status: int, kind: str, detail: str, instance: str, **more: Any) -> dict[str, Any]:
     """A problem document.
 
@@ -81,6 +87,16 @@ def problem(status: int, kind: str, detail: str, instance: str, **more: Any) -> 
     }
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; what was sent and is no text is shown as `?`."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """The document as UTF-8."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def answer(
     request: Request,
     status: int,
@@ -91,7 +107,7 @@ def answer(
 ) -> JSONResponse:
     """A problem document as an answer."""
     document = problem(status, kind, detail, request.url.path, **more)
-    return JSONResponse(document, status, dict(headers or {}), MEDIA_TYPE)
+    return ProblemResponse(document, status, dict(headers or {}))
 
 
 def of_error(request: Request, error: CatchmentError) -> JSONResponse:

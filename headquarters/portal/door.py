@@ -17,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from headquarters.accounts import csrf
 from headquarters.accounts.sessions import Resumed
 from headquarters.api.context import CSRF_HEADER, Asker, Context, context_of, csrf_token, demand, set_cookie
+from headquarters.api.pages import stranger
 from headquarters.api.problems import RateError
 from headquarters.db.engine import reading
 from headquarters.tenancy import access
@@ -156,12 +157,10 @@ def needs(permission: str | None) -> Any:
 async def own_page(request: Request) -> None:
     """See that a request which changes something comes from a page of ours, as its browser says.
 
-    Source: W3C Fetch Metadata Request Headers, 2.1 "Sec-Fetch-Site".
-
     Raises:
         ForgedError: From another site's page.
     """
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    if stranger(request.headers, context_of(request).public_url):
         raise ForgedError
 
 

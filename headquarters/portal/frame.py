@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from headquarters.api.problems import RateError
+from headquarters.api.context import context_of
+from headquarters.api.problems import RateError, is_for_people
 from headquarters.errors import DeniedError
 from headquarters.portal import shapes, words
 from headquarters.portal.assets import asset
@@ -39,6 +41,11 @@ LANGUAGE_COOKIE, SCHEME_COOKIE = "catchment-language", "catchment-scheme"
 SCHEMES = ("system", "light", "dark")
 YEAR_S = 365 * 86_400
 SAID_COOKIE, SAID_S = "catchment-said", 30
+
+
+TROUBLE = N_("Something here does not work now")
+
+_trouble = logging.getLogger("catchment.portal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,7 @@ def environment(language: str) -> Environment:
         "label": lambda value, kind: texts.gettext(label(kind, value)),
         "unit": shapes.unit,
         "url": lambda value: quote(str(value), safe=""),
+        "translated": texts.gettext,
         "own": lambda text: getattr(text, language),
     }
     found.globals |= {"asset": asset, "languages": LANGUAGES, "schemes": SCHEMES, "language": language}
@@ -160,13 +168,14 @@ def render(
     if request.cookies.get(LANGUAGE_COOKIE) != language and "lang" in request.query_params:
         keep(request, answer, LANGUAGE_COOKIE, language)
     if told:
-        answer.delete_cookie(SAID_COOKIE)
+        secure = context_of(request).is_tls
+        answer.delete_cookie(SAID_COOKIE, httponly=True, samesite="lax", secure=secure)
     return answer
 
 
 def keep(request: Request, answer: Response, cookie: str, value: str) -> None:
     """Keep a preference in the browser for a year."""
-    secure = request.url.scheme == "https"
+    secure = context_of(request).is_tls
     answer.set_cookie(cookie, value, YEAR_S, httponly=True, samesite="lax", secure=secure)
 
 
@@ -181,7 +190,7 @@ def back_with(request: Request, address: str, said: str, **values: object) -> Re
     """
     text = words.translations(language_of(request)).gettext(said) % values
     answer = RedirectResponse(local(address), 303)
-    secure = request.url.scheme == "https"
+    secure = context_of(request).is_tls
     answer.set_cookie(SAID_COOKIE, quote(text), SAID_S, httponly=True, samesite="lax", secure=secure)
     return answer
 
@@ -266,12 +275,19 @@ class PageRoute(APIRoute):
             except InputError as error:
                 answer = await failure(request, 400, N_("That cannot be"), str(error).splitlines())
             except CatchmentError as error:
-                title = N_("Something here does not work now")
-                answer = await failure(request, 503, title, str(error).splitlines())
+                answer = await failure(request, 503, TROUBLE, _told(request, error))
             answer.headers.setdefault("Vary", VARY)
             return answer
 
         return handle
+
+
+def _told(request: Request, error: CatchmentError) -> list[str]:
+    """What people are told of an error; one that may name files of this machine is for its log."""
+    if is_for_people(error):
+        return str(error).splitlines()
+    _trouble.error("%s %s: %s", request.method, request.url.path, error)
+    return [N_("The log of headquarters says why. Try it again in a while, and tell who runs it.")]
 
 
 def _sign_in(request: Request) -> Response:
@@ -283,9 +299,18 @@ def _sign_in(request: Request) -> Response:
 
 
 async def failure(request: Request, status: int, title: str, problems: list[str]) -> Response:
-    """What happened, instead of a page."""
+    """What happened, instead of a page.
+
+    Args:
+        request: What was asked for.
+        status: Of the answer.
+        title: What happened, in English.
+        problems: More; our own words are translated, and what somebody sent is shown as it is.
+    """
     visitor = await visitor_of(request)
-    return render(request, "failure.html", visitor, status, title=title, problems=problems)
+    text = words.translations(language_of(request)).gettext
+    shown = [text(problem) for problem in problems if problem]
+    return render(request, "failure.html", visitor, status, title=text(title), problems=shown)
 
 
 async def missing(request: Request) -> Response:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import date, timedelta
 
 import pyarrow as pa
 
 from headquarters.lake.query import Engine
-from headquarters.lake.schema import TIME
+from headquarters.lake.schema import SAMPLES, TIME
 from headquarters.tenancy.scope import Scope
 from headquarters.views.seeing import point_of
 from headquarters.views.sources import Sources
@@ -19,6 +20,8 @@ SERIES_MAX = 1000
 
 PART_ROWS = 2_000_000
 """Rows sorted at a time: some 100 MB."""
+
+DAY_US = 86_400_000_000
 
 PART_US_MIN = 3_600_000_000
 PARTS_MAX = 1000
@@ -67,12 +70,29 @@ def samples(
     stack = ExitStack()
     try:
         engine = stack.enter_context(sources.bulk.engine())
-        parts = [part for number in seen for part in _parts(sources, number, from_us, to_us)]
+        bounds = _held(engine)
+        low, high = max(from_us, bounds[0]), min(to_us, bounds[1])
+        parts = [part for number in seen for part in _parts(sources, number, low, high)]
+        if not parts:
+            stack.close()
+            return iter(())
         first = engine.arrow(_sql(*parts[0]))
     except BaseException:
         stack.close()
         raise
     return _batches(stack, engine, first, parts[1:])
+
+
+def _held(engine: Engine) -> tuple[int, int]:
+    """The time that the lake has files of, a day more at both ends: all else is empty without a look."""
+    dates = sorted({file.date for file in engine.files(SAMPLES)})
+    if not dates or not dates[0]:
+        return (0, 0) if not dates else (-(2**62), 2**62)
+    first, last = (
+        (date.fromisoformat(each) - date(1970, 1, 1)) // timedelta(microseconds=1)
+        for each in (dates[0], dates[-1])
+    )
+    return first - DAY_US, last + 2 * DAY_US
 
 
 def _parts(sources: Sources, series: int, from_us: int, to_us: int) -> list[tuple[int, int, int]]:

@@ -172,8 +172,13 @@ def _alarm_text(asker: Asker) -> str:
 
 def _still_may(request: Request, asker: Asker, with_alarms: bool) -> bool:
     try:
-        principal, _ = authenticate(asker.context, request)
+        if asker.session is not None:  # by its id: the cookie that began the stream is an old one by now
+            principal = asker.context.sessions.principal(asker.session.session.id)
+        else:
+            principal, _ = authenticate(asker.context, request)
     except CatchmentError:
+        return False
+    if principal is None:
         return False
     wanted = ("samples:read", "alarms:read") if with_alarms else ("samples:read",)
     return principal.tenant == asker.principal.tenant and all(access.may(principal, each) for each in wanted)

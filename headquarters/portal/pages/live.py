@@ -16,17 +16,25 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
+from headquarters.api.routes.live import STREAMS_EACH_MAX, Streams
 from headquarters.portal.door import Visitor, needs
 from headquarters.portal.frame import PageRoute
+from headquarters.tenancy import access
+from headquarters.views.lakepool import BusyError
 from headquarters.views.latest import SERIES_MAX, changed
 from headquarters.views.sources import Sources
-from protocols.errors import InputError, Problem
+from protocols.errors import CatchmentError, InputError, Problem
 
 STEP_S = 1.0
 """Values are told so often: headquarters itself has a new one each second and point."""
 
 LIFE_S = 3600.0
-"""A stream ends after an hour, and the browser opens another: so a session that ended ends its streams."""
+"""A stream ends after an hour, and the browser opens another."""
+
+CHECK_S = 10.0
+"""So often it is looked at whether the session goes on: one that ended ends its streams."""
+
+_streams = Streams()
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -41,6 +49,8 @@ async def follow(
     wanted = numbers(series)
     if wanted and not visitor.may("samples:read"):
         wanted = []
+    if not _streams.begin(visitor.principal.id):
+        raise BusyError(f"expected at most {STREAMS_EACH_MAX} pages with live values at once; close one")
     stream = _stream(request, visitor.sources, visitor, wanted)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
@@ -66,23 +76,41 @@ def numbers(text: str) -> list[int]:
 async def _stream(
     request: Request, sources: Sources, visitor: Visitor, series: list[int]
 ) -> AsyncIterator[bytes]:
-    version, before = 0, _marks(sources)
-    end = asyncio.get_running_loop().time() + LIFE_S
-    yield b"retry: 3000\n\n"
+    version, before, clock = 0, _marks(sources), asyncio.get_running_loop().time
+    end, checked = clock() + LIFE_S, clock()
     stopping = visitor.context.stopping
-    while not (stopping() or await request.is_disconnected()) and asyncio.get_running_loop().time() < end:
-        if series:
-            told = await run_in_threadpool(changed, sources, visitor.scope, series, version)
-            version = told.version
-            yield _event("values", {"live": told.is_live, "values": [asdict(value) for value in told.values]})
-        marks = await run_in_threadpool(_marks, sources)
-        names = [name for name, mark in marks.items() if mark != before[name]]
-        before = marks
-        if names:
-            yield _event("changed", names)
-        elif not series:
-            yield b": still here\n\n"
-        await asyncio.sleep(STEP_S)
+    try:
+        yield b"retry: 3000\n\n"
+        while not (stopping() or await request.is_disconnected()) and clock() < end:
+            if clock() - checked >= CHECK_S:
+                checked = clock()
+                if not await run_in_threadpool(_goes_on, visitor, bool(series)):
+                    break
+            if series:
+                told = await run_in_threadpool(changed, sources, visitor.scope, series, version)
+                version = told.version
+                values = [asdict(value) for value in told.values]
+                yield _event("values", {"live": told.is_live, "values": values})
+            marks = await run_in_threadpool(_marks, sources)
+            names = [name for name, mark in marks.items() if mark != before[name]]
+            before = marks
+            if names:
+                yield _event("changed", names)
+            elif not series:
+                yield b": still here\n\n"
+            await asyncio.sleep(STEP_S)
+    finally:
+        _streams.end(visitor.principal.id)
+
+
+def _goes_on(visitor: Visitor, with_values: bool) -> bool:
+    """Whether the session, and the right to what it is told, are still there."""
+    try:
+        principal = visitor.context.sessions.principal(visitor.resumed.session.id)
+    except CatchmentError:
+        return False
+    wanted = "samples:read" if with_values else "overview:read"
+    return principal is not None and access.may(principal, wanted)
 
 
 def _marks(sources: Sources) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from headquarters.portal.door import OwnPage
 from headquarters.portal.frame import LANGUAGE_COOKIE, SCHEME_COOKIE, SCHEMES, PageRoute, keep, local
 from headquarters.portal.words import LANGUAGES
 
@@ -15,9 +16,9 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.post("/preferences")
 def choose(
-    request: Request, back: str = Form("/"), language: str = Form(""), scheme: str = Form("")
+    request: Request, _: OwnPage, back: str = Form("/"), language: str = Form(""), scheme: str = Form("")
 ) -> Response:
-    """Choose a language or colours; changes nothing but cookies, so anybody may."""
+    """Choose a language or colours; changes nothing but cookies, so anybody may, on a page of ours."""
     target = urlsplit(local(back))
     query = [(key, value) for key, value in parse_qsl(target.query) if key != "lang"]
     if language in LANGUAGES:

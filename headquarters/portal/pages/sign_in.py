@@ -145,6 +145,9 @@ def _judged(
 
 def _begin_session(request: Request, accepted: Accepted, target: str) -> Response:
     context = context_of(request)
+    before = request.cookies.get(context.cookie)
+    if before:
+        context.sessions.end(before)  # whoever had it, and whoever put it there: it is worth nothing now
     agent = request.headers.get("user-agent", "")
     token = context.sessions.begin(accepted.user, accepted.by, _address(request), agent)
     request.scope["state"]["cookie"] = set_cookie(context, token)

@@ -122,5 +122,7 @@ def change_role(
 
 def _link_page(request: Request, visitor: Visitor, login: str, secret: str) -> Response:
     """The one page that shows a link: nobody can make it again from what is kept."""
-    address = f"{request.url.scheme}://{request.url.netloc}/sign-in/link/{secret}"
+    context = visitor.context
+    here = context.public_url or f"{request.url.scheme}://{request.url.netloc}"
+    address = f"{here.rstrip('/')}/sign-in/link/{secret}"
     return render(request, "link.html", visitor, login=login, address=address)

@@ -31,6 +31,7 @@ from headquarters.services.sql.task import Bounds, Estimate, Task
 from headquarters.tenancy.access import demand
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.scope import scope_of
+from protocols.errors import InputError, Problem
 
 RESULTS_BYTES_MAX = 4 << 30
 TENANT_BYTES_MAX = 1 << 30
@@ -108,6 +109,7 @@ class QueryService:
             StoreError: The metadata store failed.
         """
         demand(principal, "queries:run")
+        _plain("sql", sql)
         self._quota(principal.tenant, "queries", 1)
         asked = Asked(new_id(), principal.tenant, principal.id, now_us(), sql, State.WAITING.value)
         task = Task(
@@ -210,6 +212,8 @@ class QueryService:
             ConflictError: There is one of this name.
         """
         demand(principal, "queries:share" if shared else "queries:run")
+        for field, text in (("name", name), ("sql", sql), ("description", description)):
+            _plain(field, text)
         with writing(self._engine) as session:
             return SavedQueries(session).add(
                 principal.tenant,
@@ -229,6 +233,8 @@ class QueryService:
             ConflictError: There is another one of this name.
         """
         demand(principal, "queries:share" if saved.shared else "queries:run")
+        for field, text in (("name", saved.name), ("sql", saved.sql), ("description", saved.description)):
+            _plain(field, text)
         ours = replace(saved, tenant=principal.tenant, owner=principal.id, changed_us=now_us())
         with writing(self._engine) as session:
             return SavedQueries(session).change(ours)
@@ -285,3 +291,12 @@ class QueryService:
     def _write(self, ended: Asked) -> None:
         with writing(self._engine) as session:
             History(session).end(ended)
+
+
+def _plain(field: str, text: str) -> None:
+    """See that something is text that every metadata store can keep."""
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        expected = "text in UTF-8 without the character NUL"
+        raise InputError(
+            [Problem("query", field, text[:60].encode("ascii", "backslashreplace").decode(), expected)]
+        )
