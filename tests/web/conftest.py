@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.web.doors import Doors
 from tests.web.plants import Plants
 
 
@@ -24,3 +25,11 @@ def own_plants(tmp_path: Path) -> Iterator[Plants]:
     plants = Plants(tmp_path)
     yield plants
     plants.close()
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+    """API and portal over the hostile plants."""
+    found = Doors(tmp_path_factory.mktemp("doors"))
+    yield found
+    found.close()
