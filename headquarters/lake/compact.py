@@ -135,8 +135,9 @@ def rewrite(table: LakeTable, chosen: Sequence[DataFile], pause: Callable[[], No
         chosen: Its files.
         pause: Called between chunks, to let a stop through.
     """
-    new = write_sorted(table, chosen[0].partition, sorted_chunks(table, chosen), pause)
-    assert sum(file.rows for file in new) == sum(file.rows for file in chosen), "a rewrite keeps every row"
+    rows = sum(file.rows for file in chosen)
+    new = write_sorted(table, chosen[0].partition, sorted_chunks(table, chosen), rows, pause)
+    assert sum(file.rows for file in new) == rows, "a rewrite keeps every row"
     table.log.commit(new, table.clock_ms(), removes=chosen, data_change=False)
     return new
 
@@ -145,6 +146,7 @@ def write_sorted(
     table: LakeTable,
     partition: Mapping[str, str],
     chunks: Iterable[pa.Table],
+    rows_max: int,
     pause: Callable[[], None] = lambda: None,
 ) -> list[DataFile]:
     """Write rows into as few files as may be; they count when a commit names them.
@@ -153,6 +155,7 @@ def write_sorted(
         table: Whose rows they are.
         partition: Of which partition.
         chunks: The rows in the table's order.
+        rows_max: How many they are at most.
         pause: Called between chunks, to let a stop through.
     """
     writer: files.FileWriter | None = None
@@ -165,7 +168,8 @@ def write_sorted(
                 new.append(writer.close(table.clock_ms()))
                 writer, rows_in_file = None, 0
             if writer is None:
-                writer = files.FileWriter(table.table, table.folder, partition, files.SORTED)
+                expected = min(rows_max, limits.FILE_ROWS_MAX)
+                writer = files.FileWriter(table.table, table.folder, partition, files.SORTED, rows=expected)
             writer.write(rows)
             rows_in_file += len(rows)
     except BaseException:

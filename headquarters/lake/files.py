@@ -25,6 +25,9 @@ from protocols.errors import StoreError
 APPENDED = "a"
 SORTED = "s"
 
+GROUPS = 128
+"""Row groups of a file of roll-ups: what it says of them is read in about two milliseconds."""
+
 
 class FileWriter:
     """One Parquet file being written; `close` makes it durable and says what to log.
@@ -35,6 +38,7 @@ class FileWriter:
         partition: Values of the partition columns, as text.
         kind: First part of the name.
         names: Columns to write; those left out are null in every row. All by default.
+        rows: How many there will be, about; 0: that is not known.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class FileWriter:
         partition: Mapping[str, str],
         kind: str,
         names: Collection[str] | None = None,
+        rows: int = 0,
     ) -> None:
         self._table = table
+        self._group_rows = group_rows(table, rows)
         self._columns = table.file_columns(table.columns.names if names is None else names)
         self._folder = folder
         self._partition = partition
@@ -72,7 +78,7 @@ class FileWriter:
         try:
             arrays = [rows.column(name) for name in self._columns.names]
             table = pa.Table.from_arrays(arrays, schema=self._columns)
-            self._writer.write_table(table, row_group_size=limits.ROWS_PER_GROUP)
+            self._writer.write_table(table, row_group_size=self._group_rows)
         except OSError as error:
             raise self._failed(error) from error
         self._rows += len(rows)
@@ -128,9 +134,27 @@ def write(
 ) -> DataFile:
     """Write one file of rows that are in order; see `FileWriter`."""
     names = [name for name in table.columns.names if rows.column(name).null_count < len(rows)]
-    writer = FileWriter(table, folder, partition, kind, names)
+    writer = FileWriter(table, folder, partition, kind, names, len(rows))
     writer.write(rows)
     return writer.close(now_ms)
+
+
+def group_rows(table: TableSchema, rows: int) -> int:
+    """Rows of a row group: so that a file has `GROUPS` of them, within the table's bounds.
+
+    Who asks for one series decodes its whole group, but who opens a file reads what it says of all.
+
+    Args:
+        table: Which table.
+        rows: How many the file will have.
+
+    >>> from headquarters.lake.schema import SAMPLES, SAMPLES_MINUTE
+    >>> [group_rows(SAMPLES_MINUTE, rows) for rows in (115_200, 2_000_000, 14_400_000)]
+    [8192, 15625, 65536]
+    >>> group_rows(SAMPLES, 115_200)
+    65536
+    """
+    return min(max(table.group_rows_min, rows // GROUPS), limits.ROWS_PER_GROUP)
 
 
 def _encoding(table: TableSchema, columns: pa.Schema, kind: str) -> dict[str, Any]:

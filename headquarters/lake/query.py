@@ -66,6 +66,7 @@ class Engine:
             raise InputError([Problem(str(lake), "", "", expected)])
         self._lake = lake
         self._states: dict[str, State] = {}
+        self._datasets: dict[str, Dataset] = {}
         self._connection = duckdb.connect()
         try:
             self._connection.execute(f"SET TimeZone = {literal(timezone)}")
@@ -101,6 +102,7 @@ class Engine:
             if state.version != before:
                 self._names = None
                 dataset = dataset_of(self._lake / table.name, table, state.files.values())
+                self._datasets[name] = dataset
                 self._connection.register(name, dataset)
 
     def version(self, table: TableSchema) -> int:
@@ -110,6 +112,22 @@ class Engine:
     def files(self, table: TableSchema) -> list[DataFile]:
         """The files that make up a table as queries see it."""
         return list(self._states[_seen_as(table)].files.values())
+
+    def scan(self, table: TableSchema, columns: Sequence[str], where: Any) -> pa.Table:
+        """Rows of one table, in no order, without SQL and what it costs.
+
+        Args:
+            table: Which.
+            columns: Which of its columns.
+            where: A pyarrow filter expression.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        try:
+            return self._datasets[_seen_as(table)].to_table(columns=list(columns), filter=where)
+        except (OSError, pa.ArrowException) as error:
+            raise _unread(error) from error
 
     def attach(self, name: str, rows: pa.Table) -> None:
         """Let queries use rows that are not in the lake, under a name."""
@@ -273,8 +291,12 @@ def _failed(sql: str, error: Exception) -> InputError | StoreError:
     """Whose fault it is that a statement that was understood does not end: the lake's or its own."""
     text = str(error)
     if isinstance(error, OSError) or ".parquet" in text:
-        return StoreError(f"expected to read the lake's files: {text}; restore the file from a copy")
+        return _unread(error)
     return _wrong(sql, text)
+
+
+def _unread(error: Exception) -> StoreError:
+    return StoreError(f"expected to read the lake's files: {error}; restore the file from a copy")
 
 
 def literal(text: str) -> str:

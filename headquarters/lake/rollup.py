@@ -129,7 +129,9 @@ class RollUps:
         around = {hour for file in reaching for hour in hours_of(file)} - made
         for start, end in _runs(around):
             within = (pc.field("time") >= _instant(start)) & (pc.field("time") < _instant(end))
-            new += compact.write_sorted(table, {"date": date}, compact.sorted_chunks(table, reaching, within))
+            chunks = compact.sorted_chunks(table, reaching, within)
+            rows_max = sum(file.rows for file in reaching)
+            new += compact.write_sorted(table, {"date": date}, chunks, rows_max)
         table.log.commit(new, table.clock_ms(), removes=old)
 
     def _aggregate(self, hour: Hour) -> tuple[pa.Table, pa.Table]:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from headquarters import limits
+
 TIME = pa.timestamp("us", "UTC")
 
 
@@ -27,6 +29,7 @@ class TableSchema(NamedTuple):
             opens only files that can hold what it looks for.
         dictionary: Text columns that repeat few values.
         complete: Columns that are never null, which costs less to write and to read.
+        group_rows_min: A row group of a file with few rows has so many (`files.group_rows`).
     """
 
     name: str
@@ -36,6 +39,7 @@ class TableSchema(NamedTuple):
     ranges: tuple[str, ...]
     dictionary: tuple[str, ...]
     complete: tuple[str, ...] = ()
+    group_rows_min: int = limits.ROWS_PER_GROUP
 
     def file_columns(self, names: Collection[str]) -> pa.Schema:
         """Some of the columns as a file declares them; one that a file leaves out is null in all its rows."""
@@ -222,6 +226,7 @@ SAMPLES_MINUTE = TableSchema(
     ("series", "time"),
     ("series", "time"),
     ("series", "count", "good", "usable"),
+    group_rows_min=limits.ROLLED_ROWS_PER_GROUP,
 )
 SAMPLES_HOUR = SAMPLES_MINUTE._replace(name="samples_hour")
 

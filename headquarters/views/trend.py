@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 
 from headquarters.lake.query import Engine, literal
 from headquarters.lake.rollup import HOUR_US, MINUTE_US, STATE, Hour
+from headquarters.lake.schema import SAMPLES, SAMPLES_HOUR, SAMPLES_MINUTE, TIME
 from headquarters.tenancy.scope import Scope
 from headquarters.views.pointbook import Point
 from headquarters.views.seeing import point_of
@@ -45,6 +47,8 @@ UNITS_PER_PIXEL = 2
 
 GAPS_MAX = 1000
 TEXTS_MAX = 2000
+
+_ROLLED = ("time", "count", "good", "usable", "min", "max", "first", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +257,7 @@ def _step_us(point: Point, unit: str) -> int:
 
 
 def _raw(engine: Engine, series: int, from_us: int, to_us: int) -> _Rows:
-    table = engine.arrow(
-        f"SELECT epoch_us(time) AS time, value, quality FROM samples WHERE {_within(series, from_us, to_us)}"
-    ).read_all()
+    table = engine.scan(SAMPLES, ("time", "value", "quality"), _chosen(series, from_us, to_us))
     time, value = _int64(table, "time"), _float64(table, "value")
     severity = np.minimum((_int64(table, "quality") >> 30) & 3, BAD)
     if len(time) > 1 and (np.diff(time) < 0).any():
@@ -271,10 +273,8 @@ def _rolled(
     """Roll-ups, with raw rows where these are behind."""
     step_us = MINUTE_US if unit == "minute" else HOUR_US
     first_us = -(-from_us // step_us) * step_us
-    table = engine.arrow(
-        "SELECT epoch_us(time) AS time, count, good, usable, min, max, first, last "
-        f"FROM samples_{unit} WHERE {_within(series, first_us, to_us)} ORDER BY time"
-    ).read_all()
+    rolled = SAMPLES_MINUTE if unit == "minute" else SAMPLES_HOUR
+    table = engine.scan(rolled, _ROLLED, _chosen(series, first_us, to_us)).sort_by("time")
     time = _int64(table, "time")
     last_us = int(time[-1]) if len(time) else first_us
     fresh = [(from_us, min(first_us, to_us)), *dirty, (last_us, to_us)]
@@ -351,8 +351,15 @@ def _within(series: int, from_us: int, to_us: int) -> str:
     return f"series = {series} AND time >= make_timestamptz({from_us}) AND time < make_timestamptz({to_us})"
 
 
+def _chosen(series: int, from_us: int, to_us: int) -> Any:
+    """Rows of a series within a time, for `Engine.scan`."""
+    start, end = (pa.scalar(at, pa.int64()).cast(TIME) for at in (from_us, to_us))
+    return (pc.field("series") == series) & (pc.field("time") >= start) & (pc.field("time") < end)
+
+
 def _int64(table: pa.Table, name: str) -> Int64s:
-    found: Int64s = table.column(name).combine_chunks().to_numpy(zero_copy_only=False).astype(np.int64)
+    column = table.column(name).cast(pa.int64())
+    found: Int64s = column.combine_chunks().to_numpy(zero_copy_only=False)
     return found
 
 

@@ -107,6 +107,15 @@ class Browser:
         command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
         self._ask("POST", "/goog/cdp/execute", command)
 
+    def before_pages(self, script: str) -> None:
+        """Run a script in every page from now on, before those of the page."""
+        command = {"cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script}}
+        self._ask("POST", "/goog/cdp/execute", command)
+
+    def forget_cache(self) -> None:
+        """Fetch everything anew."""
+        self._ask("POST", "/goog/cdp/execute", {"cmd": "Network.clearBrowserCache", "params": {}})
+
     def address(self) -> str:
         """Of the page that is shown."""
         found: str = self._ask("GET", "/url")

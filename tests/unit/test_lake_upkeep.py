@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -278,13 +279,10 @@ def test_late_rows_change_their_hour_and_no_other(headquarters: Headquarters, ga
     assert not rollups.step()
 
 
-def minutes_of(lake: Lake) -> list[dict[str, object]]:
-    table = lake.minutes
-    return (
-        table.read(table.log.files(), None)
-        .sort_by([("series", "ascending"), ("time", "ascending")])
-        .to_pylist()
-    )
+def minutes_of(lake: Lake) -> list[dict[str, Any]]:
+    rows = lake.minutes.read(lake.minutes.log.files(), None)
+    found: list[dict[str, Any]] = rows.sort_by([("series", "ascending"), ("time", "ascending")]).to_pylist()
+    return found
 
 
 def test_minutes_of_a_closed_date_are_gathered_and_a_late_row_cuts_its_hour_out(
@@ -319,7 +317,7 @@ def test_minutes_of_a_closed_date_are_gathered_and_a_late_row_cuts_its_hour_out(
     headquarters.now_us += HOUR_US
     settle(upkeep)
     assert len(minutes.log.files()) == 1, "quiet again, and gathered again"
-    assert sum(row["count"] for row in minutes_of(headquarters.lake)) == 12 * 3 + 6  # type: ignore[misc]
+    assert sum(row["count"] for row in minutes_of(headquarters.lake)) == 12 * 3 + 6
 
 
 def test_rows_that_come_while_minutes_are_gathered_are_in_them_soon_after(
