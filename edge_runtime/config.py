@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from protocols.errors import Problem
+from protocols.logfile import LogConfig
 from protocols.points import Point
 from protocols.records import Mark
 
@@ -157,23 +158,6 @@ class ExportConfig:
 
     directory: Path
     repeat_after_s: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LogConfig:
-    """Where log lines go beside standard error.
-
-    Args:
-        level: `debug`, `info`, `warning` or `error`.
-        directory: Log files are kept here; `None` for standard error only.
-        file_bytes_max: Size at which a log file is closed and the next begun.
-        files_max: Log files that are kept.
-    """
-
-    level: str = "info"
-    directory: Path | None = None
-    file_bytes_max: int = 10 << 20
-    files_max: int = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from edge_runtime.config import (
     ExportConfig,
     GatewayConfig,
     HeadquartersConfig,
-    LogConfig,
     PageConfig,
     QuotaPolicy,
     ScanClass,
@@ -42,6 +41,7 @@ from protocols.field import registry
 from protocols.field.base import DriverType
 from protocols.field.settings import SettingValue
 from protocols.keyfiles import STANDING
+from protocols.logfile import LogConfig
 from protocols.pointrow import AddressCheck, Surroundings
 from protocols.points import Point, to_definition
 from protocols.pointtable import PointTable, read_points
@@ -438,13 +438,7 @@ class _Reader:
         return UpdatesConfig(1000.0 * budget if budget else math.inf, values["poll_s"])
 
     def _log(self) -> LogConfig:
-        values = self._section("log")
-        return LogConfig(
-            level=values["level"],
-            directory=self._home / values["directory"] if values["directory"] else None,
-            file_bytes_max=values["file_mb"] << 20,
-            files_max=values["files_max"],
-        )
+        return LogConfig.of(self._home, self._section("log"))
 
     def _command_writes(self) -> tuple[WriteGrant, ...]:
         found: dict[str, WriteGrant] = {}

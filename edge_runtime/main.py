@@ -38,14 +38,7 @@ def run(config: GatewayConfig) -> int:
     """
     identity = Identity.load(config.home)
     expect_level_3(identity.public, config.home)
-    directory = config.log.directory
-    log = EventLog(
-        config.log.level,
-        file=None if directory is None else directory / "gateway.log",
-        file_bytes_max=config.log.file_bytes_max,
-        files_max=config.log.files_max,
-        keep=LOG_LINES_KEPT,
-    )
+    log = EventLog.of(config.log, "gateway.log", LOG_LINES_KEPT)
     stop = Stop()
     stop.on_signals()
     config.data.mkdir(parents=True, exist_ok=True)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edge_runtime.config import BufferConfig, LogConfig, QuotaPolicy, UpdatesConfig, UplinkConfig
+from edge_runtime.config import BufferConfig, QuotaPolicy, UpdatesConfig, UplinkConfig
 from edge_runtime.page.form import is_hash, is_listen
 from protocols import limits
 from protocols.addresses import is_address
 from protocols.exporter import REPEAT_AFTER_S
 from protocols.field.settings import Form, Kind, Setting
+from protocols.logfile import LOG
 from protocols.records import Mark
 
-_BUFFER, _UPLINK, _LOG = BufferConfig(), UplinkConfig(), LogConfig()
+_BUFFER, _UPLINK = BufferConfig(), UplinkConfig()
 
 TRIM = {"hub": Mark.HUB, "headquarters": Mark.HEADQUARTERS, "backed-up": Mark.BACKED_UP}
 """How the configuration calls the custody marks."""
@@ -152,23 +153,6 @@ UPDATES = (
         default=UpdatesConfig().poll_s, low=0.5, high=86_400, unit="s",
     ),
 )  # fmt: skip
-
-LOG = (
-    Setting(
-        "level", Kind.TEXT, "The least important lines that are logged.",
-        default=_LOG.level, choices=("debug", "info", "warning", "error"),
-    ),
-    Setting(
-        "directory", Kind.TEXT, "Keeps log files here, relative to the home directory; empty for none.",
-        default="", high=limits.POINT_TEXT_CHARS_MAX,
-    ),
-    Setting(
-        "file_mb", Kind.INTEGER, "Size at which a log file is closed and the next begun.",
-        default=_LOG.file_bytes_max >> 20, low=1, high=1024, unit="MiB",
-    ),
-    Setting("files_max", Kind.INTEGER, "Log files that are kept.", default=_LOG.files_max, low=1, high=1000),
-)  # fmt: skip
-
 
 COMMAND_WRITE = (
     Setting("point", Kind.TEXT, "The point's name.", required=True),

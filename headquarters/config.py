@@ -20,6 +20,7 @@ from protocols.backup.settings import BACKUP_S3, BackupSettings
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
+from protocols.logfile import LOG, LogConfig
 from protocols.probeserver import METRICS
 from protocols.tomlfile import TomlFile
 
@@ -277,10 +278,6 @@ WEB = (
         high=1_000_000,
     ),
 )
-LOG = (
-    Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
-    Setting("directory", Kind.TEXT, "Log files are kept here as well."),
-)
 _TABLES = {
     "headquarters": HEADQUARTERS,
     "lake": LAKE,
@@ -356,8 +353,7 @@ class HeadquartersConfig:
         web: Where browsers and programs connect.
         backup: Where backups go.
         metrics_bind: Where monitors ask; `None`: closed.
-        log_level: Least level of log lines.
-        log_directory: Log files are kept here; `None` for standard error only.
+        log: Where log lines go.
     """
 
     home: Path
@@ -385,8 +381,7 @@ class HeadquartersConfig:
     web: WebConfig
     backup: BackupSettings
     metrics_bind: str | None
-    log_level: str
-    log_directory: Path | None
+    log: LogConfig
 
     @property
     def data(self) -> Path:
@@ -461,8 +456,7 @@ def load(home: Path) -> HeadquartersConfig:
         ),
         backup=BackupSettings.of(home, backup),
         metrics_bind=metrics["bind"],
-        log_level=log["level"],
-        log_directory=None if log["directory"] is None else home / log["directory"],
+        log=LogConfig.of(home, log),
     )
 
 

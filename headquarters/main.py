@@ -76,8 +76,7 @@ def run(home: Path, stop: Stop | None = None, level: int | None = None) -> None:
     if stop is None:
         stop = Stop()
         stop.on_signals()
-    file = None if config.log_directory is None else config.log_directory / "headquarters.log"
-    log = EventLog(config.log_level, file=file)
+    log = EventLog.of(config.log, "headquarters.log")
     try:
         config.data.mkdir(parents=True, exist_ok=True)
         with alone(config.data):

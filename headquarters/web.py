@@ -82,8 +82,7 @@ def serve(home: Path, level: int | None = None, stop: Stop | None = None, until_
         stop.on_signals()
     if until_eof:
         threading.Thread(target=_stop_at_eof, args=(stop,), name="stdin", daemon=True).start()
-    file = None if config.log_directory is None else config.log_directory / "web.log"
-    log = EventLog(config.log_level, file=file)
+    log = EventLog.of(config.log, "web.log")
     try:
         with _bridged(log), opened(config, stop) as app, _listening(config) as listener:
             _run(config, app, listener, stop, log)

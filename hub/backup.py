@@ -64,7 +64,7 @@ def take(settings: HubConfig, folder: Path, metadata_only: bool) -> Snapshot:
     Raises:
         StoreError: The disk failed.
     """
-    data, logs = settings.data, settings.log_directory
+    data, logs = settings.data, settings.log.directory
     # What is mirrored is fetched again when gateways ask.
     left_out = [settings.status, data / "lock", data / FOLDER, settings.mirrored, *settings.backup.own]
     if logs is not None:

@@ -23,6 +23,7 @@ from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
 from protocols.identity import PublicIdentity
+from protocols.logfile import LOG, LogConfig
 from protocols.probeserver import METRICS
 from protocols.records import Mark
 from protocols.tomlfile import Table, TomlFile
@@ -164,10 +165,6 @@ MIRROR = (
         unit="kB/s",
     ),
 )
-LOG = (
-    Setting("level", Kind.TEXT, "Least level.", "info", choices=("debug", "info", "warning", "error")),
-    Setting("directory", Kind.TEXT, "Log files are kept here as well."),
-)
 _TABLES = ("hub", "store", "upstream", "headquarters", "landing", "mirror", "backup", "metrics", "log")
 
 
@@ -247,8 +244,7 @@ class HubConfig:
         mirror: How what comes down is kept.
         backup: Where backups go.
         metrics_bind: Where monitors ask; `None`: closed.
-        log_level: Least level of log lines.
-        log_directory: Log files are kept here; `None` for standard error only.
+        log: Where log lines go.
     """
 
     home: Path
@@ -268,8 +264,7 @@ class HubConfig:
     mirror: MirrorConfig
     backup: BackupSettings
     metrics_bind: str | None
-    log_level: str
-    log_directory: Path | None
+    log: LogConfig
 
     @property
     def data(self) -> Path:
@@ -350,8 +345,7 @@ def load(home: Path) -> HubConfig:
         ),
         backup=BackupSettings.of(home, backup),
         metrics_bind=metrics["bind"],
-        log_level=log["level"],
-        log_directory=None if log["directory"] is None else home / log["directory"],
+        log=LogConfig.of(home, log),
     )
 
 

@@ -21,12 +21,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
 from protocols.errors import CatchmentError, InputError, PeerError, StoreError
+from protocols.logfile import LogConfig, LogFile
 
 EXIT_OK = 0
 EXIT_FAULT = 1
@@ -64,6 +64,7 @@ class EventLog:
         stream: Where lines go; standard error by default, `None` for nowhere.
         file: Also written there, if given.
         file_bytes_max: Size at which the file is closed and a new one begun.
+        file_age_s: Age at which that happens as well; 0 for any.
         files_max: Closed files kept.
         clock: Seconds since 1970.
         keep: So many of the newest lines stay in memory, in `kept`.
@@ -79,6 +80,7 @@ class EventLog:
         stream: TextIO | None = sys.stderr,
         file: Path | None = None,
         file_bytes_max: int = 10 << 20,
+        file_age_s: float = 0.0,
         files_max: int = 5,
         clock: Callable[[], float] = time.time,
         keep: int = 0,
@@ -90,10 +92,25 @@ class EventLog:
         if stream is not None:
             self._handlers.append(logging.StreamHandler(stream))
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._handlers.append(
-                RotatingFileHandler(file, maxBytes=file_bytes_max, backupCount=files_max, encoding="utf-8")
-            )
+            self._handlers.append(LogFile(file, file_bytes_max, file_age_s, files_max, clock))
+
+    @classmethod
+    def of(cls, config: LogConfig, name: str, keep: int = 0) -> EventLog:
+        """The log of a node's process.
+
+        Args:
+            config: `[log]` of the node.
+            name: Of its log file, if there is one.
+            keep: So many of the newest lines stay in memory.
+        """
+        return cls(
+            config.level,
+            file=config.file(name),
+            file_bytes_max=config.file_bytes_max,
+            file_age_s=config.file_age_s,
+            files_max=config.files_max,
+            keep=keep,
+        )
 
     def debug(self, event: str, **fields: object) -> None:
         """Log what only a developer asks for."""

@@ -18,6 +18,7 @@ from edge_runtime.slots import settings as slot_settings
 from protocols.backup.settings import BACKUP, BACKUP_S3
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
+from protocols.logfile import LOG
 from protocols.pointtable import COLUMNS
 from protocols.probeserver import METRICS
 
@@ -63,7 +64,7 @@ HUB = (
     Table("[[landing]]", "Folders where a one-way isolator puts files.", hub_config.LANDING),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP),
     Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
-    Table("[log]", "Logging, beside standard error.", hub_config.LOG),
+    Table("[log]", "Logging, beside standard error.", LOG),
 )
 HEADQUARTERS = (
     Table("[headquarters]", "Who headquarters is, and where it listens.", headquarters_config.HEADQUARTERS),
@@ -80,7 +81,7 @@ HEADQUARTERS = (
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
     Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
-    Table("[log]", "Logging, beside standard error.", headquarters_config.LOG),
+    Table("[log]", "Logging, beside standard error.", LOG),
 )
 
 

@@ -73,7 +73,7 @@ directory = "logs"
     )
     assert loaded.headquarters == ("hq", bytes.fromhex(SIGNING))
     assert loaded.landings == (config.LandingConfig(tmp_path / "in", tmp_path / "done", 0.5, 3600.0),)
-    assert (loaded.trim, loaded.log_level, loaded.log_directory) == (
+    assert (loaded.trim, loaded.log.level, loaded.log.directory) == (
         Mark.BACKED_UP,
         "debug",
         tmp_path / "logs",
