@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headquarters.operations.alerts.settings import ALERTS
 from protocols.addresses import is_bind, is_host
 from protocols.backup.settings import BACKUP_S3, BackupSettings
 from protocols.batch import is_name
@@ -289,6 +290,7 @@ _TABLES = {
     "web": WEB,
     "backup": BACKUP_S3,
     "metrics": METRICS,
+    "alerts": ALERTS,
     "log": LOG,
 }
 
@@ -353,6 +355,7 @@ class HeadquartersConfig:
         web: Where browsers and programs connect.
         backup: Where backups go.
         metrics_bind: Where monitors ask; `None`: closed.
+        alerts: The settings of `[alerts]`, by name.
         log: Where log lines go.
     """
 
@@ -381,6 +384,7 @@ class HeadquartersConfig:
     web: WebConfig
     backup: BackupSettings
     metrics_bind: str | None
+    alerts: Mapping[str, Any] = field(repr=False)
     log: LogConfig
 
     @property
@@ -413,7 +417,7 @@ def load(home: Path) -> HeadquartersConfig:
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
     toml.known((), toml.document, tuple(_TABLES))
     tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
-    own, lake, archive, security, metadata, accounts, oidc, web, backup, metrics, log = tables
+    own, lake, archive, security, metadata, accounts, oidc, web, backup, metrics, alerts, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")
     if own["bind"] is not None and not is_bind(own["bind"]):
@@ -456,6 +460,7 @@ def load(home: Path) -> HeadquartersConfig:
         ),
         backup=BackupSettings.of(home, backup),
         metrics_bind=metrics["bind"],
+        alerts=alerts,
         log=LogConfig.of(home, log),
     )
 

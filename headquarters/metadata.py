@@ -9,6 +9,7 @@ from sqlalchemy import Engine, MetaData
 import headquarters.accounts.tables
 import headquarters.api.tables
 import headquarters.audit.tables
+import headquarters.operations.alerts.tables
 import headquarters.services.sql.tables
 import headquarters.tenancy.tables  # noqa: F401 - each import adds its tables to Base
 from headquarters.db import migrate

@@ -36,6 +36,9 @@ from headquarters.db.base import now_us
 from headquarters.db.engine import writing
 from headquarters.levels import has
 from headquarters.metadata import open_metadata
+from headquarters.operations.alerts.channels import channels_of
+from headquarters.operations.alerts.service import Alerts, AlertThread
+from headquarters.operations.signals import read
 from headquarters.patience import PatientProtocol
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME as PORTAL
@@ -84,7 +87,12 @@ def serve(home: Path, level: int | None = None, stop: Stop | None = None, until_
         threading.Thread(target=_stop_at_eof, args=(stop,), name="stdin", daemon=True).start()
     log = EventLog.of(config.log, "web.log")
     try:
-        with _bridged(log), opened(config, stop) as app, _listening(config) as listener:
+        with (
+            _bridged(log),
+            opened(config, stop) as app,
+            _listening(config) as listener,
+            _alerting(config, app, stop, log),
+        ):
             _run(config, app, listener, stop, log)
     finally:
         log.close()
@@ -199,6 +207,24 @@ def _run(
     )
     asyncio.run(server.serve(sockets=[listener]))
     log.info("web-stopped")
+
+
+@contextmanager
+def _alerting(config: HeadquartersConfig, app: FastAPI, stop: Stop, log: EventLog) -> Iterator[None]:
+    """Judge alert rules meanwhile."""
+    context: Context = app.state.context
+    channels = channels_of(config.alerts, config.id)
+
+    def make() -> Alerts:
+        return Alerts(context.metadata, lambda: read(context.sources), channels, log)
+
+    thread = AlertThread(make, config.data, config.alerts["interval_s"], stop, log)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.ask()
+        thread.join(STOP_S)
 
 
 @contextmanager

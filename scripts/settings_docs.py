@@ -15,6 +15,7 @@ import headquarters.config as headquarters_config
 import hub.config as hub_config
 from edge_runtime import settings as edge_settings
 from edge_runtime.slots import settings as slot_settings
+from headquarters.operations.alerts.settings import ALERTS
 from protocols.backup.settings import BACKUP, BACKUP_S3
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
@@ -81,6 +82,7 @@ HEADQUARTERS = (
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
     Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
     Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
+    Table("[alerts]", "How alerts reach people; see [Operations](operations.md#alerts).", ALERTS),
     Table("[log]", "Logging, beside standard error.", LOG),
 )
 

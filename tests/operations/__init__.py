@@ -1,0 +1,1 @@
+"""Looking after headquarters: alerts, capacity, versions, bundles."""
