@@ -1,6 +1,6 @@
 """Alert rules, silences, notifications and deliveries.
 
-Revision ID: 0003_alerts
+Revision ID: 0004_alerts
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003_alerts"
-down_revision = ("0002_api", "0002_queries")
+revision = "0004_alerts"
+down_revision = "0003_api"
 branch_labels = None
 depends_on = None
 
