@@ -5,6 +5,8 @@ Rules:
 2. Once a day what is older than the retention is removed.
 3. A metadata store that cannot be reached stops neither the process nor the data path: it is told of
    once, and tried again.
+4. What it needs of the metadata store is loaded here, with its first look, and not before: that takes a
+   second of a core, in which the data path is to start.
 """
 
 from __future__ import annotations
@@ -14,11 +16,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from headquarters.audit import limits
-from headquarters.audit.trail import prune, seal_head
 from headquarters.config import HeadquartersConfig
-from headquarters.db.engine import writing
-from headquarters.metadata import open_metadata
 from protocols.daemon import EventLog, Stop
 from protocols.errors import CatchmentError
 from protocols.identity import SigningKey
@@ -27,6 +25,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 DAY_S = 86_400.0
+FIRST_S = 30.0
+"""From the start to the first look: by then the data path has taken up what waited for it."""
+SEAL_EVERY_S = 600.0
+"""How often the head is signed: so much of the end could be made up by who holds the database."""
 
 
 class AuditThread(threading.Thread):
@@ -59,13 +61,13 @@ class AuditThread(threading.Thread):
         self._failing = False
 
     def run(self) -> None:
-        """Look after it until a stop, and once more then."""
-        while True:
+        """Look after it until a stop, and once more then if it was looked after at all."""
+        pause_s = FIRST_S
+        while not self._stop_asked.wait(pause_s):
             self.look()
-            if self._stop_asked.wait(limits.SEAL_EVERY_S):
-                break
-        self.look()
+            pause_s = SEAL_EVERY_S
         if self._engine is not None:
+            self.look()
             self._engine.dispose()
 
     def look(self) -> None:
@@ -79,6 +81,10 @@ class AuditThread(threading.Thread):
             self._failing = True
 
     def _look(self) -> None:
+        from headquarters.audit.trail import prune, seal_head
+        from headquarters.db.engine import writing
+        from headquarters.metadata import open_metadata
+
         if self._engine is None:
             self._engine = open_metadata(self._config.data, self._config.metadata_url)
         with writing(self._engine) as session:

@@ -14,6 +14,3 @@ TEXT_CHARS_MAX = 400
 
 PAGE = 2000
 """Entries read at a time when the chain is walked: about 1 MB."""
-
-SEAL_EVERY_S = 600.0
-"""How often the head is signed: so much of the end could be made up by who holds the database."""
