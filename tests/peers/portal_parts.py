@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,10 @@ class Portal:
 
 
 @contextmanager
-def portal(folder: Path) -> Iterator[Portal]:
-    """Serve it."""
+def portal(folder: Path, prepare: Callable[[House], None] = lambda house: None) -> Iterator[Portal]:
+    """Serve it, with what is put into it before."""
     house = House(folder)
+    prepare(house)
     terms, sealer = Terms(), sealing.load(house.hq.home)
     house.context.services[service.NAME] = service.PortalService(
         SignIn(house.metadata, terms, CHEAP, sealer),

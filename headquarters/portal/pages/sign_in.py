@@ -86,7 +86,8 @@ def finish_elsewhere(request: Request) -> Response:
         wrong = translations(language_of(request)).gettext(ELSEWHERE)
         return _form(request, 401, wrong=wrong)
     answer = _begin_session(request, finished.accepted, local(finished.next))
-    answer.delete_cookie(OIDC_COOKIE)
+    secure = context_of(request).is_tls
+    answer.delete_cookie(OIDC_COOKIE, httponly=True, samesite="lax", secure=secure)
     return answer
 
 
