@@ -4,7 +4,7 @@ Rules:
 1. Nothing of ours is framed, sniffed, or told to other sites; the API's answers are not kept by caches.
 2. A page's own policy (the portal's) stays; an answer without one allows nothing.
 3. A body above the bound is refused before it is read to its end, and one that is not here in time.
-4. A request without a proper `Host` is refused: addresses and the audit are made of it.
+4. A request whose `Host` is none is refused: addresses and the audit are made of it. It may be left out.
 5. A fault of ours is answered like any other error, and told to the log alone.
 
 Source: OWASP Secure Headers Project, "Response Headers".
@@ -85,7 +85,7 @@ class Headers:
             if not refused:
                 await whole(message)
 
-        if not is_host(given.get(b"host", b"")):
+        if (host := given.get(b"host")) is not None and not is_host(host):
             await _answer(scope, whole, 400, "host", "expected a Host header with a name or an address")
             return
         if not length.isdigit() or len(length) > LENGTH_CHARS_MAX or int(length) > BODY_BYTES_MAX:

@@ -391,6 +391,7 @@ def test_the_server_says_nothing_of_itself_and_refuses_what_is_ambiguous(port: i
         and b"\r\nserver:" not in answer.lower()
         and b"uvicorn" not in answer
     )
+    assert exchange(port, b"GET /sign-in HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 "), "without a Host"
     head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     for more in (
         b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
