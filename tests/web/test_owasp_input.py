@@ -428,7 +428,7 @@ def test_who_sends_its_head_by_drops_is_not_waited_for(port: int) -> None:
 
 CALLERS = {
     "accounts/oidcfetch.py": "the OpenID provider of the configuration",
-    "operations/alerts/channels.py": "webhooks, which those who may operations:write set",
+    "operations/alerts/channels.py": "webhooks of the configuration; redirects are not followed",
 }
 """Modules of headquarters that ask others by HTTP, and whom."""
 HTTP_CLIENTS = {"urllib.request", "http.client", "httpx", "requests", "aiohttp", "urllib3"}
