@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from headquarters.operations.alerts.channels import channels_of
 from headquarters.operations.alerts.service import Alerts, AlertThread
 from headquarters.operations.signals import read
 from headquarters.patience import PatientProtocol
+from headquarters.portal import frame
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME as PORTAL
 from headquarters.portal.service import PortalService
@@ -47,7 +48,7 @@ from headquarters.services.sql.service import QueryService
 from headquarters.tenancy.usage import Quotas
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
-from protocols.errors import InputError, Problem
+from protocols.errors import CatchmentError, InputError, Problem
 from protocols.identity import Identity
 
 QUERIES = "queries"
@@ -120,6 +121,8 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
 
     terms, sealer, hasher = Terms(**config.accounts), sealing.load(config.home), Hasher()
     queries = QueryService(metadata, config.lake, config.data / QUERIES, quota=charge)
+    is_portal = has(config.level, "portal")
+    threading.Thread(target=_prepare, args=(sources, is_portal), name="prepare", daemon=True).start()
     try:
         per_minute = config.web.requests_per_minute
         portal = PortalService(
@@ -143,7 +146,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
                 services={PORTAL: portal},
                 public_url=config.web.public_url,
             ),
-            *([router] if has(config.level, "portal") else []),
+            *([router] if is_portal else []),
         )
     finally:
         queries.close()
@@ -173,6 +176,16 @@ def server_settings(config: HeadquartersConfig, app: FastAPI) -> uvicorn.Config:
         ssl_certfile=config.web.certificate,
         ssl_keyfile=config.web.key,
     )
+
+
+def _prepare(sources: Sources, is_portal: bool) -> None:
+    """Read and compile what the first visitor would have to wait for."""
+    with suppress(CatchmentError):  # whoever asks for what cannot be read is told so
+        sources.points()
+        sources.fleet()
+        sources.alarms()
+    if is_portal:
+        frame.prepare()
 
 
 class _Server(uvicorn.Server):
@@ -233,7 +246,8 @@ def _listening(config: HeadquartersConfig) -> Iterator[socket.socket]:
     host, _, port = config.web.bind.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # Named TCP: only then does asyncio turn off what else holds every answer's body back for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
