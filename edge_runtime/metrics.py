@@ -15,6 +15,7 @@ from protocols.metrics import (
     entries,
     flag,
     info,
+    of_capacity,
     of_machine,
 )
 
@@ -274,5 +275,6 @@ METRICS = (
         at("alarms_raised"),
     ),
     *of_machine("edge"),
+    *of_capacity("edge"),
 )
 """Every metric of a gateway."""

@@ -20,6 +20,7 @@ from edge_runtime.uplink import UplinkStatus
 from edge_runtime.writer import Writer
 from protocols.daemon import iso_time
 from protocols.field.base import Driver
+from protocols.forecast import USAGE, Usage
 from protocols.metrics import machine
 
 RATE_S = 10
@@ -77,6 +78,7 @@ class StatusBoard:
         self._apps = apps
         self._alarms_raised = alarms_raised
         self._desired = desired
+        self._usage = Usage(config.data / USAGE, "the gateway's buffer")
         self._seen: deque[Seen] = deque(maxlen=RATE_S + 1)
 
     def status(self, state: str, monotonic_s: float) -> dict[str, Any]:
@@ -114,6 +116,9 @@ class StatusBoard:
                 {"chain": str(offer.chain), "oldest": offer.oldest, "next": offer.next}
                 for offer in self._buffer.offers()
             ],
+            "capacity": self._usage.describe(
+                self._buffer.used_bytes, self._config.buffer.quota_bytes, now_us / 1e6
+            ),
             **machine(self._config.data),
         }
 

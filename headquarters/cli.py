@@ -13,6 +13,7 @@ import click
 from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from headquarters import config
+from headquarters.cli_alerts import alerts, capacity, versions
 from headquarters.cli_apps import app
 from headquarters.cli_authority import authority, authority_options, make_authority
 from headquarters.cli_backup import backup
@@ -413,10 +414,12 @@ def confirm(home: Path, file: Path) -> None:
 
 
 for _group in (
+    alerts,
     app,
     audit,
     authority,
     backup,
+    capacity,
     command,
     db,
     desired,
@@ -426,6 +429,7 @@ for _group in (
     tenants,
     updates,
     users,
+    versions,
 ):
     main.add_command(_group)
 

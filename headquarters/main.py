@@ -35,6 +35,7 @@ from protocols.blobs import Blobs
 from protocols.calls import CallThreads, Handler
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreError
+from protocols.forecast import USAGE, Usage
 from protocols.identity import IDENTITY, Identity, PublicIdentity
 from protocols.link import ReceiverLink
 from protocols.metrics import machine
@@ -116,6 +117,7 @@ class Headquarters:
         self._desired = DesiredThread(config.data, config.lake, lambda: UpdateRepository(config), stop, log)
         self._upkeep = UpkeepThread(self._keeper, config, stop, log)
         self._latest = LatestServer(config.data, self._intake.directory, self._intake.values)
+        self._usage = Usage(config.data / USAGE, "the disk of headquarters' data")
         self._probe = Probe(METRICS, why_not_ready)
         self._probing = self._open_probe()
         self._calls = self._answer_calls(identity)
@@ -316,7 +318,10 @@ class Headquarters:
             "desired": dict(self._desired.counters),
             "web": None if self._web is None else self._web.describe(),
             "metrics": None if self._probing is None else self._probing.address,
-            **machine(self._config.data),
+            **(told := machine(self._config.data)),
+            "capacity": self._usage.describe(
+                told["disk_bytes"] - told["disk_free_bytes"], told["disk_bytes"], time.time()
+            ),
             "tables": {
                 table.table.name: {
                     "version": table.log.version,

@@ -40,6 +40,7 @@ from protocols.batch import Verifier
 from protocols.calls import CallThreads, Handler, ServiceAddress, Upward
 from protocols.daemon import EventLog, Stop, alone, write_status
 from protocols.errors import InputError, Problem, StoreDamagedError, StoreError
+from protocols.forecast import USAGE, Usage
 from protocols.held import HeldDirectory
 from protocols.identity import ALLOW, IDENTITY, AllowList, Identity, PublicIdentity, VerifyKey
 from protocols.link import ReceiverLink
@@ -216,6 +217,7 @@ class Hub:
         self._landings = [self._land(landing, identity) for landing in config.landings]
         self._commands = self._pass_commands(identity)
         self._mirror = self._open_mirror(identity)
+        self._usage = Usage(config.data / USAGE, "the hub's store")
         self._probe = Probe(METRICS, why_not_ready)
         self._probing = self._open_probe()
         self._calls = self._answer_calls(identity)
@@ -506,6 +508,7 @@ class Hub:
             "mirror": None if self._mirror is None else self._mirror.describe(),
             "landings": [watch.describe() for watch in self._landings],
             "metrics": None if self._probing is None else self._probing.address,
+            "capacity": self._usage.describe(self._store.used_bytes(), self._config.quota_bytes, time.time()),
             **machine(self._config.data),
             **describe(self._store, self._ingest.receiver.sessions(), self._relays, self._rates, now),
         }

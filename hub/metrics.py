@@ -16,6 +16,7 @@ from protocols.metrics import (
     entries,
     flag,
     info,
+    of_capacity,
     of_machine,
 )
 
@@ -175,5 +176,6 @@ METRICS = (
         ("directory",),
     ),
     *of_machine("hub"),
+    *of_capacity("hub"),
 )
 """Every metric of a hub."""

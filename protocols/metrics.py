@@ -197,6 +197,30 @@ def of_machine(tier: str) -> tuple[Metric, ...]:
     )
 
 
+def of_capacity(tier: str) -> tuple[Metric, ...]:
+    """The metrics of what `forecast.Usage` puts into a status.
+
+    Args:
+        tier: `edge`, `hub` or `hq`.
+    """
+
+    def full(status: Status) -> Iterator[Reading]:
+        days = _inside(status, ("capacity", "full_in_days")) or ()
+        for name, each in zip(("earliest", "likely", "latest"), days, strict=False):
+            yield (name,), None if each is None else 86_400.0 * each
+
+    return (
+        Metric(
+            f"catchment_{tier}_full_in_seconds",
+            GAUGE,
+            "seconds",
+            "Until the store (of headquarters: the disk) is full; left out while not known, or never.",
+            full,
+            ("bound",),
+        ),
+    )
+
+
 def _inside(value: Any, path: Sequence[str]) -> Any:
     for key in path:
         if not isinstance(value, Mapping):

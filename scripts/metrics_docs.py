@@ -12,6 +12,7 @@ from pathlib import Path
 
 import edge_runtime.metrics
 import headquarters.operations.metrics
+import headquarters.operations.signals
 import hub.metrics
 from protocols.metrics import Metric
 
@@ -22,13 +23,19 @@ HEAD = """\
 
 Made from the programs' own declarations by `make docs`. How to turn them on, and how to watch them:
 [Operations](operations.md). All are in Prometheus' text format. A metric that is not known is left out; a
-counter begins at 0 with its process, but for those that the ledger keeps.
+counter begins at 0 with its process, but for those that the ledger keeps. The web process of
+headquarters measures what begins with `catchment_group`, for its alerts.
 
 | metric | type | unit | labels | meaning |
 |---|---|---|---|---|
 """
 
-TIERS = (edge_runtime.metrics.METRICS, hub.metrics.METRICS, headquarters.operations.metrics.METRICS)
+TIERS = (
+    edge_runtime.metrics.METRICS,
+    hub.metrics.METRICS,
+    headquarters.operations.metrics.METRICS,
+    headquarters.operations.signals.SIGNALS,
+)
 
 
 def rows(metrics: Sequence[Metric]) -> Iterator[str]:

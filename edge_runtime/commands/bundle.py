@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.commands.masking import masked, without_secrets
 from edge_runtime.config import CONFIG, POINTS
 from protocols import limits
 from protocols.identity import IDENTITY
+from protocols.masking import masked, without_secrets
 
 LOG_BYTES_MAX = 32 << 20
 """Log lines before they are compressed: JSON lines shrink to a tenth."""

@@ -8,12 +8,12 @@ from typing import Any
 from edge_runtime.alarms import view as alarm_view
 from edge_runtime.alarms.commands import alarm_commands
 from edge_runtime.alarms.manager import AlarmManager
-from edge_runtime.commands.masking import without_secrets
 from edge_runtime.config import GatewayConfig, PageConfig
 from edge_runtime.page.server import PageServer
 from edge_runtime.page.view import LOG_LINES_SHOWN, Seen
 from protocols.daemon import EventLog
 from protocols.identity import PublicIdentity
+from protocols.masking import without_secrets
 from protocols.probe import Answer
 
 Slots = Callable[[], Sequence[tuple[str, object]] | None]

@@ -15,6 +15,7 @@ from protocols.metrics import (
     entries,
     flag,
     info,
+    of_capacity,
     of_machine,
 )
 
@@ -199,5 +200,6 @@ METRICS = (
         at("web", "starts"),
     ),
     *of_machine("hq"),
+    *of_capacity("hq"),
 )
 """Every metric of headquarters."""
