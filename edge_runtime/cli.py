@@ -85,6 +85,12 @@ class PageGroup(LateGroup):
     module = "edge_runtime.cli_page"
 
 
+class SupportGroup(LateGroup):
+    """What somebody far away needs."""
+
+    module = "edge_runtime.cli_support"
+
+
 class RootGroup(click.Group):
     """All commands; `supervise` comes from the slots, which a gateway without them never imports."""
 
@@ -433,6 +439,11 @@ def command() -> None:
 @cli.group(cls=PageGroup)
 def page() -> None:
     """Prepare the local status page, which [status] in gateway.toml opens."""
+
+
+@cli.group(cls=SupportGroup)
+def support() -> None:
+    """Gather what somebody far away needs to understand this gateway."""
 
 
 @cli.group(cls=AppsGroup)

@@ -42,6 +42,8 @@ from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, read_status
 from protocols.errors import InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, read_peers
+from protocols.support import Parts
+from protocols.supportcommands import support_group
 
 STALE_S = 10.0
 """A status older than this is that of a headquarters that does not run."""
@@ -413,6 +415,12 @@ def confirm(home: Path, file: Path) -> None:
     click.echo(f"confirmed {len(positions):,} chains as backed up")
 
 
+def _support(home: Path) -> Parts:
+    from headquarters.operations.support import parts
+
+    return parts(home)
+
+
 for _group in (
     alerts,
     app,
@@ -426,6 +434,7 @@ for _group in (
     gateways,
     publish,
     rollout,
+    support_group(_support),
     tenants,
     updates,
     users,

@@ -279,7 +279,7 @@ WEB = (
         high=1_000_000,
     ),
 )
-_TABLES = {
+TABLES = {
     "headquarters": HEADQUARTERS,
     "lake": LAKE,
     "archive": ARCHIVE,
@@ -415,8 +415,8 @@ def load(home: Path) -> HeadquartersConfig:
         InputError: With every problem of the file.
     """
     toml = TomlFile(home / CONFIG, "the file that catchment-hq init writes; run: catchment-hq init")
-    toml.known((), toml.document, tuple(_TABLES))
-    tables = [_table(toml, name, schema) for name, schema in _TABLES.items()]
+    toml.known((), toml.document, tuple(TABLES))
+    tables = [_table(toml, name, schema) for name, schema in TABLES.items()]
     own, lake, archive, security, metadata, accounts, oidc, web, backup, metrics, alerts, log = tables
     if own["id"] is not None and not is_name(own["id"]):
         toml.problem(("headquarters", "id"), own["id"], "a node name such as 'headquarters'")

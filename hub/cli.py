@@ -21,6 +21,8 @@ from protocols.enrolment import fingerprint
 from protocols.errors import InputError, Problem
 from protocols.identity import ALLOW, IDENTITY, Identity, allow, read_peers
 from protocols.joining import Answer, Application, accept, keys_for, parse_token
+from protocols.support import Parts
+from protocols.supportcommands import support_group
 
 STALE_S = 10.0
 """A status older than this is that of a hub that does not run."""
@@ -281,9 +283,16 @@ def _backup_tier() -> BackupTier:
     return HubTier()
 
 
+def _support(home: Path) -> Parts:
+    from hub.support import parts
+
+    return parts(home)
+
+
 main.add_command(supervise_command(_tier))
 main.add_command(slots_group(_tier))
 main.add_command(backup_group(_backup_tier, remote=False))
+main.add_command(support_group(_support))
 
 if __name__ == "__main__":
     main(prog_name="catchment-hub")

@@ -146,9 +146,9 @@ def test_a_post_is_signed_and_says_all(hook: tuple[type[Hook], str]) -> None:
     assert fields["v1"] == expected
     document = json.loads(body)
     assert document["headquarters"] == "hq"
-    assert [(each["id"], each["state"], each["resolved"]) for each in document["alerts"]] == [
+    assert [(each["id"], each["state"], each["ended"]) for each in document["alerts"]] == [
         ("d-unit-1", "firing", None),
-        ("d-unit-2", "resolved", "2026-09-21T14:14:20.000Z"),
+        ("d-unit-2", "ended", "2026-09-21T14:14:20.000Z"),
     ]
     Webhook(url, "", "hq").send([delivery("unit-1")], NOW)
     assert SIGNATURE not in handler.posts[1][1]

@@ -184,14 +184,14 @@ def as_json(delivery: Delivery) -> dict[str, Any]:
     told = delivery.notification
     return {
         "id": delivery.id,
-        "state": "firing" if delivery.firing else "resolved",
+        "state": "firing" if delivery.firing else "ended",
         "notification": told.id,
         "rule": told.rule,
         "severity": told.severity,
         "labels": told.labels,
         "summary": told.summary,
         "fired": iso_time(told.fired_us / 1e6),
-        "resolved": None if delivery.firing or told.resolved_us is None else iso_time(told.resolved_us / 1e6),
+        "ended": None if delivery.firing or told.resolved_us is None else iso_time(told.resolved_us / 1e6),
     }
 
 

@@ -40,7 +40,7 @@ def pause_s(tries: int) -> float:
     >>> [pause_s(tries) for tries in (1, 2, 3, 20)]
     [10.0, 20.0, 40.0, 3600.0]
     """
-    return min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(tries - 1, 20))
+    return min(RETRY_MAX_S, RETRY_MIN_S * float(1 << min(tries - 1, 20)))
 
 
 class Alerts:

@@ -23,7 +23,7 @@ ALERTS = (
     Setting("smtp_password", Kind.SECRET, "The password to sign in to it with."),
     Setting(
         "webhook_url",
-        Kind.TEXT,
+        Kind.SECRET,
         "Where alerts are posted as JSON; left out: nowhere.",
         form=Form(
             lambda text: urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname),

@@ -162,7 +162,10 @@ class Silences:
         rows = self._session.execute(
             select(*columns).where(row.ends_us > at_us).order_by(row.ends_us, row.id)
         )
-        return [Silence(id, rule, json.loads(labels), *rest) for id, rule, labels, *rest in rows]
+        return [
+            Silence(id, rule, json.loads(labels), begins_us, ends_us, comment, made_by)
+            for id, rule, labels, begins_us, ends_us, comment, made_by in rows
+        ]
 
     def end(self, id: str, at_us: int) -> bool:
         """End one now; returns whether it was open."""
@@ -249,7 +252,9 @@ class Notifications:
             .order_by(row.made_us, row.id)
             .limit(limit)
         )
-        return [Delivery(*each[:5], _notification(each[5:])) for each in rows]
+        return [
+            Delivery(each[0], each[1], each[2], each[3], each[4], _notification(each[5:])) for each in rows
+        ]
 
     def delivered(self, ids: Sequence[str]) -> None:
         """They arrived."""
