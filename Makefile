@@ -69,11 +69,12 @@ format: $(READY)  ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY)  ## Measure the data path, the rules, pushing down and governed queries (ARGS="--quick", "--json")
+bench: $(READY)  ## Measure the data path, the rules, pushing down, governed queries and the portal (ARGS="--quick", "--json")
 	$(BIN)/python -m benchmarks.data_path $(ARGS)
 	$(BIN)/python -m benchmarks.rules $(ARGS)
 	$(BIN)/python -m benchmarks.push_down $(ARGS)
 	$(BIN)/python -m benchmarks.sql $(ARGS)
+	$(BIN)/python -m benchmarks.portal $(ARGS)
 
 .PHONY: simulate
 simulate: $(READY)  ## Run simulated worlds (SEEDS=10000; ARGS="--explain 4711" replays one)

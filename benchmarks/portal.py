@@ -224,11 +224,13 @@ def _users(home: Path) -> dict[str, list[str]]:
     cookies: dict[str, list[str]] = {}
     for role, count in ROLES.items():
         for number in range(count):
-            login = f"{role}-{number}-{time.time_ns() % 10**9}"
+            login = f"{role}-{number}"
             with writing(metadata) as session:
                 users = Users(session)
-                user = users.add(GROUP, login, login, "", now_us())
-                users.give_role(user, role)
+                known = users.by_login(login)
+                user = users.add(GROUP, login, login, "", now_us()) if known is None else known.id
+                if known is None:
+                    users.give_role(user, role)
             cookies.setdefault(role, []).append(sessions.begin(user, "bench", "127.0.0.1", "bench"))
     metadata.dispose()
     return cookies
