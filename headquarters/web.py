@@ -267,7 +267,8 @@ def _stop_when_asked(stop: Stop, server: uvicorn.Server) -> None:
 
 
 def _stop_at_eof(stop: Stop) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through sys.stdin, whose lock a thread that waits holds: the interpreter could not end.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     stop.ask()
 
