@@ -81,7 +81,7 @@ def test_within_two_minutes_of_the_printed_link_everything_is_seen(demo: dict[st
         browser.open(f"{portal}/sql?sql=SELECT+count(*)+AS+n+FROM+samples")
         browser.wait("the editor", lambda: browser.script("return !!document.querySelector('.cm-content')"))
         press(browser, "#run")
-        browser.wait("a result", lambda: browser.text("#rows tbody td:nth-child(2)") not in ("", "0"), 60)
+        browser.wait("a result", lambda: browser.text("#rows tbody td") not in ("", "0"), 60)
         assert time.monotonic() - began < VISIT_S
         assert browser.requested() == {urlsplit(portal).netloc}
         assert browser.complaints() == []
