@@ -65,7 +65,10 @@ ANSWER_S = 0.1
 DAYS, QUICK_DAYS = 30.0, 1.5
 WARM_TURNS, COLD_TURNS = 9, 5
 START_S, PAGE_S = 120.0, 60.0
-BARE_SEED, SEED = 1, 1
+SETTLE_S = 5.0
+"""From the process' first answer to the first visitor."""
+
+SEED = 1
 
 MARKS = """
 const stroke = CanvasRenderingContext2D.prototype.stroke;
@@ -94,8 +97,9 @@ def measure(quick: bool, home: Path | None = None) -> Iterator[Row]:
         cookies = _users(folder)
         title = f"of {filled.rows / 1e6:,.0f} M rows"
         with _running(folder, address):
+            time.sleep(SETTLE_S)
             yield from _trends(address, cookies["operator"][0], filled, title, quick)
-            yield from _pages(address, cookies, title, quick)
+            yield from _pages(folder, address, cookies, title, quick)
 
 
 def _trends(address: str, cookie: str, filled: Filled, title: str, quick: bool) -> Iterator[Row]:
@@ -142,11 +146,11 @@ def _paint_row(name: str, took_ms: Sequence[float]) -> Row:
     return Row.of(name + spread, value, "ms", "promised below", 1000 * PAINT_S, "<= 1")
 
 
-def _pages(address: str, cookies: dict[str, list[str]], title: str, quick: bool) -> Iterator[Row]:
+def _pages(home: Path, address: str, cookies: dict[str, list[str]], title: str, quick: bool) -> Iterator[Row]:
     seconds = 5.0 if quick else 45.0
     visits = [(role, cookie) for role, own in cookies.items() for cookie in own]
     bare = f"http://127.0.0.1:{free_port()}"
-    with _bare(bare):
+    with _bare(home, bare):
         plain = [(f"{bare}/", "")]
         asyncio.run(_load([(f"{address}{p}", v[1]) for v in visits for p in PAGES[v[0]]], 20, 3.0, 0))  # warm
         for rate in RATES:
@@ -156,7 +160,7 @@ def _pages(address: str, cookies: dict[str, list[str]], title: str, quick: bool)
                 role, cookie = visits[turn % len(visits)]
                 asked.append((address + str(random.choice(PAGES[role])), cookie))
             ours = asyncio.run(_load(asked, rate, seconds, SEED))
-            theirs = asyncio.run(_load(plain * len(asked), rate, seconds, BARE_SEED))
+            theirs = asyncio.run(_load(plain * len(asked), rate, seconds, SEED))
             what = f"{USERS} users at once, {rate} pages/s, lake {title}"
             base = "bare FastAPI"
             for name, point in (("median", 50), ("p99", 99)):
@@ -251,7 +255,7 @@ def _running(home: Path, address: str) -> Iterator[None]:
 
 
 @contextmanager
-def _bare(address: str) -> Iterator[None]:
+def _bare(home: Path, address: str) -> Iterator[None]:
     """An application that answers a few bytes, in a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.portal", "--bare", address.rpartition(":")[2]]
@@ -264,25 +268,16 @@ def _bare(address: str) -> Iterator[None]:
         process.wait(20)
 
 
-def _serve_bare(port: int) -> None:
+def _serve_bare(home: Path, port: int) -> None:
     app = FastAPI()
 
     @app.get("/")
     def answer() -> dict[str, Any]:
         return {"answer": 42}
 
-    uvicorn.run(
-        app,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="off",
-        backlog=web.BACKLOG,
-        limit_concurrency=web.CONNECTIONS_MAX,
-    )
+    settings = web.server_settings(load(home), app)
+    settings.port = port
+    uvicorn.Server(settings).run()
 
 
 def _answering(address: str, process: subprocess.Popen[bytes]) -> None:
@@ -304,7 +299,8 @@ def _answering(address: str, process: subprocess.Popen[bytes]) -> None:
 def main(as_json: bool, quick: bool, home: Path | None, bare: int | None) -> None:
     """Run it."""
     if bare is not None:
-        _serve_bare(bare)
+        assert home is not None, "whose settings are those of the server"
+        _serve_bare(home, bare)
         return
     load_before = os.getloadavg()[0]
     rows = []

@@ -122,7 +122,9 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
     terms, sealer, hasher = Terms(**config.accounts), sealing.load(config.home), Hasher()
     queries = QueryService(metadata, config.lake, config.data / QUERIES, quota=charge)
     is_portal = has(config.level, "portal")
-    threading.Thread(target=_prepare, args=(sources, is_portal), name="prepare", daemon=True).start()
+    sessions = Sessions(metadata, terms)
+    prepared = (sources, sessions, is_portal)
+    threading.Thread(target=_prepare, args=prepared, name="prepare", daemon=True).start()
     try:
         per_minute = config.web.requests_per_minute
         portal = PortalService(
@@ -135,7 +137,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
             Context(
                 sources=sources,
                 metadata=metadata,
-                sessions=Sessions(metadata, terms),
+                sessions=sessions,
                 csrf_key=sealer.derive(b"csrf"),
                 signer=identity.signing,
                 is_tls=config.web.is_tls,
@@ -178,9 +180,10 @@ def server_settings(config: HeadquartersConfig, app: FastAPI) -> uvicorn.Config:
     )
 
 
-def _prepare(sources: Sources, is_portal: bool) -> None:
+def _prepare(sources: Sources, sessions: Sessions, is_portal: bool) -> None:
     """Read and compile what the first visitor would have to wait for."""
     with suppress(CatchmentError):  # whoever asks for what cannot be read is told so
+        sessions.resume("nobody's")
         sources.points()
         sources.fleet()
         sources.alarms()

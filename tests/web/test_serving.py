@@ -7,6 +7,9 @@ import socket
 from dataclasses import replace
 
 from headquarters import web
+from headquarters.accounts.sessions import Sessions
+from headquarters.accounts.terms import Terms
+from headquarters.metadata import open_metadata
 from headquarters.portal import frame
 from headquarters.portal.words import LANGUAGES
 from tests.web.plants import Plants
@@ -37,7 +40,9 @@ def test_no_answer_waits_for_the_acknowledgement_of_its_headers(plants: Plants) 
 def test_templates_are_compiled_before_anybody_asks_for_them(plants: Plants) -> None:
     for language in LANGUAGES:
         frame.environment(language).cache.clear()  # type: ignore[union-attr]
-    web._prepare(plants.sources, is_portal=True)
+    metadata = open_metadata(plants.hq.settings.data, None)
+    web._prepare(plants.sources, Sessions(metadata, Terms()), is_portal=True)
+    metadata.dispose()
     for language in LANGUAGES:
         kept = frame.environment(language)
         assert len(kept.cache) == len(kept.list_templates())  # type: ignore[arg-type]
