@@ -27,7 +27,7 @@ FORBIDDEN = {
         r"om|deb\.debian\.o"
         r"rg|mirrors?\.[a-z]+\."
     ),
-    "a download address": r'"reso' r'lved"|(?:--ind' r"ex|--extra-ind" r"ex|--find-li" r"nks)[ =-]",
+    "a download address": r'"reso' r'lved": *"|(?:--ind' r"ex|--extra-ind" r"ex|--find-li" r"nks)[ =-]",
     "an issue's number": r"(?i)\b(?:iss" r"ue|pull requ" r"est|tick" r"et) ?#?\d+|\(#\d+\)",
     NOTES: r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b",
 }
