@@ -85,7 +85,7 @@ def list_(home: Path, rules: bool, lines: int, as_json: bool) -> None:
 @click.option("--below", type=float, help="Fire below this.")
 @click.option("--z", type=float, default=3.5, show_default=True, help="Robust standard deviations.")
 @click.option("--window", default="6h", show_default=True, help="What is usual is learnt of so long.")
-@click.option("--for", "for_", default="0s", show_default=True, help="How long it must hold.")
+@click.option("--for", "for_", help="How long it must hold, such as 5min; by default once is enough.")
 @click.option("--label", "labels", multiple=True, help="LABEL=PATTERN that must match; repeat it.")
 @click.option(
     "--severity", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="How bad it is."
@@ -112,7 +112,7 @@ def add(home: Path, name: str, **given: Any) -> None:
         below=given["below"],
         z=given["z"],
         window_s=span_us("--window", given["window"]) / 1e6,
-        for_s=span_us("--for", given["for_"]) / 1e6,
+        for_s=0.0 if given["for_"] is None else span_us("--for", given["for_"]) / 1e6,
         labels=_pairs("--label", given["labels"]),
         severity=given["severity"],
         summary=given["summary"],

@@ -208,7 +208,7 @@ class Headquarters:
         self._log.info(
             "headquarters-started",
             headquarters=self._config.id,
-            level=self._config.level,
+            platform_level=self._config.level,
             address=self._link.address,
             pid=os.getpid(),
         )

@@ -219,7 +219,7 @@ def _run(
         url=config.web.public_url or f"{scheme}://{shown}:{port}",
         port=port,
         pid=os.getpid(),
-        level=config.level,
+        platform_level=config.level,
     )
     asyncio.run(server.serve(sockets=[listener]))
     log.info("web-stopped")
