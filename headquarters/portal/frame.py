@@ -78,6 +78,7 @@ MENU = (
     MenuItem("/sql", N_("SQL workbench"), "code", "queries:run"),
     MenuItem("/catalogue", N_("Data catalogue"), "database", "catalogue:read"),
     MenuItem("/rollouts", N_("Roll-outs"), "rocket", "rollouts:read"),
+    MenuItem("/operations", N_("Operations"), "health", "operations:read"),
     MenuItem("/enrolment", N_("Enrolment"), "user-check", "gateways:approve"),
     MenuItem("/users", N_("Users"), "user-group", "users:read"),
     MenuItem("/tenants", N_("Tenants"), "building1", "tenants:read"),

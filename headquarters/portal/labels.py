@@ -125,6 +125,13 @@ FAULT = {
 QUALITY = {"good": N_("good"), "uncertain": N_("uncertain"), "bad": N_("bad")}
 NODE_ROLE = {"headquarters": N_("headquarters"), "hub": N_("hub"), "gateway": N_("gateway")}
 
+SEVERITY = {"info": N_("notice"), "warning": N_("warning"), "critical": N_("critical")}
+RULE = {
+    "threshold": N_("when it is"),
+    "absence": N_("when it is missing"),
+    "anomaly": N_("when it is unusual"),
+}
+
 KINDS: dict[str, dict[str, str]] = {
     "standing": STANDING,
     "alarm_state": ALARM_STATE,
@@ -145,6 +152,8 @@ KINDS: dict[str, dict[str, str]] = {
     "actor": ACTOR,
     "quality": QUALITY,
     "node_role": NODE_ROLE,
+    "severity": SEVERITY,
+    "rule": RULE,
     "priority": {str(number): word for number, word in PRIORITY.items()},
 }
 

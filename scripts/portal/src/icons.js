@@ -14,6 +14,7 @@ export {
   iconDatabase,
   iconDownload,
   iconError,
+  iconHealth,
   iconHistory,
   iconInfo,
   iconLanguage,
