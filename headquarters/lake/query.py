@@ -129,6 +129,26 @@ class Engine:
         except (OSError, pa.ArrowException) as error:
             raise _unread(error) from error
 
+    def head(self, table: TableSchema, columns: Sequence[str], where: Any, rows: int) -> pa.Table:
+        """Some rows of one table, whichever are read first; no more is read than they need.
+
+        Args:
+            table: Which.
+            columns: Which of its columns.
+            where: A pyarrow filter expression; `None`: any rows.
+            rows: How many at most.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        try:
+            scanner = self._datasets[_seen_as(table)].scanner(
+                columns=list(columns), filter=where, batch_size=1024, batch_readahead=0, fragment_readahead=0
+            )
+            return scanner.head(rows)
+        except (OSError, pa.ArrowException) as error:
+            raise _unread(error) from error
+
     def attach(self, name: str, rows: pa.Table) -> None:
         """Let queries use rows that are not in the lake, under a name."""
         self._connection.register(name, rows)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from headquarters.lake.query import Engine, literal
-from headquarters.lake.schema import SAMPLES_HOUR, SAMPLES_MINUTE, SERIES, TABLES, TableSchema
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headquarters.lake.query import Engine
+from headquarters.lake.schema import SAMPLES_HOUR, SAMPLES_MINUTE, TABLES, TableSchema
 from headquarters.tenancy.scope import Scope
 from headquarters.views.seeing import seen_points, sees_site, site_of
 from headquarters.views.sources import Sources
@@ -125,11 +129,10 @@ def preview(sources: Sources, scope: Scope, name: str) -> Preview | None:
     with sources.engine() as engine:
         where = _newest(engine, schema)
         if scope.sites is not None:
-            where.append(_seen(sources, scope, schema))
-        condition = f" WHERE {' AND '.join(where)}" if where else ""
-        shown = ", ".join(f'"{column}"' for column in columns)
-        source = "series_history" if schema is SERIES else schema.name
-        _, rows = engine.texts(f"SELECT {shown} FROM {source}{condition} LIMIT {PREVIEW_ROWS}")
+            seen = _seen(sources, scope, schema)
+            where = seen if where is None else where & seen
+        engine.attach("previewed", engine.head(schema, columns, where, PREVIEW_ROWS))
+        _, rows = engine.texts("SELECT * FROM previewed")
         return Preview(tuple(columns), tuple(rows))
 
 
@@ -179,21 +182,18 @@ def _table(engine: Engine, table: TableSchema, scope: Scope) -> Table:
     )
 
 
-def _newest(engine: Engine, table: TableSchema) -> list[str]:
-    """The condition that opens the last date's files alone."""
+def _newest(engine: Engine, table: TableSchema) -> Any:
+    """The condition that opens the last date's files alone; `None` for a table without dates."""
     dates = {file.date for file in engine.files(table)} - {""}
-    return [f"date = {literal(max(dates))}::DATE"] if dates else []
+    return pc.field("date") == pa.scalar(date.fromisoformat(max(dates))) if dates else None
 
 
-def _seen(sources: Sources, scope: Scope, table: TableSchema) -> str:
+def _seen(sources: Sources, scope: Scope, table: TableSchema) -> Any:
     """The condition that only what is seen is given."""
-    names = table.columns.names
-    if "series" in names:
-        series = [str(point.series) for point in seen_points(sources, scope)]
-        return f"series IN ({', '.join(series)})" if series else "false"
+    if "series" in table.columns.names:
+        series = [point.series for point in seen_points(sources, scope)]
+        return pc.field("series").isin(pa.array(series, pa.int64()))
     gateways = [
-        literal(gateway)
-        for gateway in sorted(sources.fleet().gateways)
-        if sees_site(scope, site_of(sources, gateway))
+        gateway for gateway in sorted(sources.fleet().gateways) if sees_site(scope, site_of(sources, gateway))
     ]
-    return f"gateway IN ({', '.join(gateways)})" if gateways else "false"
+    return pc.field("gateway").isin(pa.array(gateways, pa.string()))
