@@ -11,7 +11,7 @@ from edge_runtime.slots import states
 from edge_runtime.slots.store import Root, StateStore
 from headquarters.desired.publishing import check_firmware
 from protocols.desired import ItemKind
-from protocols.errors import PeerError
+from protocols.errors import InputError
 from tests.desired.parts import World
 from tests.slot_parts import demo_image, demo_root
 
@@ -78,7 +78,7 @@ def test_what_is_no_image_is_refused_and_the_slots_stay(tmp_path: Path, images: 
     wrong.write_bytes(images[1].read_bytes()[:-100])
     machine.desire(wrong, "2.0.0")
     assert machine.state()[0] == "failed" and machine.store.read().good == before.good
-    with pytest.raises(PeerError):
+    with pytest.raises(InputError, match="whole image"):
         check_firmware(wrong)
 
 
