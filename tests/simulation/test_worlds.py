@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SEEDS = int(os.environ.get("CATCHMENT_SEEDS", "1000"))
+SEEDS = int(os.environ.get("CATCHMENT_SEEDS", "2000"))
 """More by ``make simulate SEEDS=``."""
 
 ABLATED_SEEDS = 40
