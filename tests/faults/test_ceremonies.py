@@ -176,6 +176,7 @@ def test_a_new_root_lets_everyone_in_again_and_a_stolen_gateway_is_replaced(grou
     group.play("The authority's root is stolen or lost")
     delivers(gateway)
     assert generation(gateway) == generation(hub) == 1, "of the new root"
+    until(lambda: Part.STATIONS in held_by(gateway).parts, "a directory of the new root")
     held = held_by(gateway)
     with pytest.raises(IntegrityError):
         held.refresh(Forged(robbed, held), Part.STATIONS, time.time)
