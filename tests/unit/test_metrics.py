@@ -20,7 +20,8 @@ from protocols.daemon import EventLog
 from protocols.errors import InputError
 from protocols.metrics import COUNTER, GAUGE, Metric, at, each, machine, render
 from protocols.probe import STALE_S, Probe
-from protocols.probeserver import CONNECTIONS_MAX, ProbeServer
+from protocols.probeserver import ProbeServer
+from protocols.smallserver import CONNECTIONS_MAX
 
 EDGE: dict[str, Any] = {
     "gateway": "unit-1", "site": "works", "state": "running", "points": 20,

@@ -15,12 +15,13 @@ from edge_runtime.alarms.states import RefusedError
 from edge_runtime.config import PageConfig
 from edge_runtime.page import passwords, words
 from edge_runtime.page.guard import LOGIN_S, TRIES_PER_MIN, Guard
-from edge_runtime.page.server import CONNECTIONS_MAX, PageServer
+from edge_runtime.page.server import PageServer
 from edge_runtime.page.site import FORM_BYTES_MAX, HEADERS, Request, Response, Site
 from edge_runtime.page.view import Seen, Visitor, page
 from protocols.daemon import EventLog
 from protocols.errors import InputError
 from protocols.probe import Answer
+from protocols.smallserver import CONNECTIONS_MAX
 
 HOST = "127.0.0.1:8480"
 ALARM = {
