@@ -14,7 +14,18 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from headquarters.api import problems
 from headquarters.api.context import Context
 from headquarters.api.headers import Headers
-from headquarters.api.routes import accounts, alarms, data, fleet, live, me, operations, queries, rollouts
+from headquarters.api.routes import (
+    accounts,
+    alarms,
+    data,
+    fleet,
+    live,
+    me,
+    operations,
+    queries,
+    rollouts,
+    tenants,
+)
 
 PREFIX = "/api/v1"
 
@@ -73,7 +84,7 @@ def make_app(context: Context, *further: APIRouter) -> FastAPI:
 def api_router() -> APIRouter:
     """All routes of the API."""
     router = APIRouter()
-    for part in (fleet, data, alarms, rollouts, live, queries, me, operations, accounts):
+    for part in (fleet, data, alarms, rollouts, live, queries, me, operations, accounts, tenants):
         router.include_router(part.router)
     return router
 
