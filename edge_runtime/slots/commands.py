@@ -61,64 +61,65 @@ def supervise_command(get: GetTier) -> click.Command:
     return supervise
 
 
-def slots_commands(get: GetTier) -> dict[str, click.Command]:
-    """The commands below `slots` of a tier."""
+@click.command("show")
+@_root
+@_json
+@teach
+def _show(root: Path, as_json: bool) -> None:
+    """Show what is in the slots, what runs, what is tried, and what was given up and why."""
+    from edge_runtime import slots
+    from edge_runtime.slots.show import fields, lines
 
-    @click.command("show")
-    @_root
-    @_json
-    @teach
-    def show(root: Path, as_json: bool) -> None:
-        """Show what is in the slots, what runs, what is tried, and what was given up and why."""
-        from edge_runtime import slots
-        from edge_runtime.slots.show import fields, lines
+    state = slots.state(root)
+    if as_json:
+        click.echo(json.dumps(fields(root, state), ensure_ascii=False))
+    else:
+        for line in lines(root, state):
+            click.echo(line)
 
-        state = slots.state(root)
-        if as_json:
-            click.echo(json.dumps(fields(root, state), ensure_ascii=False))
-        else:
-            for line in lines(root, state):
-                click.echo(line)
 
-    @click.command("install")
-    @_root
-    @click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
-    @click.option("--again", is_flag=True, help="Also when this firmware was given up before.")
-    @_json
-    @teach
-    def install(root: Path, image: Path, again: bool, as_json: bool) -> None:
-        """Put a firmware IMAGE into the idle slot; the supervisor tries it within a second.
+@click.command("install")
+@_root
+@click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--again", is_flag=True, help="Also when this firmware was given up before.")
+@_json
+@teach
+def _install(root: Path, image: Path, again: bool, as_json: bool) -> None:
+    """Put a firmware IMAGE into the idle slot; the supervisor tries it within a second.
 
-        All of it is checked before anything is written. The program goes on running meanwhile.
-        """
-        from dataclasses import asdict
+    All of it is checked before anything is written. The program goes on running meanwhile.
+    """
+    from dataclasses import asdict
 
-        from edge_runtime import slots
-        from edge_runtime.slots.image import not_an_image
+    from edge_runtime import slots
+    from edge_runtime.slots.image import not_an_image
 
-        try:
-            done = slots.install(root, image, again=again)
-        except PeerError as error:
-            raise not_an_image(image, error) from error
-        if as_json:
-            told = {"slot": done.slot, "good": done.good, "firmware": asdict(done.firmware)}
-            click.echo(json.dumps(told, ensure_ascii=False))
-        elif done.good:
-            click.echo(f"{done.firmware.name} runs in slot {done.slot} already")
-        else:
-            click.echo(f"{done.firmware.name} is in slot {done.slot}, to be tried")
+    try:
+        done = slots.install(root, image, again=again)
+    except PeerError as error:
+        raise not_an_image(image, error) from error
+    if as_json:
+        told = {"slot": done.slot, "good": done.good, "firmware": asdict(done.firmware)}
+        click.echo(json.dumps(told, ensure_ascii=False))
+    elif done.good:
+        click.echo(f"{done.firmware.name} runs in slot {done.slot} already")
+    else:
+        click.echo(f"{done.firmware.name} is in slot {done.slot}, to be tried")
 
-    @click.command("return")
-    @_root
-    @_json
-    @teach
-    def return_(root: Path, as_json: bool) -> None:
-        """Go back to the firmware in the other slot, which is tried as a new one would be."""
-        from edge_runtime.slots.installing import go_back
 
-        state = go_back(root)
-        _echo_trial(state, as_json)
+@click.command("return")
+@_root
+@_json
+@teach
+def _return(root: Path, as_json: bool) -> None:
+    """Go back to the firmware in the other slot, which is tried as a new one would be."""
+    from edge_runtime.slots.installing import go_back
 
+    state = go_back(root)
+    _echo_trial(state, as_json)
+
+
+def _migrate_command(get: GetTier) -> click.Command:
     @click.command("migrate")
     @click.option(
         "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="A data directory."
@@ -135,6 +136,10 @@ def slots_commands(get: GetTier) -> dict[str, click.Command]:
 
         bring(get(), data, source, target)
 
+    return migrate
+
+
+def _units_command(get: GetTier) -> click.Command:
     @click.command("units")
     @_root
     @click.option(
@@ -157,7 +162,13 @@ def slots_commands(get: GetTier) -> dict[str, click.Command]:
             path.write_text(text, encoding="utf-8")
             click.echo(f"wrote {path}")
 
-    return {each.name: each for each in (install, migrate, return_, show, units) if each.name}
+    return units
+
+
+def slots_commands(get: GetTier) -> dict[str, click.Command]:
+    """The commands below `slots` of a tier."""
+    made = (_install, _migrate_command(get), _return, _show, _units_command(get))
+    return {each.name: each for each in made if each.name}
 
 
 def slots_group(get: GetTier) -> click.Group:
