@@ -242,15 +242,7 @@ class Session:
     def _build(self, opened: Opened) -> None:
         config, clock = self._config, self._clock
         self._started_us = clock.now_us()
-        buffer = self._buffer(opened.store)
-        damaged = self._damaged or opened.set_aside
-        salvaged = None if damaged is None else buffer.salvage(damaged)
-        buffer.begin(OpenReason.FIRST if salvaged is None else OpenReason.STORE_LOST)
-        if salvaged is not None:
-            detail = f"the buffer was damaged and set aside; {salvaged.batches} batches could be saved"
-            lost_from_us = min(salvaged.lost_from_us, self._started_us)
-            buffer.declare([Gap(GapCause.STORE_DAMAGED, lost_from_us, self._started_us, detail=detail)])
-            self._log.warning("buffer-salvaged", file=str(damaged), batches=salvaged.batches)
+        buffer, was_damaged = self._begin_buffer(opened)
         buffer.release(upstream.id for upstream in config.upstreams)
         apps = self._prepare_apps()
         own = [to_definition(point, config.scan[point.scan_class].period_ms) for point in config.points]
@@ -270,7 +262,7 @@ class Session:
             if recovered:
                 self._log.info("journal-recovered", samples=recovered)
         # After damage the gap declared above ends at the start: nothing may lie between.
-        begin_us = clock.now_us() if salvaged is None else self._started_us
+        begin_us = self._started_us if was_damaged else clock.now_us()
         parts = {
             f"{device}/{scan.name}": (device, scan, points)
             for device in config.devices
@@ -310,6 +302,19 @@ class Session:
         self._build_page()
         self._build_workers(rules)
         give_back_memory()
+
+    def _begin_buffer(self, opened: Opened) -> tuple[Buffer, bool]:
+        """The buffer, and whether the one before was damaged: what was saved is in it, the rest declared."""
+        buffer = self._buffer(opened.store)
+        damaged = self._damaged or opened.set_aside
+        salvaged = None if damaged is None else buffer.salvage(damaged)
+        buffer.begin(OpenReason.FIRST if salvaged is None else OpenReason.STORE_LOST)
+        if salvaged is not None:
+            detail = f"the buffer was damaged and set aside; {salvaged.batches} batches could be saved"
+            lost_from_us = min(salvaged.lost_from_us, self._started_us)
+            buffer.declare([Gap(GapCause.STORE_DAMAGED, lost_from_us, self._started_us, detail=detail)])
+            self._log.warning("buffer-salvaged", file=str(damaged), batches=salvaged.batches)
+        return buffer, salvaged is not None
 
     def _prepare_apps(self) -> Prepared | None:
         """The installed apps. Their compiler takes 6 MB: a gateway without apps does not load it."""
