@@ -196,19 +196,16 @@ def silence(
     as_json: bool,
 ) -> None:
     """Deliver nothing of what matches for a while; it is shown all the same."""
-    from headquarters.audit import record
     from headquarters.db.base import now_us
     from headquarters.db.engine import writing
-    from headquarters.operations.alerts.store import Silences
+    from headquarters.operations.alerts import acts
 
     at_us = now_us()
     with metadata(home) as (_, engine), writing(engine) as session:
-        silences = Silences(session)
         if end is not None:
-            if not silences.end(end, at_us):
+            if not acts.end_silence(session, operator(), end, at_us):
                 expected = "an open silence; see: catchment-hq alerts silences"
                 raise InputError([Problem("command line", "--end", end, expected)])
-            record(session, operator(), "alerts.end-silence", end)
             click.echo(f"Ended {end}.")
             return
         if for_ is None or not comment:
@@ -216,9 +213,7 @@ def silence(
             raise InputError([Problem("command line", missing, "", "how long, and why")])
         matching = _pairs("--label", labels)
         ends_us = at_us + span_us("--for", for_)
-        made = silences.add(rule, matching, at_us, ends_us, comment, operator().name)
-        detail = {"rule": rule, "labels": matching, "ends_us": ends_us, "comment": comment}
-        record(session, operator(), "alerts.silence", made.id, detail=detail)
+        made = acts.silence(session, operator(), rule, matching, at_us, ends_us, comment)
     if as_json:
         print_json(asdict(made))
     else:

@@ -138,6 +138,23 @@ def test_nothing_changes_without_the_token_or_from_another_site(house: House, sh
         assert client.post("/alarms", data=given).status_code == 303
 
 
+def test_what_is_silenced_is_shown_ended_and_in_the_audit(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "system-administrator") as client:
+        token = re.search(r'csrf-token" content="([^"]+)"', client.get("/operations").text)
+        assert token is not None
+        form = {"csrf": token[1], "rule": "gateway-*", "hours": "2", "comment": "works in plant-a"}
+        assert client.post("/operations/silences", data={**form, "comment": " "}).status_code == 400
+        assert client.post("/operations/silences", data=form).status_code == 303
+        page = client.get("/operations").text
+        assert "works in plant-a" in page
+        [end] = re.findall(r'action="(/operations/silences/[^"]+/end)"', page)
+        assert client.post(end, data={"csrf": token[1]}).status_code == 303
+        assert client.post(end, data={"csrf": token[1]}).status_code == 404
+        assert "works in plant-a" not in client.get("/operations").text
+    told = [entry.content.action for entry in house.audited() if entry.content.action.startswith("alerts.")]
+    assert told == ["alerts.silence", "alerts.end-silence"]
+
+
 def test_pages_of_others_are_refused_with_the_role_that_has_them(house: House, shown: InProcess) -> None:
     with visit(house, shown, "viewer") as client:
         answer = client.get("/audit?lang=en")

@@ -15,6 +15,7 @@ from headquarters.api.idempotency import IdempotentRoute
 from headquarters.audit.trail import record
 from headquarters.db.engine import reading, writing
 from headquarters.operations import capacity, versions
+from headquarters.operations.alerts import acts
 from headquarters.operations.alerts.rules import DAY_S, DEFAULTS, Rule
 from headquarters.operations.alerts.store import Notification, Notifications, Rules, Silence, Silences
 from headquarters.operations.metrics import METRICS
@@ -144,10 +145,9 @@ def add_silence(asker: Annotated[Asker, needs("operations:write")], asked: Silen
     now_us = asker.sources.now_us()
     ends_us = now_us + round(1e6 * asked.for_s)
     with writing(asker.context.metadata) as session:
-        made = Silences(session).add(
-            asked.rule, asked.labels, now_us, ends_us, asked.comment, asker.principal.name
+        made = acts.silence(
+            session, asker.principal, asked.rule, asked.labels, now_us, ends_us, asked.comment
         )
-        record(session, asker.principal, "alerts.silence", made.id, detail=asked.model_dump())
     return shown(made, Silence, 201)
 
 
@@ -155,8 +155,8 @@ def add_silence(asker: Annotated[Asker, needs("operations:write")], asked: Silen
 def end_silence(asker: Annotated[Asker, needs("operations:write")], silence: Id) -> Response:
     """End a silence now; what still fires is delivered."""
     with writing(asker.context.metadata) as session:
-        there(Silences(session).end(silence, asker.sources.now_us()) or None, "open silence", silence)
-        record(session, asker.principal, "alerts.end-silence", silence)
+        ended = acts.end_silence(session, asker.principal, silence, asker.sources.now_us())
+        there(ended or None, "open silence", silence)
     return shown(Removed(silence), Removed)
 
 

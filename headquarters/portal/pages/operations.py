@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import Response
 
-from headquarters.audit.trail import record
 from headquarters.db.engine import reading, writing
+from headquarters.operations.alerts import acts
 from headquarters.operations.alerts.rules import DEFAULTS
 from headquarters.operations.alerts.store import Notifications, Rules, Silences
 from headquarters.operations.capacity import forecasts
@@ -62,9 +62,7 @@ def silence(
     why = given(comment, "comment", "why nothing is to be delivered; it is kept in the audit")
     now_us = visitor.sources.now_us()
     with writing(visitor.context.metadata) as session:
-        name = visitor.principal.name
-        made = Silences(session).add(wanted, {}, now_us, now_us + hours * HOUR_US, why, name)
-        record(session, visitor.principal, "alerts.silence", made.id, detail={"rule": wanted, "hours": hours})
+        acts.silence(session, visitor.principal, wanted, {}, now_us, now_us + hours * HOUR_US, why)
     said = N_("Nothing of %(name)s is delivered for now; it is shown all the same. That is in the audit.")
     return back_with(request, "/operations", said, name=wanted)
 
@@ -73,7 +71,6 @@ def silence(
 def end(request: Request, visitor: Annotated[Visitor, needs("operations:write")], id: str) -> Response:
     """End a silence."""
     with writing(visitor.context.metadata) as session:
-        if not Silences(session).end(id, visitor.sources.now_us()):
+        if not acts.end_silence(session, visitor.principal, id, visitor.sources.now_us()):
             raise HTTPException(404)
-        record(session, visitor.principal, "alerts.end-silence", id)
     return back_with(request, "/operations", N_("What still fires is delivered again; that is in the audit."))
