@@ -1,4 +1,4 @@
-"""What all tests share: coroutine tests run, and the same examples are drawn in CI."""
+"""What all tests share: coroutines run, CI draws the same examples, and the longest files go first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files that may take long begin first, so that no run ends with one of them alone."""
+    longest: dict[str, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        longest[item.location[0]] = max(longest.get(item.location[0], 0.0), mark.args[0] if mark else 0.0)
+    items.sort(key=lambda item: -longest[item.location[0]])
 
 
 @pytest.hookimpl(tryfirst=True)
