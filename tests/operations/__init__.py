@@ -1,1 +1,0 @@
-"""Looking after headquarters: alerts, capacity, versions, bundles."""
