@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headquarters.cliview import json_text
+from headquarters.jsontext import json_text
 from headquarters.replay.compare import AppEvent
 from headquarters.replay.report import Report, iso
 

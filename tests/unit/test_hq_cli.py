@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from headquarters import custody, trust
 from headquarters.cli import main
-from headquarters.cliview import cell, columns
+from headquarters.cli.view import cell, columns
 from headquarters.config import CONFIG, load
 from headquarters.main import run
 from protocols.batch import Stream

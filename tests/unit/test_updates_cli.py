@@ -17,7 +17,7 @@ from benchmarks.push_down import free_ports, until
 from edge_runtime.cli import invoke
 from edge_runtime.updates import ROOT, GatewaySource
 from headquarters.cli import main
-from headquarters.cli_updates import PASSPHRASE
+from headquarters.cli.updates import PASSPHRASE
 from headquarters.main import run
 from protocols.daemon import Stop, read_status
 from protocols.errors import MalformedError

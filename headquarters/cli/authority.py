@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json
 from protocols import keyfiles
 from protocols.command import teach
 from protocols.daemon import alone

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cli_metadata import metadata, operator, time_of
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.metadata import metadata, operator, time_of
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
 from protocols.errors import InputError, Problem
 

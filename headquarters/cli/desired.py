@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
 from protocols.daemon import iso_time
 from protocols.errors import InputError, Problem

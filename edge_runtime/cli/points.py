@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.cliview import (
+from edge_runtime.cli.view import (
     Command,
     count,
     home_option,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_runtime.cliview import count, home_option, json_option, print_json, print_problems, print_table
+from edge_runtime.cli.view import count, home_option, json_option, print_json, print_problems, print_table
 
 if TYPE_CHECKING:
     from edge_runtime.check import CheckReport
@@ -52,43 +52,43 @@ class LateGroup(click.Group):
 class PointsGroup(LateGroup):
     """The commands about the point table."""
 
-    module = "edge_runtime.cli_points"
+    module = "edge_runtime.cli.points"
 
 
 class AlarmsGroup(LateGroup):
     """The commands about alarms."""
 
-    module = "edge_runtime.cli_alarms"
+    module = "edge_runtime.cli.alarms"
 
 
 class SlotsGroup(LateGroup):
     """The commands about slots."""
 
-    module = "edge_runtime.cli_slots"
+    module = "edge_runtime.cli.slots"
 
 
 class AppsGroup(LateGroup):
     """The commands about rule apps."""
 
-    module = "edge_runtime.cli_apps"
+    module = "edge_runtime.cli.apps"
 
 
 class CommandsGroup(LateGroup):
     """What the gateway is told to do."""
 
-    module = "edge_runtime.cli_commands"
+    module = "edge_runtime.cli.commands"
 
 
 class PageGroup(LateGroup):
     """The local status page."""
 
-    module = "edge_runtime.cli_page"
+    module = "edge_runtime.cli.page"
 
 
 class SupportGroup(LateGroup):
     """What somebody far away needs."""
 
-    module = "edge_runtime.cli_support"
+    module = "edge_runtime.cli.support"
 
 
 class RootGroup(click.Group):
@@ -101,7 +101,7 @@ class RootGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """One command, for click."""
         if cmd_name == "supervise":
-            from edge_runtime.cli_slots import SUPERVISE
+            from edge_runtime.cli.slots import SUPERVISE
 
             return SUPERVISE
         return self.commands.get(cmd_name)

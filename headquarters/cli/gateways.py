@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
 from protocols.errors import InputError, Problem
 from protocols.identity import PublicIdentity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json
 from protocols.command import teach
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def config_(home: Path, file: Path, keys: tuple[Path, ...], dry_run: bool, as_js
 def _publish(
     home: Path, file: Path, checked: Checked, keys: tuple[Path, ...], dry_run: bool, as_json: bool
 ) -> None:
-    from headquarters.cli_updates import ask_passphrase
+    from headquarters.cli.updates import ask_passphrase
     from headquarters.desired.targets import UpdateRepository
 
     settings = config.load(home)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.cliview import count, json_option, print_json
+from edge_runtime.cli.view import count, json_option, print_json
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_runtime.cliview import Command, count, json_option, print_json
+from edge_runtime.cli.view import Command, count, json_option, print_json
 
 if TYPE_CHECKING:
     from edge_runtime.flash.board import About, Board

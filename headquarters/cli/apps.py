@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, progress
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, progress
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT
 from protocols.errors import InputError, Problem

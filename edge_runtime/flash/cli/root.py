@@ -15,10 +15,10 @@ import click
 from edge_runtime.cli import CONTEXT, EPILOG, invoked
 
 GROUPS = {
-    "fleet": "edge_runtime.flash.cli_fleet:fleet",
-    "image": "edge_runtime.flash.cli_image:group",
-    "node": "edge_runtime.flash.cli_node:node",
-    "serial": "edge_runtime.flash.cli_serial:serial",
+    "fleet": "edge_runtime.flash.cli.fleet:fleet",
+    "image": "edge_runtime.flash.cli.image:group",
+    "node": "edge_runtime.flash.cli.node:node",
+    "serial": "edge_runtime.flash.cli.serial:serial",
 }
 """What there is, and where."""
 

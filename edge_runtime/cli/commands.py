@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edge_runtime.cliview import Command, home_option, json_option, print_json, print_table
+from edge_runtime.cli.view import Command, home_option, json_option, print_json, print_table
 from protocols.errors import InputError, Problem
 
 ASK_S = 0.2

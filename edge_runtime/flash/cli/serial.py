@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from edge_runtime.cliview import count, json_option, print_json
+from edge_runtime.cli.view import count, json_option, print_json
 from protocols.errors import InputError, Problem
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_runtime.cliview import count, home_option, json_option, print_json, print_problems, print_table
+from edge_runtime.cli.view import count, home_option, json_option, print_json, print_problems, print_table
 from protocols.errors import InputError, Problem
 
 if TYPE_CHECKING:

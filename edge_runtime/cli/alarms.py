@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edge_runtime.cliview import Command, count, home_option, json_option, print_json, print_table
+from edge_runtime.cli.view import Command, count, home_option, json_option, print_json, print_table
 from protocols.durations import seconds_of
 from protocols.errors import InputError, Problem
 

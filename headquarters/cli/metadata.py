@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cliview import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, iso_time
 from protocols.durations import seconds_of

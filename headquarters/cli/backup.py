@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from headquarters.cliview import EXIT_CODES
+from headquarters.cli.view import EXIT_CODES
 from protocols.backup.commands import backup_group
 from protocols.backup.operating import (
     BackupTier,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edge_runtime.cliview import home_option
+from edge_runtime.cli.view import home_option
 
 
 @click.command("password", short_help="Make the hash of a password for the page.")

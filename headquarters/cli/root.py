@@ -13,28 +13,28 @@ import click
 from edge_runtime.slots.commands import slots_group, supervise_command
 from edge_runtime.slots.tier import Tier
 from headquarters import config
-from headquarters.cli_alerts import alerts, capacity, versions
-from headquarters.cli_apps import app
-from headquarters.cli_authority import authority, authority_options, make_authority
-from headquarters.cli_backup import backup
-from headquarters.cli_commands import command
-from headquarters.cli_desired import desired
-from headquarters.cli_gateways import gateways, refuse_enrolled
-from headquarters.cli_metadata import audit, db, metadata
-from headquarters.cli_publish import publish
-from headquarters.cli_rollout import rollout
-from headquarters.cli_tenants import tenants
-from headquarters.cli_updates import updates
-from headquarters.cli_users import first_administrator, url_option, users
-from headquarters.cliview import (
+from headquarters.cli.alerts import alerts, capacity, versions
+from headquarters.cli.apps import app
+from headquarters.cli.authority import authority, authority_options, make_authority
+from headquarters.cli.backup import backup
+from headquarters.cli.commands import command
+from headquarters.cli.desired import desired
+from headquarters.cli.gateways import gateways, refuse_enrolled
+from headquarters.cli.metadata import audit, db, metadata
+from headquarters.cli.publish import publish
+from headquarters.cli.rollout import rollout
+from headquarters.cli.tenants import tenants
+from headquarters.cli.updates import updates
+from headquarters.cli.users import first_administrator, url_option, users
+from headquarters.cli.view import (
     EXIT_CODES,
     home_option,
     json_option,
-    json_text,
     print_json,
     print_table,
     progress,
 )
+from headquarters.jsontext import json_text
 from protocols import keyfiles
 from protocols.addresses import is_bind
 from protocols.batch import is_name
@@ -542,6 +542,3 @@ def _tier() -> Tier:
 
 main.add_command(supervise_command(_tier))
 main.add_command(slots_group(_tier))
-
-if __name__ == "__main__":
-    main(prog_name="catchment-hq")
