@@ -73,44 +73,57 @@ class LakeLook:
         self._engine: Engine | None = None
         self._found: dict[str, LakeVitals] = {}
 
-    def vitals(self) -> Mapping[str, LakeVitals]:
-        """By gateway; what was known before while the lake cannot be read."""
+    def vitals(self, since_s: float = 0.0) -> Mapping[str, LakeVitals]:
+        """By gateway; what was known before while the lake cannot be read.
+
+        Args:
+            since_s: What gateways collected or raised before is left out, seconds since 1970: it comes
+                late and all at once because headquarters was off.
+        """
         now = self._monotonic()
         if self._at is None or now - self._at >= LOOK_S:
             self._at = now
             try:
-                self._found = self._ask()
+                self._found = self._ask(since_s)
             except (StoreError, InputError):
                 self._close()
         return self._found
 
-    def latest_reports(self) -> list[tuple[str, int, str]]:
-        """The newest report of each gateway that the lake has of the last two days: gateway, time, JSON.
+    def latest_reports(self) -> list[tuple[int, tuple[str, int, str]]]:
+        """The newest report of each gateway that the lake has of the last two days.
+
+        Returns:
+            When it came, and gateway, time and JSON; times in microseconds since 1970.
 
         Raises:
             StoreError, InputError: The lake cannot be read.
         """
         _, rows = self._open().rows(
-            "SELECT gateway, max(epoch_us(time)), arg_max(detail, time) FROM events "
-            "WHERE kind = 'report' AND date >= current_date - 2 GROUP BY gateway"
+            "SELECT gateway, max(epoch_us(time)), arg_max(detail, time), arg_max(epoch_us(received), time) "
+            "FROM events WHERE kind = 'report' AND date >= current_date - 2 GROUP BY gateway"
         )
-        return [(gateway, int(time_us), detail) for gateway, time_us, detail in rows]
+        return [
+            (int(received_us), (gateway, int(time_us), detail))
+            for gateway, time_us, detail, received_us in rows
+        ]
 
     def close(self) -> None:
         """Let go of the lake."""
         self._close()
 
-    def _ask(self) -> dict[str, LakeVitals]:
+    def _ask(self, since_s: float) -> dict[str, LakeVitals]:
         engine = self._open()
         recent = f"received > now() - INTERVAL {WINDOW_S} SECOND AND date >= current_date - 1"
+        since_us = round(since_s * 1e6)
         _, late = engine.rows(
             "SELECT gateway, quantile_cont(epoch_us(received) - epoch_us(t_max), 0.99) / 1e6 "
-            f"FROM ledger WHERE kind = 'data' AND {recent} GROUP BY gateway"
+            f"FROM ledger WHERE kind = 'data' AND epoch_us(t_max) >= {since_us} AND {recent} GROUP BY gateway"
         )
         found = {gateway: LakeVitals(p99_s=float(p99_s)) for gateway, p99_s in late}
         _, raised = engine.rows(
             "SELECT gateway, count(*) FROM events "
-            f"WHERE type = 'alarm' AND transition = 'raised' AND {recent} GROUP BY gateway"
+            f"WHERE type = 'alarm' AND transition = 'raised' AND epoch_us(time) >= {since_us} AND {recent} "
+            "GROUP BY gateway"
         )
         for gateway, count in raised:
             found[gateway] = replace(found.get(gateway, LakeVitals()), alarms=float(count))

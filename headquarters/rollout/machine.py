@@ -11,6 +11,8 @@ Rules:
    is judged when it is back, also when all is done.
 4. A gateway for which somebody else has set another document is left alone from then on.
 5. Going back waits for no window, no ring and no pause.
+6. What headquarters could not hear is held against nobody: silence and patience count from when it
+   began to listen, and nobody has done well who was not heard since.
 """
 
 from __future__ import annotations
@@ -227,12 +229,16 @@ class Step:
         rollout: Where it stands.
         look: What is known of a gateway.
         now_s: Seconds since 1970.
+        listening_s: Since when headquarters has listened without a break, seconds since 1970.
     """
 
-    def __init__(self, plan: Plan, rollout: Rollout, look: Look, now_s: float) -> None:
+    def __init__(
+        self, plan: Plan, rollout: Rollout, look: Look, now_s: float, listening_s: float = 0.0
+    ) -> None:
         self._plan = plan
         self._look = look
         self._now_s = now_s
+        self._listening_s = listening_s
         self._members = dict(rollout.members)
         self._rollout = rollout
         self.said: list[Said] = []
@@ -306,24 +312,25 @@ class Step:
             self._fail(gateway, f"no report for {rules.silent_s:g} s")
         elif sight.document >= member.version and not sight.settled:
             self._members[gateway] = replace(member, course=Course.MOVING, since_s=self._now_s)
-        elif member.course is Course.SOAKING and self._now_s - member.since_s >= self._soak_s(member):
+        elif member.course is Course.SOAKING and self._has_soaked(member, sight):
             self._to(gateway, Course.GOOD, Note.GOOD)
 
     def _hurry(self, gateway: str, member: Member, sight: Sight) -> None:
         rules = self._plan.rules
         if self._is_silent(member, sight):
             self._fail(gateway, f"no report for {rules.silent_s:g} s since its document was set")
-        elif self._now_s - member.since_s >= rules.patience_s:
+        elif self._now_s - max(member.since_s, self._listening_s) >= rules.patience_s:
             self._fail(
                 gateway, f"not in place after {rules.patience_s:g} s: {sight.waits or 'no reason given'}"
             )
 
     def _is_silent(self, member: Member, sight: Sight) -> bool:
-        last = max(member.since_s, sight.heard_s or 0.0)
+        last = max(member.since_s, sight.heard_s or 0.0, self._listening_s)
         return self._now_s - last >= self._plan.rules.silent_s
 
-    def _soak_s(self, member: Member) -> float:
-        return self._plan.rings[member.ring].soak_s
+    def _has_soaked(self, member: Member, sight: Sight) -> bool:
+        soaked = self._now_s - member.since_s >= self._plan.rings[member.ring].soak_s
+        return soaked and (sight.heard_s or 0.0) >= self._listening_s
 
     def _halt_or_return(self) -> None:
         fresh = [

@@ -127,11 +127,12 @@ class Rollouts:
 
     # -- what headquarters does --------------------------------------------------------------------
 
-    def step(self, lake: Mapping[str, LakeVitals]) -> list[tuple[str, Said]]:
+    def step(self, lake: Mapping[str, LakeVitals], listening_s: float = 0.0) -> list[tuple[str, Said]]:
         """Take a step in every open roll-out.
 
         Args:
             lake: What the lake says of gateways.
+            listening_s: Since when headquarters has listened without a break, seconds since 1970.
 
         Returns:
             What happened, with the roll-out's name.
@@ -142,12 +143,12 @@ class Rollouts:
         return [
             (row.name, said)
             for row in self._store.rollouts(open_only=True)
-            for said in self._step(row.name, lake)
+            for said in self._step(row.name, lake, listening_s)
         ]
 
     # -- leaves ------------------------------------------------------------------------------------
 
-    def _step(self, name: str, lake: Mapping[str, LakeVitals]) -> list[Said]:
+    def _step(self, name: str, lake: Mapping[str, LakeVitals], listening_s: float) -> list[Said]:
         with self._store.transaction():
             plan, known = self._need(name)
             reported = self._store.all_reported(known.members)
@@ -159,7 +160,7 @@ class Rollouts:
                 version = versions.get(gateway, 0)
                 return _sight(plan, version, reported.get(gateway), lake.get(gateway), since_s)
 
-            step = Step(plan, known, look, self._now_us() / 1e6)
+            step = Step(plan, known, look, self._now_us() / 1e6, listening_s)
             self._carry_out(plan, step)
             if step.rollout != known:
                 self._keep(plan, step.rollout, step.said)

@@ -27,6 +27,36 @@ STEP_S = 5.0
 REPEAT_S = 3600.0
 """How often the same trouble is logged again."""
 
+DEAF_S = 60.0
+"""After so long without a step headquarters was off, asleep, or had a wrong clock: as long as gateways
+are silent between two reports."""
+
+
+class Listening:
+    """Since when headquarters has listened without a break; told of every step.
+
+    >>> listening = Listening()
+    >>> [listening.since(now_s) for now_s in (1000.0, 1005.0, 9000.0, 9005.0, 500.0)]
+    [1000.0, 1000.0, 9000.0, 9000.0, 500.0]
+    """
+
+    def __init__(self) -> None:
+        self._since_s = self._last_s = float("-inf")
+
+    def since(self, now_s: float) -> float:
+        """A step is taken now.
+
+        Args:
+            now_s: Seconds since 1970.
+
+        Returns:
+            Since when there was no break, in the same.
+        """
+        if not 0 <= now_s - self._last_s < DEAF_S:
+            self._since_s = now_s
+        self._last_s = now_s
+        return self._since_s
+
 
 class ReportTaker:
     """Keeps the newest report of each gateway; used by one thread.
@@ -84,6 +114,7 @@ class DesiredThread(threading.Thread):
         self._repository: Repository | None = None
         self._trouble: dict[str, tuple[str, float]] = {}
         self._store: DesiredStore | None = None
+        self._listening = Listening()
         self.counters = {"published": 0, "open_rollouts": 0}
 
     def run(self) -> None:
@@ -99,13 +130,14 @@ class DesiredThread(threading.Thread):
                 self._store.close()
 
     def _step(self) -> None:
+        since_s = self._listening.since(time.time())
         store = self._opened()
         opened = store.rollouts(open_only=True)
         self.counters["open_rollouts"] = len(opened)
         if not opened:
             return
         rollouts = Rollouts(store, lambda: time.time_ns() // 1000)
-        for name, said in rollouts.step(self._look.vitals()):
+        for name, said in rollouts.step(self._look.vitals(since_s), since_s):
             self._tell(name, said)
 
     def _publish(self) -> None:
@@ -123,7 +155,8 @@ class DesiredThread(threading.Thread):
         if self._store is None:
             self._store = DesiredStore(self._data)
             try:
-                self._store.take_reports(self._look.latest_reports(), time.time_ns() // 1000)
+                for received_us, report in self._look.latest_reports():
+                    self._store.take_reports([report], received_us)
             except CatchmentError:  # no lake yet: then there are no reports either
                 self._look.close()
         return self._store

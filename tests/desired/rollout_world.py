@@ -137,6 +137,7 @@ class Region:
         self.plants = {plant.name: plant for plant in plants}
         self.store = DesiredStore(folder, durable=False)
         self.rollouts = Rollouts(self.store, self.now_us)
+        self.listening_s = START_S
         self.set_at: dict[str, float] = {}
         for plant in plants:
             self.store.put(plant.name, (firmware("1.0"),), self.now_us(), "engineer")
@@ -160,10 +161,32 @@ class Region:
                 reports.append((plant.name, report.time_us, json.dumps(report.fields())))
         self.store.take_reports(reports, self.now_us())
         if self._chance.randrange(100) < self._restarts:
-            self.store.close()
-            self.store = DesiredStore(self._folder, durable=False)
-            self.rollouts = Rollouts(self.store, self.now_us)
-        for _, said in self.rollouts.step({}):
+            self.restart()
+        self._look()
+
+    def restart(self) -> None:
+        """Headquarters starts anew."""
+        self.store.close()
+        self.store = DesiredStore(self._folder, durable=False)
+        self.rollouts = Rollouts(self.store, self.now_us)
+        self.listening_s = self.now_s
+
+    def dark(self, hours: float) -> None:
+        """Headquarters is off; gateways take what is desired from their hub, and nobody hears them.
+
+        When it is back it looks before anything has come.
+        """
+        end_s = self.now_s + hours * 3600
+        versions = self.store.versions()
+        while self.now_s < end_s:
+            self.now_s += min(hours * 36, end_s - self.now_s)
+            for plant in self.plants.values():
+                plant.step(self.now_s, self._newest(plant, versions[plant.name]))
+        self.restart()
+        self._look()
+
+    def _look(self) -> None:
+        for _, said in self.rollouts.step({}, self.listening_s):
             if said.note == "set":
                 self.set_at[said.gateway] = self.now_s
 

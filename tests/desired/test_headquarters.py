@@ -278,6 +278,25 @@ def test_the_lake_tells_how_late_samples_come_and_how_many_alarms(hq: Headquarte
     assert found.alarms == 2
     assert found.p99_s == pytest.approx((hq.now_us - T0) / 1e6, abs=1.0)
     look.close()
+    look = LakeLook(hq.settings.lake, time.monotonic)
+    assert look.vitals(T0 / 1e6 + 60) == {}, "what is older than headquarters' ears is nobody's fault"
+    look.close()
+
+
+def test_a_start_of_headquarters_is_no_word_of_a_gateway(hq: Headquarters) -> None:
+    gateway = HandGateway("unit-1")
+    hq.now_us = came_us = time.time_ns() // 1000 - 3600 * SECOND
+    said = report(gateway, 1, ItemState.ACTIVE)
+    batch = gateway.batch(Kind.REPORT, said.pack(), stream=Stream.META, times=(said.time_us, said.time_us))
+    assert not hq.take(gateway.open(Stream.META), batch).refused
+    for start in ("without the report, as after a kill", "with it"):
+        thread = DesiredThread(
+            hq.settings.data, hq.settings.lake, lambda: FolderRepository(None), Stop(), EventLog(stream=None)
+        )
+        known = thread._opened().reported("unit-1")
+        assert known is not None and known.received_us == came_us, start
+        thread._opened().close()
+        thread._look.close()
 
 
 PLAN = """

@@ -133,6 +133,57 @@ def test_a_gateway_that_was_off_for_weeks_lands_on_the_right_state_in_one_step(t
     assert {member.course for member in first.members.values()} == {Course.GOOD, Course.LEFT}
 
 
+@pytest.mark.parametrize("hours", (2, 24 * 89))
+@pytest.mark.parametrize("steps", (1, 3, 8, 14))
+def test_a_headquarters_that_was_off_holds_it_against_nobody(
+    tmp_path: Path, steps: int, hours: float
+) -> None:
+    off = Plant("unit-05", Random(5), away=[(START_S, START_S + 90 * 86_400)])
+    region = Region(tmp_path, plants(unit_05=off))
+    region.settle()
+    plan = three_rings()
+    region.begin(plan)
+    for _ in range(steps):
+        region.step()
+    region.dark(hours)
+    while (rollout := region.rollouts.view("fw-2")[1]).phase is Phase.RUNNING:
+        region.step()
+    assert rollout.phase is Phase.DONE, rollout.why
+    assert rollout.counted() == {"good": 11, "late": 1}, "who never reported is no failure either"
+    check_order(region, plan)
+    check_end(region, plan, rollout)
+
+
+def test_who_fell_silent_or_ill_in_the_dark_is_found_when_headquarters_is_back(tmp_path: Path) -> None:
+    silent = Plant("unit-01", Random(1), bricks={"2.0"}), "no report for 900 s", 900
+    ill = Plant("unit-01", Random(1), sick={"2.0"}), "0.5 of what is due", 0
+    for number, (plant, why, after_s) in enumerate((silent, ill)):
+        region = Region(tmp_path / str(number), plants(unit_01=plant))
+        region.settle()
+        region.begin(three_rings())
+        region.step()
+        region.dark(2)
+        assert region.rollouts.view("fw-2")[1].phase is Phase.RUNNING
+        begun_s = region.now_s
+        while region.rollouts.view("fw-2")[1].phase is Phase.RUNNING:
+            region.step()
+        assert why in region.rollouts.view("fw-2")[1].why
+        assert region.now_s - begun_s >= after_s
+
+
+def test_nobody_has_soaked_before_it_was_heard_again(tmp_path: Path) -> None:
+    region = Region(tmp_path, plants())
+    region.settle()
+    region.begin(three_rings())
+    while region.rollouts.view("fw-2")[1].members["unit-00"].course is not Course.SOAKING:
+        region.step()
+    region.plants["unit-00"].sick = {"2.0"}
+    region.dark(2)
+    assert region.rollouts.view("fw-2")[1].members["unit-00"].course is Course.SOAKING
+    rollout = region.run("fw-2", 4)
+    assert rollout.phase is Phase.HALTED and "0.5 of what is due" in rollout.why
+
+
 def test_a_straggler_that_fails_goes_back_alone(tmp_path: Path) -> None:
     off = Plant("unit-05", Random(5), bad={"2.0"}, away=[(START_S + 1200, START_S + 86_400)])
     region = Region(tmp_path, plants(unit_05=off))
