@@ -70,7 +70,8 @@ def make(
     if owner != principal.id:
         access.demand(principal, "tokens:write", _tenant_of(session, owner))
     wanted = frozenset(scopes)
-    acting = principal_of(session, owner)
+    # One's own token gives what one may do now, which is nothing while a duty stands.
+    acting = principal if owner == principal.id else principal_of(session, owner)
     if acting is None:
         raise InputError([Problem("token", "user", owner, "a user who is let in")])
     _check(session, acting, name, wanted, days, at)

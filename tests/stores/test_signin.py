@@ -258,6 +258,15 @@ def test_while_there_are_duties_there_are_no_roles(engine: Engine) -> None:
     assert old is not None and (old.duties, old.principal.roles) == (("password",), frozenset())
 
 
+def test_a_duty_is_not_got_round_by_a_token(engine: Engine) -> None:
+    anna = make_user(engine, "anna", "viewer", password=PASSWORD)
+    sessions = Sessions(engine, Terms(second_factor="everybody"))
+    resumed = sessions.resume(sessions.begin(anna.id, "password", "", "", NOW_US), NOW_US)
+    assert resumed is not None and resumed.duties == ("second-factor",)
+    with pytest.raises(InputError, match="a permission that anna has"), writing(engine) as session:
+        tokens.make(session, resumed.principal, "export", ["samples:read"], 30)
+
+
 def test_a_token_does_what_its_owner_may_within_its_scopes_until_it_ends(engine: Engine) -> None:
     make_tenant(engine, "plant-a")
     anna = make_user(engine, "anna", "viewer", "operator", tenant="plant-a")
