@@ -5,7 +5,8 @@ Rules:
    same answer; another request under it is refused, and so is one while the first is under way.
 2. An answer with a secret in it is not kept: the same request again is told that it was done.
 3. What ended with an error of ours, or was refused, was not done: its key is free again.
-4. Keys count for changes only, and never before who asks is known.
+4. Keys count for changes only, and never before who asks is known. An answer is given again to who
+   may still ask for it, and counts as a request.
 
 Source: draft-ietf-httpapi-idempotency-key-header-06.
 """
@@ -13,14 +14,14 @@ Source: draft-ietf-httpapi-idempotency-key-header-06.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from headquarters.api.context import SAFE, Context, authenticate, context_of
+from headquarters.api.context import SAFE, Context, Needs, authenticate, context_of
 from headquarters.api.forms import SecretResponse
 from headquarters.api.store import Kept, Keys
 from headquarters.db.engine import writing
@@ -40,19 +41,24 @@ class IdempotentRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, with the keys around it."""
         inner = super().get_route_handler()
+        needs = [each.call for each in self.dependant.dependencies if isinstance(each.call, Needs)]
 
         async def handle(request: Request) -> Response:
             key = request.headers.get(HEADER)
             if key is None or request.method in SAFE:
                 return await inner(request)
             body = await request.body()
-            return await _once(request, key, body, inner)
+            return await _once(request, key, body, needs, inner)
 
         return handle
 
 
 async def _once(
-    request: Request, key: str, body: bytes, inner: Callable[[Request], Coroutine[Any, Any, Response]]
+    request: Request,
+    key: str,
+    body: bytes,
+    needs: Sequence[Needs],
+    inner: Callable[[Request], Coroutine[Any, Any, Response]],
 ) -> Response:
     if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isprintable():
         expected = f"1 to {KEY_CHARS_MAX} printable characters, drawn at random"
@@ -62,6 +68,8 @@ async def _once(
     digest = _digest(request, body)
     kept = await run_in_threadpool(_begin, context, principal.id, key, digest)
     if kept is not None:
+        for each in needs:
+            await run_in_threadpool(each, request)
         return _again(kept, digest, key)
     answer: Response | None = None
     try:

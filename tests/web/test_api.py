@@ -11,10 +11,12 @@ import pyarrow as pa
 import pytest
 from pydantic import TypeAdapter
 
+from headquarters.accounts.store import Users
 from headquarters.api import headers
 from headquarters.api.app import examples, routes
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.api.routes import live
+from headquarters.db.engine import writing
 from headquarters.ingest.rows import chunk
 from headquarters.latest import Directory, LatestServer, LatestValues
 from headquarters.tenancy.principal import GROUP
@@ -180,6 +182,21 @@ def test_the_same_key_does_a_thing_once(house: House) -> None:
         theirs = asked(other.post(f"{API}/alarms/actions", json=change, headers=key), 202)
         assert theirs["number"] != first.json()["number"]
         asked(client.post(f"{API}/alarms/actions", json=change, headers={"Idempotency-Key": "x" * 300}), 422)
+
+
+def test_an_answer_is_given_again_to_who_may_still_ask_for_it(own_house: House) -> None:
+    change = {"gateway": "unit-1", "verb": "ack", "alarms": ["steam/unit/high"]}
+    asking: dict[str, Any] = {"json": change, "headers": {"Idempotency-Key": "kept"}}
+    path = f"{API}/alarms/actions"
+    with own_house.client() as client, own_house.client(None) as program:
+        asked(client.post(path, **asking), 202)
+        assert "ratelimit" in client.post(path, **asking).headers
+        token = own_house.token(GROUP, "operator", frozenset({"points:read"}))
+        program.headers["Authorization"] = f"Bearer {token}"
+        assert asked(program.post(path, **asking), 403)["permission"] == "alarms:act"
+        with writing(own_house.metadata) as session:
+            Users(session).take_role(own_house.users[GROUP, "operator"], "operator")
+        assert asked(client.post(path, **asking), 403)["permission"] == "alarms:act"
 
 
 def test_a_key_of_what_was_refused_is_free_again(house: House) -> None:
