@@ -21,6 +21,8 @@ class DeniedError(CatchmentError):
         who: The name of who asked.
         permission: What would be needed, such as `users:write`.
         tenant: Where it would be needed.
+
+    `is_recorded` says whether the audit has it already.
     """
 
     def __init__(self, who: str, permission: str, tenant: str) -> None:
@@ -31,6 +33,7 @@ class DeniedError(CatchmentError):
         self.who = who
         self.permission = permission
         self.tenant = tenant
+        self.is_recorded = False
 
 
 class SignInError(CatchmentError):

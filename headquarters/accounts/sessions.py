@@ -14,12 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from headquarters.accounts.credentials import UserSession, UserSessions, draw
 from headquarters.accounts.principals import duties, principal_of
 from headquarters.accounts.store import User, Users
 from headquarters.accounts.terms import GRACE_US, HOUR_US, MINUTE_US, ROTATE_US, SEEN_US, Terms
-from headquarters.audit.trail import record
+from headquarters.audit.trail import Outcome, record
 from headquarters.db.base import new_id, now_us
 from headquarters.db.engine import reading, writing
 from headquarters.tenancy.principal import Principal
@@ -153,8 +154,8 @@ class Sessions:
         """Sign out."""
         with writing(self._engine) as session:
             found = UserSessions(session).find(token)
-            if found is not None:
-                UserSessions(session).end(found[0].id)
+            if found is not None and UserSessions(session).end(found[0].id):
+                self._record(session, found[0], "done", {"why": "signed out"})
 
     def of_user(self, user: str) -> list[UserSession]:
         """The sessions of a user, the newest first."""
@@ -165,7 +166,11 @@ class Sessions:
         """End one of a user's own sessions by its id; false when it has none of this id."""
         with writing(self._engine) as session:
             sessions = UserSessions(session)
-            return any(row.id == id for row in sessions.of_user(user)) and sessions.end(id)
+            row = next((row for row in sessions.of_user(user) if row.id == id), None)
+            if row is None or not sessions.end(id):
+                return False
+            self._record(session, row, "done", {"why": "ended elsewhere"})
+            return True
 
     def _go_on(self, row: UserSession, token: str, is_before: bool, at: int) -> str | None:
         if not is_before and at - row.rotated_us >= ROTATE_US:
@@ -180,10 +185,15 @@ class Sessions:
     def _end(self, row: UserSession, why: str) -> None:
         with writing(self._engine) as session:
             UserSessions(session).end(row.id)
-            user = Users(session).get(row.user)
-            if why and user is not None:
-                principal = Principal(user.id, user.login, "user", user.tenant, frozenset())
-                record(session, principal, "sessions.end", row.id, "denied", {"why": why, "by": row.by})
+            if why:
+                self._record(session, row, "denied", {"why": why, "by": row.by})
+
+    @staticmethod
+    def _record(session: Session, row: UserSession, outcome: Outcome, detail: dict[str, str]) -> None:
+        user = Users(session).get(row.user)
+        assert user is not None, "users are never removed"
+        principal = Principal(user.id, user.login, "user", user.tenant, frozenset())
+        record(session, principal, "sessions.end", row.id, outcome, detail)
 
 
 def _clean(text: str) -> str:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from headquarters.api import problems
-from headquarters.api.context import Context
+from headquarters.api.context import Context, note_denied
 from headquarters.api.headers import Headers
 from headquarters.api.routes import (
     accounts,
@@ -65,7 +65,7 @@ def make_app(context: Context, *further: APIRouter) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
-    problems.install(app)
+    problems.install(app, note_denied)
     app.include_router(api_router(), prefix=PREFIX)
     for router in further:
         app.include_router(router)

@@ -6,7 +6,7 @@ Rules:
    a request that a page of ours made.
 2. `needs` is the one way into a route: it knows the asker, counts the request, and sees that the
    asker may. Routes without it are in `PUBLIC`, and a test walks all of them.
-3. What is denied is audited; so is every change, with how it ended.
+3. What is denied is audited, wherever it was denied; so is every change, with how it ended.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 PUBLIC: frozenset[tuple[str, str]] = frozenset()
 """Routes, by method and path, that who is not signed in may ask."""
+
+ASKS = "asks"
+"""In a request's state: the principal who asks, once that is known."""
 
 STRANGERS_PER_MINUTE = 60
 STRANGERS_BURST = 30
@@ -180,6 +183,7 @@ class Needs:
         """
         context = context_of(request)
         principal, session = authenticate(context, request)
+        request.scope["state"][ASKS] = principal
         _count(context, request, principal.id)
         if self.permission in CONTROL and not has(context.level, "control"):
             raise RefusedError(
@@ -209,6 +213,14 @@ def demand(context: Context, principal: Principal, permission: str, target: str)
     except DeniedError as denied:
         record_denied(context.metadata, principal, denied, target)
         raise
+
+
+def note_denied(request: Request, denied: DeniedError) -> None:
+    """Audit a denial that nobody wrote down yet, wherever in a request it came from."""
+    principal: Principal | None = request.scope["state"].get(ASKS)
+    if principal is not None and not denied.is_recorded:
+        target = f"{request.method} {request.url.path}"
+        record_denied(context_of(request).metadata, principal, denied, target)
 
 
 def context_of(request: Request) -> Context:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import http
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -139,11 +139,18 @@ def of_error(request: Request, error: CatchmentError) -> JSONResponse:
     return answer(request, status, name, str(error), headers, **more)
 
 
-def install(app: FastAPI) -> None:
-    """Have an application answer with problem documents, whatever goes wrong."""
+def install(app: FastAPI, denied: Callable[[Request, DeniedError], None]) -> None:
+    """Have an application answer with problem documents, whatever goes wrong.
+
+    Args:
+        app: The application.
+        denied: Told of every denial.
+    """
 
     @app.exception_handler(CatchmentError)
     def ours(request: Request, error: CatchmentError) -> JSONResponse:
+        if isinstance(error, DeniedError):
+            denied(request, error)
         return of_error(request, error)
 
     @app.exception_handler(RequestValidationError)

@@ -86,6 +86,7 @@ def record_denied(engine: Engine, principal: Principal, denied: DeniedError, tar
     """
     with writing(engine) as session:
         record(session, principal, denied.permission, target, "denied", tenant=denied.tenant)
+    denied.is_recorded = True
 
 
 def seal_head(session: Session, key: SigningKey, at_us: int | None = None) -> bool:

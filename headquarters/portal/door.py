@@ -16,7 +16,16 @@ from fastapi.concurrency import run_in_threadpool
 
 from headquarters.accounts import csrf
 from headquarters.accounts.sessions import Resumed
-from headquarters.api.context import CSRF_HEADER, Asker, Context, context_of, csrf_token, demand, set_cookie
+from headquarters.api.context import (
+    ASKS,
+    CSRF_HEADER,
+    Asker,
+    Context,
+    context_of,
+    csrf_token,
+    demand,
+    set_cookie,
+)
 from headquarters.api.pages import stranger
 from headquarters.api.problems import RateError
 from headquarters.db.engine import reading
@@ -112,6 +121,7 @@ def _find(request: Request) -> Visitor | None:
     if resumed.token is not None:
         request.scope["state"]["cookie"] = set_cookie(context, resumed.token)
     principal = resumed.principal
+    request.scope["state"][ASKS] = principal
     with reading(context.metadata) as database:
         scope = scope_of(database, principal)
     return Visitor(

@@ -19,13 +19,14 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from fastapi import HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
-from headquarters.api.context import context_of
+from headquarters.api.context import context_of, note_denied
 from headquarters.api.problems import RateError, is_for_people
 from headquarters.errors import DeniedError
 from headquarters.portal import shapes, words
@@ -284,6 +285,7 @@ class PageRoute(APIRoute):
             except DutyError as error:
                 answer = RedirectResponse("/account?" + urlencode({"first": ",".join(error.duties)}), 303)
             except DeniedError as error:
+                await run_in_threadpool(note_denied, request, error)
                 answer = await denied(request, error.permission)
             except UnseenError:
                 answer = await missing(request)

@@ -241,6 +241,7 @@ def test_sessions_are_listed_ended_and_rotated_by_their_owner(engine: Engine) ->
     assert sessions.rotate("nothing") is None
     sessions.end(new)
     assert sessions.resume(new, NOW_US + 4) is None
+    assert outcomes(engine, "sessions.end") == ["done", "done"]
 
 
 def test_while_there_are_duties_there_are_no_roles(engine: Engine) -> None:

@@ -12,6 +12,7 @@ import pyotp
 import pytest
 
 from headquarters.accounts import sealing, tokens, totp
+from headquarters.accounts.credentials import ApiTokens
 from headquarters.accounts.password import Hasher
 from headquarters.accounts.people import People
 from headquarters.accounts.signin import SignIn
@@ -21,7 +22,7 @@ from headquarters.api.app import PREFIX
 from headquarters.api.context import CSRF_HEADER
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.db.base import now_us
-from headquarters.db.engine import writing
+from headquarters.db.engine import reading, writing
 from headquarters.portal import assets, service
 from headquarters.portal.pages import live
 from headquarters.tenancy.principal import GROUP, machine
@@ -314,6 +315,75 @@ def test_a_page_of_another_site_learns_nothing_by_asking_before(doors: Doors) ->
             answer = client.options(path, headers=asks)
             assert answer.status_code in (404, 405)
             assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+# -- what is written down --------------------------------------------------------------------------
+
+
+def test_every_denial_is_in_the_audit_once_wherever_it_came_from(doors: Doors) -> None:
+    new = {"tenant": "plant-b", "login": "anna.b", "name": "Anna"}
+    denied: dict[str, list[tuple[str, str, dict[str, str]]]] = {
+        "system-administrator": [
+            ("GET", f"{PREFIX}/users?tenant=plant-b", {}),
+            ("GET", f"{PREFIX}/groups?tenant=plant-b", {}),
+            ("POST", f"{PREFIX}/users", new),
+            ("POST", f"{PREFIX}/groups", {"tenant": "plant-b", "name": "shift"}),
+            ("POST", "/users", new),
+        ],
+        "operator": [("POST", "/sql/saved", {"sql": "SELECT 1", "name": "mine", "shared": "true"})],
+        "audit-administrator": [("GET", path, {}) for path in ("/", "/points", "/users", "/live")],
+    }
+    for role, requests in denied.items():
+        with doors.browser(role, "plant-a") as client:
+            right = doors.token(client.cookies[doors.context.cookie])
+            for method, path, form in requests:
+                before = len(doors.house.audited())
+                if path.startswith(PREFIX):
+                    answer = client.request(method, path, json=form, headers={CSRF_HEADER: right})
+                else:
+                    data = None if method == "GET" else {**form, "csrf": right}
+                    answer = client.request(method, path, data=data)
+                assert answer.status_code == 403, (path, answer.text)
+                entries = [entry.content for entry in doors.house.audited()[before:]]
+                assert [entry.outcome for entry in entries] == ["denied"], (method, path)
+                assert entries[0].actor_name == f"plant-a.{role}"
+
+
+def test_every_form_that_changes_something_is_in_the_audit(doors: Doors) -> None:
+    user = doors.person("kept.anna")
+    with doors.mighty() as client:
+        cookie = client.cookies[doors.context.cookie]
+        right = doors.token(cookie)
+
+        def told(path: str, **form: str) -> list[str]:
+            before = len(doors.house.audited())
+            answer = client.post(path, data={**form, "csrf": right})
+            assert answer.status_code in (200, 303), (path, answer.text)
+            entries = [entry.content for entry in doors.house.audited()[before:]]
+            assert {(entry.outcome, entry.actor_name) for entry in entries} == {("done", "mighty.anna")}
+            return [entry.action for entry in entries]
+
+        assert told("/users", tenant="plant-a", login="new.one", name="One") == ["users.add", "users.link"]
+        for verb in ("disable", "enable", "unlock", "link"):
+            assert told(f"/users/{user}/account", verb=verb) == [f"users.{verb}"]
+        for verb in ("give", "take"):
+            assert told(f"/users/{user}/roles", verb=verb, role="operator") == [f"roles.{verb}"]
+        assert told("/account/profile", name="Mighty") == ["users.profile"]
+        assert told("/sql/saved", sql="SELECT 1", name="one") == ["queries.save"]
+        resumed = doors.house.sessions.resume(cookie)
+        assert resumed is not None
+        [saved] = [each for each in doors.house.queries.saved(resumed.principal) if each.name == "one"]
+        assert told(f"/sql/saved/{saved.id}/remove") == ["queries.remove"]
+        assert told("/account/tokens", name="t", scope="points:read") == ["tokens.make"]
+        with reading(doors.house.metadata) as session:
+            [token] = ApiTokens(session).of_user(resumed.user.id)
+        assert told(f"/account/tokens/{token.id}") == ["tokens.revoke"]
+        doors.session(resumed.user.id)
+        [other] = [
+            row.id for row in doors.house.sessions.of_user(resumed.user.id) if row.id != resumed.session.id
+        ][:1]
+        assert told(f"/account/sessions/{other}") == ["sessions.end"]
+        assert told("/sign-out") == ["sessions.end"]
 
 
 # -- signing in ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from headquarters.services.sql.errors import QueryError
 from headquarters.services.sql.limits import PAGE_ROWS, SQL_CHARS_MAX
 from headquarters.services.sql.store import Asked
 from headquarters.views.catalogue import catalogue
+from headquarters.views.seeing import UnseenError
 
 WAIT_S = 2.0
 """A query that is quicker is answered at once; the others are looked at again and again."""
@@ -110,14 +111,20 @@ def save(
     shared: Annotated[bool, Form()] = False,
 ) -> Response:
     """Keep a query under a name."""
-    visitor.context.queries.save(visitor.principal, name.strip(), sql, shared=shared)
-    return back_with(request, "/sql", N_("The query is kept as %(name)s."), name=name.strip())
+    asker, name = visitor.asker, name.strip()
+    if shared:
+        asker.demand("queries:share", f"saved query {name}")
+    with asker.audited("queries.save", name, shared=shared):
+        visitor.context.queries.save(visitor.principal, name, sql, shared=shared)
+    return back_with(request, "/sql", N_("The query is kept as %(name)s."), name=name)
 
 
 @router.post("/sql/saved/{id}/remove")
 def remove(request: Request, visitor: Annotated[Visitor, needs("queries:run")], id: str) -> Response:
     """Remove a saved query of one's own."""
-    visitor.context.queries.remove(visitor.principal, id)
+    with visitor.asker.audited("queries.remove", id):
+        if not visitor.context.queries.remove(visitor.principal, id):
+            raise UnseenError("saved query", id)
     return back_with(request, "/sql", N_("The saved query is removed."))
 
 
