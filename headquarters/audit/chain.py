@@ -166,6 +166,9 @@ class _Walk:
         seq = entry.content.seq
         self.report.entries += 1
         self._judge_suspect(entry.previous)
+        if type(seq) is not int:  # what is read from a damaged store may be anything
+            seq = self.last.seq + 1
+            self._fault(seq, f"entry {seq}: its number was altered")
         if seq != self.last.seq + 1:
             self._fault(seq, f"entry {seq}: expected entry {self.last.seq + 1} here; entries are missing")
         elif entry.previous != self.last.hash and self._own(entry, self.last.hash):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from headquarters.audit.chain import Base, Content, Entry, Report, Seal, check
 from headquarters.audit.store import Audit
+from headquarters.audit.trail import detail_of
 from protocols.daemon import iso_time
 from protocols.errors import InputError, Problem
 
@@ -34,7 +35,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "action": content.action,
         "target": content.target,
         "outcome": content.outcome,
-        "detail": json.loads(content.detail),
+        "detail": detail_of(content.detail),
     }
 
 
@@ -52,10 +53,10 @@ def write(session: Session, path: Path) -> int:
     count = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps(head) + "\n")
+        stream.write(_line(head))
         for entry in audit.walk():
             row = entry.content._asdict() | {"previous": entry.previous.hex(), "hash": entry.hash.hex()}
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(_line(row))
             count += 1
     return count
 
@@ -70,10 +71,12 @@ def verify_file(path: Path, keys: list[bytes]) -> Report:
     Raises:
         InputError: It is no such file; with its line.
     """
-    with path.open(encoding="utf-8", errors="replace") as stream:
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as stream:
         lines = enumerate(stream, 1)
         head = _parsed(path, *next(lines, (1, "")))
         try:
+            if head["format"] != FORMAT:
+                raise ValueError(head["format"])
             base = _base_of(head["base"])
             seals = [_seal_of(each) for each in head["seals"]]
         except (KeyError, TypeError, ValueError) as error:
@@ -87,7 +90,7 @@ def _entries(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Entry]:
     for number, line in lines:
         row = _parsed(path, number, line)
         try:
-            previous, hash = bytes.fromhex(row.pop("previous")), bytes.fromhex(row.pop("hash"))
+            previous, hash = _unhex(row.pop("previous")), _unhex(row.pop("hash"))
             yield Entry(Content(**row), previous, hash)
         except (KeyError, TypeError, ValueError) as error:
             expected = "an entry as catchment-hq audit export wrote it"
@@ -99,8 +102,21 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
         found = json.loads(line)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        raise InputError([Problem(str(path), f"line {number}", line[:60].strip(), "a JSON object")])
+    if not isinstance(found, dict) or _line(found) != line:
+        expected = "a JSON object as catchment-hq audit export wrote it"
+        raise InputError([Problem(str(path), f"line {number}", line[:60].strip(), expected)])
+    return found
+
+
+def _line(row: dict[str, Any]) -> str:
+    """The one form of an object, so that every byte of a file counts."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _unhex(text: str) -> bytes:
+    found = bytes.fromhex(text)
+    if found.hex() != text:
+        raise ValueError(text)
     return found
 
 
@@ -109,7 +125,7 @@ def _base(base: Base) -> list[Any]:
 
 
 def _base_of(value: Any) -> Base:
-    return Base(int(value[0]), bytes.fromhex(value[1]))
+    return Base(int(value[0]), _unhex(value[1]))
 
 
 def _seal(seal: Seal) -> list[Any]:
@@ -118,6 +134,4 @@ def _seal(seal: Seal) -> list[Any]:
 
 def _seal_of(value: Any) -> Seal:
     seq, hash, base, time_us, key, signature = value
-    return Seal(
-        seq, bytes.fromhex(hash), _base_of(base), time_us, bytes.fromhex(key), bytes.fromhex(signature)
-    )
+    return Seal(seq, _unhex(hash), _base_of(base), time_us, _unhex(key), _unhex(signature))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, delete, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from headquarters.audit import limits
 from headquarters.audit.chain import Base, Content, Entry, Seal, link
 from headquarters.audit.tables import EntryRow, HeadRow, SealRow
+from headquarters.db.engine import damaged_texts
 from headquarters.errors import ConflictError
 
 
@@ -67,16 +68,20 @@ class Audit:
         """What the chain begins after."""
         return Base(*self._session.execute(select(HeadRow.base_seq, HeadRow.base_hash)).one())
 
-    def walk(self, after: int = 0) -> Iterator[Entry]:
-        """Every entry behind one, in order, a page at a time."""
+    def walk(self) -> Iterator[Entry]:
+        """Every entry in order, a page at a time."""
+        # SQLite's by the rows themselves: ordered by `seq`, it takes that from the index, not from the row.
+        is_sqlite = self._session.get_bind().dialect.name == "sqlite"
+        place: Any = literal_column("audit_entries.rowid", BigInteger) if is_sqlite else EntryRow.seq
+        after = 0
         while True:
-            query = select(*_ENTRY).where(EntryRow.seq > after).order_by(EntryRow.seq).limit(limits.PAGE)
-            page = self._session.execute(query).all()
-            for row in page:
+            query = select(*_ENTRY, place).where(place > after).order_by(place).limit(limits.PAGE)
+            page = self._rows(query)
+            for *row, _ in page:
                 yield _entry(row)
             if len(page) < limits.PAGE:
                 return
-            after = page[-1][0]
+            after = page[-1][-1]
 
     def page(self, wanted: Filter, before: int | None = None, rows_max: int = 100) -> list[Entry]:
         """The newest entries that are wanted, the newest first.
@@ -91,7 +96,7 @@ class Audit:
             query = query.where(EntryRow.seq < before)
         for condition in _conditions(wanted):
             query = query.where(condition)
-        return [_entry(row) for row in self._session.execute(query)]
+        return [_entry(row) for row in self._rows(query)]
 
     def seals(self) -> list[Seal]:
         """Every seal, the oldest first."""
@@ -134,6 +139,10 @@ class Audit:
         self._session.execute(
             update(HeadRow).where(HeadRow.id == 1).values(base_seq=base.seq, base_hash=base.hash)
         )
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        with damaged_texts(self._session):
+            return self._session.execute(query).all()
 
     def _lock(self) -> Base:
         query = select(HeadRow.seq, HeadRow.hash).where(HeadRow.id == 1).with_for_update()
@@ -194,4 +203,9 @@ _SEAL = (
 
 def _entry(row: Any) -> Entry:
     *content, previous, hash = tuple(row)
-    return Entry(Content(*content), bytes(previous), bytes(hash))
+    return Entry(Content(*content), _bytes(previous), _bytes(hash))
+
+
+def _bytes(value: object) -> bytes:
+    """A hash; one that is of another type by now is none."""
+    return bytes(value) if isinstance(value, (bytes, memoryview)) else b""

@@ -158,6 +158,19 @@ def verify(session: Session, keys: Iterable[bytes] | None = None) -> Report:
     return report
 
 
+def detail_of(text: str) -> dict[str, Any]:
+    """An entry's detail; one that was altered so that it cannot be read is shown as it is.
+
+    >>> detail_of('{"to": 7}'), detail_of('{"to')
+    ({'to': 7}, {'damaged': '{"to'})
+    """
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {"damaged": str(text)}
+
+
 def _short(text: str) -> str:
     """A name as it may be kept: what somebody typed may hold what no database takes."""
     text = clean_text(text)

@@ -132,6 +132,25 @@ def database_errors() -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         raise StoreError(f"the metadata store refused: {_said(error)}") from error
+    except UnicodeDecodeError as error:  # sqlite3 quotes what is damaged in its own message
+        raise StoreError("the metadata store is damaged; restore it from a backup") from error
+
+
+@contextmanager
+def damaged_texts(session: Session) -> Iterator[None]:
+    """Within, bytes of a text that are no UTF-8 any more are read as U+FFFD: who checks can say where.
+
+    PostgreSQL keeps none such; SQLite takes what the disk gives.
+    """
+    raw: Any = session.connection().connection.driver_connection
+    if session.get_bind().dialect.name != "sqlite":
+        yield
+        return
+    raw.text_factory = lambda text: text.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        raw.text_factory = str
 
 
 def _said(error: DBAPIError) -> str:

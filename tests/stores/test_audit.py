@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
 from headquarters import audit
-from headquarters.audit import limits, trail
+from headquarters.audit import export, limits, trail
 from headquarters.audit.store import Audit, Filter
 from headquarters.db.base import now_us
-from headquarters.db.engine import reading, writing
+from headquarters.db.engine import open_database, reading, writing
 from headquarters.errors import ConflictError, DeniedError
+from headquarters.metadata import open_metadata
 from headquarters.tenancy.principal import Principal
 from protocols.errors import InputError, StoreError
 from protocols.identity import SigningKey
@@ -102,6 +106,70 @@ def test_one_altered_byte_is_located(engine: Engine, statement: str, found: str)
     literal = f"'\\x{flipped.hex()}'" if engine.dialect.name == "postgresql" else f"x'{flipped.hex()}'"
     tamper(engine, statement.replace("{flipped}", literal))
     assert [fault[: len(found)] for fault in faults(engine)] == [found]
+
+
+def test_any_byte_of_any_entry_in_the_file_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "metadata.db"
+    engine = open_metadata(tmp_path, None)
+    fill(engine, 5)
+    engine.dispose()
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute("pragma journal_mode = delete")
+    right, found = file.read_bytes(), 0
+    as_written = _rows(file)
+    begin = right.index(b"users.disableben-4done") - 60
+    end = right.index(b"users.disableben-0done") + 200
+    for at in range(begin, end, 5):
+        damaged = bytearray(right)
+        damaged[at] ^= 0x80 if at % 2 else 0x01
+        file.write_bytes(bytes(damaged))
+        if (rows := _rows(file)) is not None and rows != as_written:
+            engine = open_database(f"sqlite:///{file}")
+            told = faults(engine)
+            engine.dispose()
+            assert any(fault.startswith("entry ") for fault in told), at
+            found += 1
+    assert found > 100
+
+
+def _rows(file: Path) -> object:
+    """The entries as they lie in the file, not in an index; `None` where SQLite itself refuses."""
+    with closing(sqlite3.connect(file)) as raw:
+        raw.text_factory = bytes
+        try:
+            return raw.execute("select * from audit_entries not indexed").fetchall()
+        except sqlite3.DatabaseError:
+            return None
+
+
+def test_a_file_of_the_audit_is_what_was_exported_byte_for_byte(engine: Engine, tmp_path: Path) -> None:
+    fill(engine, 3)
+    file = tmp_path / "audit.jsonl"
+    with writing(engine) as session:
+        trail.seal_head(session, KEY)
+        assert export.write(session, file) == 3
+    assert export.verify_file(file, [KEY.public]).faults == []
+    right = file.read_bytes()
+    for at in range(0, len(right), 3):
+        damaged = bytearray(right)
+        damaged[at] ^= 0x20 if at % 2 else 0x01  # of letters, the case
+        file.write_bytes(bytes(damaged))
+        assert _refused(file), at
+
+
+def _refused(file: Path) -> bool:
+    try:
+        return bool(export.verify_file(file, [KEY.public]).faults)
+    except InputError as error:
+        return "line " in str(error)
+
+
+def test_what_is_damaged_is_shown_all_the_same(engine: Engine) -> None:
+    fill(engine, 2)
+    tamper(engine, "update audit_entries set detail = '{\"half' where seq = 1")
+    with reading(engine) as session:
+        rows = [export.row_of(entry) for entry in Audit(session).page(Filter())]
+    assert [row["detail"] for row in rows] == [{"number": 1, "阀": "开"}, {"damaged": '{"half'}]
 
 
 def test_a_chain_that_is_written_anew_contradicts_its_seal(engine: Engine) -> None:

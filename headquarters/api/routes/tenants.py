@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from headquarters.api.context import Asker, needs
 from headquarters.api.forms import instant, shown
 from headquarters.api.idempotency import IdempotentRoute
 from headquarters.audit.store import Audit, Filter
+from headquarters.audit.trail import detail_of
 from headquarters.db.engine import reading
 from headquarters.tenancy import access
 from headquarters.tenancy.principal import GROUP
@@ -130,6 +130,6 @@ def list_audit(
     with reading(asker.context.metadata) as session:
         rows = Audit(session).page(wanted, before, limit + 1)
     items = tuple(
-        AuditView(*row.content[:9], json.loads(row.content.detail), row.hash.hex()) for row in rows[:limit]
+        AuditView(*row.content[:9], detail_of(row.content.detail), row.hash.hex()) for row in rows[:limit]
     )
     return shown(AuditPage(items, items[-1].seq if len(rows) > limit else None), AuditPage)
