@@ -105,16 +105,21 @@ class Organisations:
             self._tenants.own(site, id, self._at)
             self._record("tenants.own", id, {"site": site, "before": before})
 
-    def disown(self, site: str) -> None:
+    def disown(self, site: str, of: str | None = None) -> None:
         """Leave a site to the group alone.
 
+        Args:
+            site: Which.
+            of: The tenant that is believed to own it; `None`: whoever does.
+
         Raises:
-            DeniedError, InputError: It may not, or no tenant owns it.
+            DeniedError, InputError: It may not, or no tenant, or another one, owns it.
         """
         access.demand(self._principal, "tenants:write")
         owner = self._tenants.owner_of(site)
-        if owner is None:
-            raise InputError([Problem("tenant", "site", site, "a site that a tenant owns")])
+        if owner is None or of not in (None, owner):
+            expected = "a site that a tenant owns" if of is None else f"a site that {of} owns"
+            raise InputError([Problem("tenant", "site", site, expected)])
         self._tenants.disown(site)
         self._record("tenants.disown", owner, {"site": site})
 
@@ -151,15 +156,19 @@ class Organisations:
         self._record("tenants.grant", id, {"site": site, "points": points, "expires_us": expires_us})
         return grant
 
-    def take_back(self, grant: str) -> None:
+    def take_back(self, grant: str, of: str | None = None) -> None:
         """Take a grant back.
+
+        Args:
+            grant: Its id.
+            of: The tenant that is believed to have it; `None`: whoever has.
 
         Raises:
             DeniedError, InputError: It may not, or there is none.
         """
         access.demand(self._principal, "tenants:write")
         found = self._tenants.take_back(grant)
-        if found is None:
+        if found is None or of not in (None, found.tenant):  # the transaction ends with the error
             raise InputError([Problem("grant", "id", grant, "a grant; see: catchment-hq tenants list")])
         self._record("tenants.take-back", found.tenant, {"site": found.site, "points": found.points})
 

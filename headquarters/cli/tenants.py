@@ -192,20 +192,18 @@ def _organisations(home: Path) -> Iterator[tuple[Organisations, Session]]:
 
 def _rows(session: Session) -> Iterator[dict[str, Any]]:
     from headquarters.db.base import now_us
-    from headquarters.tenancy.store import Tenants
-    from headquarters.tenancy.usage import Quotas
+    from headquarters.views.tenants import tenants as shown
 
-    now, store, quotas = now_us(), Tenants(session), Quotas(session)
-    for tenant in store.all():
+    for tenant in shown(session, operator(), now_us()):
         yield {
             "tenant": tenant.id,
             "name": tenant.name,
             "disabled": tenant.disabled,
-            "sites": sorted(store.sites_of(tenant.id)),
+            "sites": list(tenant.sites),
             "grants": [
                 {"id": g.id, "site": g.site, "points": g.points, "expires": time_of(g.expires_us)}
-                for g in store.grants_to(tenant.id)
+                for g in tenant.grants
             ],
-            "quotas": quotas.limits(tenant.id),
-            "used": quotas.usage(tenant.id, now),
+            "quotas": {each.thing: each.most for each in tenant.quotas if each.most is not None},
+            "used": {each.thing: each.used for each in tenant.quotas},
         }

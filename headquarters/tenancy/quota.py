@@ -32,15 +32,17 @@ class Thing:
         en: What is counted, in English.
         zh: The same in Chinese.
         daily: Whether it begins anew each day.
+        step: So many people think of as one where they set it: bytes by the gigabyte.
     """
 
     en: str
     zh: str
     daily: bool = False
+    step: int = 1
 
 
 THINGS = {
-    "storage": Thing("bytes in lake and archive", "数据湖和归档的字节数"),
+    "storage": Thing("bytes in lake and archive", "数据湖和归档的字节数", step=10**9),
     "queries": Thing("queries a day", "每日查询次数", daily=True),
     "jobs": Thing("jobs at a time", "同时运行的任务数"),
     "apps": Thing("apps installed", "已安装的应用数"),

@@ -28,7 +28,7 @@ OPERATOR = (
 PAGES = {
     "operator": OPERATOR,
     "security-administrator": ("/enrolment", "/users", "/audit"),
-    "system-administrator": ("/tenants", "{user}", "/operations"),
+    "system-administrator": ("/tenants", "/tenants/plant-a", "{user}", "/operations"),
     "audit-administrator": ("/audit", "/audit/check"),
 }
 REFUSALS = ("404 (Not Found)", "403 (Forbidden)")

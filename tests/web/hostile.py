@@ -153,7 +153,7 @@ def pages(house: House) -> dict[str, tuple[str, ...]]:
             f"/events?type={quote(TEXTS[1])}&q={quote(TEXTS[4])}",
         ),
         "security-administrator": ("/enrolment", "/users", f"/users?q={echoed}", f"/users/{_evil(house)}"),
-        "system-administrator": ("/tenants", f"/users/{house.users['group', 'operator']}"),
+        "system-administrator": ("/tenants", "/tenants/evil-1", f"/users/{house.users['group', 'operator']}"),
         "audit-administrator": ("/audit", f"/audit?actor={quote(TEXTS[1])}&action={quote(TEXTS[4])}"),
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from headquarters.accounts.store import Users
 from headquarters.api import headers
 from headquarters.api.app import examples, routes
+from headquarters.api.forms import TIME_US_MAX
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.api.routes import live
 from headquarters.db.engine import writing
@@ -274,6 +275,65 @@ def test_who_may_send_commands_may_not_always_write(house: House) -> None:
         assert asked(client.post(f"{API}/commands", json=write), 403)["permission"] == "commands:write"
     with house.client(GROUP, "operator") as client:
         assert asked(client.post(f"{API}/commands", json=write), 202)["verb"] == "select"
+
+
+def test_a_tenant_is_made_and_looked_after(own_house: House) -> None:
+    place = f"{API}/tenants/works-c"
+    with own_house.client(GROUP, "system-administrator") as client:
+        key = {"Idempotency-Key": "works-c"}
+        wanted = {"id": "works-c", "name": "Works C"}
+        made = asked(client.post(f"{API}/tenants", json=wanted, headers=key), 201)
+        assert made == asked(client.post(f"{API}/tenants", json=wanted, headers=key), 201)
+        assert "no tenant has yet" in asked(client.post(f"{API}/tenants", json=wanted), 422)["detail"]
+        asked(client.patch(place, json={"name": "Works Sea"}), 204)
+        for site in ("south", "plant-a"):
+            asked(client.put(f"{place}/sites/{site}"), 204)
+        granted = asked(client.post(f"{place}/grants", json={"site": "plant-b", "points": "10LBA*"}), 201)
+        again = {"site": "plant-b", "points": "10LBA*", "expires_us": TIME_US_MAX - 1}
+        assert asked(client.post(f"{place}/grants", json=again), 201)["id"] == granted["id"]
+        asked(client.put(f"{place}/quotas/queries", json={"most": 7}), 204)
+        found = asked(client.get(place))
+        assert (found["name"], found["sites"]) == ("Works Sea", ["plant-a", "south"])
+        assert [grant["expires_us"] for grant in found["grants"]] == [TIME_US_MAX - 1]
+        assert {"thing": "queries", "used": 0, "most": 7} in found["quotas"]
+        assert found in asked(client.get(f"{API}/tenants"))
+        asked(client.delete(f"{place}/sites/plant-a"), 204)
+        asked(client.delete(f"{place}/grants/{granted['id']}"), 204)
+        asked(client.delete(f"{place}/quotas/queries"), 204)
+        found = asked(client.get(place))
+        assert (found["sites"], found["grants"]) == (["south"], [])
+        assert {each["most"] for each in found["quotas"]} == {None}
+        asked(client.post(f"{place}/disable"), 204)
+        assert asked(client.get(place))["disabled"]
+        asked(client.post(f"{place}/enable"), 204)
+    actions = [entry.content.action.partition(".")[2] for entry in own_house.audited()]
+    assert actions == [
+        "add", "rename", "own", "own", "grant", "grant", "quota", "disown", "take-back", "quota", "disable",
+        "enable",
+    ]  # fmt: skip
+
+
+def test_of_a_tenant_nothing_is_changed_that_is_anothers(own_house: House) -> None:
+    before = len(own_house.audited())
+    with own_house.client(GROUP, "system-administrator") as client:
+        granted = asked(client.post(f"{API}/tenants/plant-a/grants", json={"site": "plant-b"}), 201)
+        asked(client.delete(f"{API}/tenants/plant-b/grants/{granted['id']}"), 422)
+        asked(client.delete(f"{API}/tenants/plant-b/sites/plant-a"), 422)
+        asked(client.put(f"{API}/tenants/nobody/sites/plant-a"), 404)
+        asked(client.post(f"{API}/tenants/group/disable"), 422)
+        found = asked(client.get(f"{API}/tenants/plant-a"))
+        assert (found["sites"], len(found["grants"])) == (["plant-a"], 1)
+    assert len(own_house.audited()) == before + 1
+    with own_house.client("plant-b", "system-administrator") as client:
+        asked(client.get(f"{API}/tenants/plant-a"), 404)
+        asked(client.put(f"{API}/tenants/plant-b/sites/plant-a"), 403)
+
+
+def test_a_disabled_tenants_members_are_out_at_once(own_house: House) -> None:
+    with own_house.client("plant-a") as member, own_house.client(GROUP, "system-administrator") as client:
+        asked(member.get(f"{API}/me"))
+        asked(client.post(f"{API}/tenants/plant-a/disable"), 204)
+        asked(member.get(f"{API}/me"), 401)
 
 
 def test_a_failure_is_audited_with_its_reason(own_house: House) -> None:

@@ -155,6 +155,70 @@ def test_what_is_silenced_is_shown_ended_and_in_the_audit(house: House, shown: I
     assert told == ["alerts.silence", "alerts.end-silence"]
 
 
+def form_token(client: httpx.Client, page: str) -> str:
+    """The token that the forms of a page carry."""
+    found = re.search(r'csrf-token" content="([^"]+)"', client.get(page).text)
+    assert found is not None
+    return found[1]
+
+
+def test_a_tenant_is_made_and_looked_after_on_its_page(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "system-administrator") as client:
+        guard = {"csrf": form_token(client, "/tenants")}
+
+        def send(path: str, **form: str) -> int:
+            return client.post(path, data=guard | form).status_code
+
+        made = client.post("/tenants", data={**guard, "id": "works-c", "name": "Works C"})
+        assert (made.status_code, made.headers["location"]) == (303, "/tenants/works-c")
+        assert send("/tenants/works-c/name", name="Works Sea") == 303
+        assert send("/tenants/works-c/sites", verb="give", site="south") == 303
+        assert send("/tenants/works-c/grants", site="east", points="10*", days="30") == 303
+        assert send("/tenants/works-c/grants", site="west", points="", days="") == 303
+        assert send("/tenants/works-c/quotas", thing="storage", most="1.5") == 303
+        assert send("/tenants/works-c/quotas", thing="queries", most="7") == 303
+        page = client.get("/tenants/works-c?lang=en").text
+        for word in ("Works Sea", "south", "10*", "1.50 GB", 'value="7"', 'value="1.5"'):
+            assert word in page, word
+        assert "0 B / 1.50 GB" in client.get("/tenants?lang=en").text
+        [first, second] = re.findall(r'action="(/tenants/works-c/grants/[^"]+/end)"', page)
+        assert send(first) == send(second) == 303
+        assert send(first) == 400
+        assert send("/tenants/works-c/sites", verb="take", site="south") == 303
+        assert send("/tenants/plant-b/sites", verb="take", site="plant-a") == 400, "not plant-b's"
+        assert send("/tenants/works-c/quotas", thing="queries", most="") == 303
+        assert send("/tenants/works-c/access", verb="disable") == 303
+        page = client.get("/tenants/works-c?lang=en").text
+        assert "kept out" in page and "south" not in page and "10*" not in page and 'value="7"' not in page
+        assert send("/tenants/works-c/access", verb="enable") == 303
+        for form in ({"thing": "storage", "most": "much"}, {"thing": "coffee", "most": "1"}):
+            assert send("/tenants/works-c/quotas", **form) == 400
+        assert send("/tenants/works-c/grants", site="east", days="0") == 400
+        assert client.get("/tenants/nobody").status_code == 404
+    told = [each.content.action for each in house.audited() if each.content.target == "works-c"]
+    assert told == [
+        "tenants.add", "tenants.rename", "tenants.own", "tenants.grant", "tenants.grant", "tenants.quota",
+        "tenants.quota", "tenants.take-back", "tenants.take-back", "tenants.disown", "tenants.quota",
+        "tenants.disable", "tenants.enable",
+    ]  # fmt: skip
+
+
+def test_a_tenants_own_administrator_sees_it_and_changes_nothing(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "system-administrator", "plant-a") as client:
+        page = client.get("/tenants/plant-a").text
+        assert "<dialog" not in page and "/quotas" not in page
+        assert client.get("/tenants/plant-b").status_code == 404
+        guard = {"csrf": form_token(client, "/tenants")}
+        for path, form in (
+            ("/tenants", {"id": "mine", "name": "Mine"}),
+            ("/tenants/plant-a/sites", {"verb": "give", "site": "plant-b"}),
+            ("/tenants/plant-a/quotas", {"thing": "queries", "most": ""}),
+            ("/tenants/plant-a/grants", {"site": "plant-b"}),
+            ("/tenants/plant-b/access", {"verb": "disable"}),
+        ):
+            assert client.post(path, data=guard | form).status_code == 403, path
+
+
 def test_pages_of_others_are_refused_with_the_role_that_has_them(house: House, shown: InProcess) -> None:
     with visit(house, shown, "viewer") as client:
         answer = client.get("/audit?lang=en")
