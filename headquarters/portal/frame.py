@@ -144,6 +144,7 @@ def environment(language: str) -> Environment:
         "quality": shapes.quality_word,
         "label": lambda value, kind: texts.gettext(label(kind, value)),
         "unit": shapes.unit,
+        "breakable": shapes.breakable,
         "url": lambda value: quote(str(value), safe=""),
         "translated": texts.gettext,
         "own": lambda text: getattr(text, language),

@@ -139,6 +139,15 @@ def moment(time_us: int | None, form: str = "whole") -> Markup:
     return Markup('<time datetime="{}" data-form="{}">{}</time>').format(text, form, shown)
 
 
+def breakable(name: str) -> Markup:
+    """A long name that may be broken behind each underscore.
+
+    >>> breakable("a_<b>")
+    Markup('a_<wbr>&lt;b&gt;')
+    """
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 def quality_word(code: int) -> str:
     """The class of an OPC UA StatusCode (OPC 10000-4, 7.39): its two highest bits.
 

@@ -21,6 +21,9 @@ from headquarters.accounts.terms import Terms
 from headquarters.api.app import make_app
 from headquarters.db.base import now_us
 from headquarters.db.engine import writing
+from headquarters.operations.alerts.evaluator import Change
+from headquarters.operations.alerts.rules import SEVERITIES, Rule
+from headquarters.operations.alerts.store import Notifications
 from headquarters.portal import assets
 from headquarters.portal.door import READS
 from headquarters.portal.frame import TEMPLATES
@@ -153,6 +156,18 @@ def test_what_is_silenced_is_shown_ended_and_in_the_audit(house: House, shown: I
         assert "works in plant-a" not in client.get("/operations").text
     told = [entry.content.action for entry in house.audited() if entry.content.action.startswith("alerts.")]
     assert told == ["alerts.silence", "alerts.end-silence"]
+
+
+def test_what_fires_is_shown_whatever_its_severity(house: House, shown: InProcess) -> None:
+    rules = [Rule(f"test-{name}", "catchment_hq_failing", above=0, severity=name) for name in SEVERITIES]
+    changes = [Change(rule, {}, True, 1.0, 0.0) for rule in rules]
+    with writing(house.metadata) as session:
+        Notifications(session).take(changes, [], [], now_us())
+    with visit(house, shown, "system-administrator") as client:
+        page = client.get("/operations")
+        assert page.status_code == 200
+        assert all(f"test-{name}" in page.text for name in SEVERITIES)
+        assert "&lt; 10.0 GB" in page.text, "a bound of bytes, as people read it"
 
 
 def form_token(client: httpx.Client, page: str) -> str:

@@ -12,6 +12,8 @@ from headquarters.operations.alerts import acts
 from headquarters.operations.alerts.rules import DEFAULTS
 from headquarters.operations.alerts.store import Notifications, Rules, Silences
 from headquarters.operations.capacity import forecasts
+from headquarters.operations.metrics import METRICS
+from headquarters.operations.signals import SIGNALS
 from headquarters.operations.versions import versions
 from headquarters.portal.acts import given
 from headquarters.portal.door import Visitor, needs
@@ -20,6 +22,8 @@ from headquarters.portal.words import N_
 
 SHOWN = 50
 """Notifications that are over; the API has the others."""
+
+UNITS = {metric.name: metric.unit for metric in (*METRICS, *SIGNALS)}
 
 HOUR_US = 3_600_000_000
 HOURS_MAX = 90 * 24
@@ -46,6 +50,7 @@ def show(request: Request, visitor: Annotated[Visitor, needs("operations:read")]
         rules=[(rule, rule in DEFAULTS) for rule in rules],
         forecasts=forecasts(visitor.sources),
         versions=versions(visitor.sources),
+        units=UNITS,
     )
 
 
