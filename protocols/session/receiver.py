@@ -18,6 +18,7 @@ At a hub the signature's gate is at `take`, where one proves a whole run: see `r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from protocols import limits
@@ -215,6 +216,9 @@ class Receiver:
     def accept_hole(self, chain: Chain) -> None:
         """Give up what is missing of a chain and go on at the oldest batch that is offered."""
         missing_from, oldest, _ = self._holes.pop(chain)
+        position = self._staging.position(chain)
+        if position is not None and position.hole_from is not None:
+            missing_from = position.hole_from  # it grew before anything came behind it
         self._staging.move(chain, Position(oldest, b"", missing_from, tentative=True))
         self._rewind_all(chain)
 
@@ -301,6 +305,8 @@ class Receiver:
             position = self._staging.move(offer.chain, self._start(session, offer, position))
         elif position is None:
             position = Position(0, b"")
+        elif self._grows(session, offer, position):
+            position = self._staging.move(offer.chain, replace(position, next=offer.oldest))
         if offer.oldest > position.next and session.node != offer.chain.gateway:
             since = self._holes.get(offer.chain, (0, 0, now))[2]
             self._holes[offer.chain] = (position.next, offer.oldest, since)
@@ -309,6 +315,20 @@ class Receiver:
         elif offer.chain in self._holes:
             del self._holes[offer.chain]
         return Mark(offer.chain, position.next, position.head, offer.oldest)
+
+    def _grows(self, session: Session, offer: Offer, position: Position) -> bool:
+        """Whether a hole that was accepted has grown before anything came behind it.
+
+        Its sender lets go of batches all the while, because somebody else has them: who waits again
+        each time never catches up. Where another sender may have them still, it is waited for.
+        """
+        others = (other for other in self._peers.having(offer.chain) if other is not session)
+        return (
+            position.tentative
+            and position.hole_from is not None
+            and position.next < offer.oldest
+            and not any(others)
+        )
 
     def _start(self, session: Session, offer: Offer, position: Position | None) -> Position:
         """Where a hub goes on: what the chain's own gateway no longer holds, it will not get.

@@ -9,7 +9,7 @@ import pytest
 from protocols.batch import Batch, Chain, Stream, header_hash
 from protocols.identity import SigningKey, VerifyKey
 from protocols.records import Mark, Receipt, RefusalReason, sign_record
-from protocols.session import Offer, Receiver, Sender, SenderEvent, messages
+from protocols.session import Accepted, Offer, Receiver, Sender, SenderEvent, messages
 from protocols.session.course import STALLED_S
 from protocols.session.events import Behind, Disconnected, Forked, Ready, Receipted, Refused, Stored
 from protocols.session.findings import Finding
@@ -66,6 +66,7 @@ class Joined:
         self.sent: list[messages.Frames] = []
         self.commits = True
         self.lose: bytes | None = None
+        self.taken: list[Accepted] = []
 
     def _lost(self, frames: messages.Frames) -> bool:
         if frames[0] != self.lose:
@@ -101,10 +102,11 @@ class Joined:
     def _down(self, events: list[SenderEvent]) -> bool:
         if self.commits and (taken := self.receiver.take(1000, 1 << 30)):
             self.marks.commit(taken)
+            self.taken += taken
             self.receiver.committed(taken, self.now)
         messages_ = self.receiver.outgoing()
-        for _, frames in messages_:
-            if self._lost(frames):
+        for peer, frames in messages_:
+            if peer != b"peer" or self._lost(frames):
                 continue
             events += self.sender.receive(frames, self.now)
         return bool(messages_)
@@ -233,6 +235,37 @@ def test_a_sender_that_trimmed_too_much_is_told_so() -> None:
     joined.receiver.accept_hole(chain.chain)
     joined.run()
     assert joined.marks.payloads(chain.chain) == PAYLOADS[5:]
+
+
+def test_a_hole_that_grew_after_it_was_given_up_is_not_waited_for_again_and_is_one_hole() -> None:
+    chain = ChainOfBatches().grow(PAYLOADS)
+    chain.oldest = 5
+    joined = Joined(MemoryOutbox(chain), role="hub")
+    joined.run()
+    joined.receiver.accept_hole(chain.chain)
+    chain.oldest = 9
+    joined.run()
+    assert joined.receiver.holes() == {}
+    assert joined.marks.payloads(chain.chain) == PAYLOADS[9:]
+    assert [item.hole_from for item in joined.taken if item.hole_from is not None] == [0]
+
+
+def test_a_hole_that_grew_at_one_hub_waits_for_the_other_and_is_one_hole_in_the_end() -> None:
+    chain = ChainOfBatches().grow(PAYLOADS)
+    chain.oldest = 5
+    joined = Joined(MemoryOutbox(chain), role="hub")
+    joined.run()
+    other = [messages.hello("hub-2", "hub"), *messages.offers(MemoryOutbox(chain).offers())]
+    for frames in other:
+        joined.receiver.receive(b"other", "hub-2", "hub", frames, joined.now)
+    joined.receiver.accept_hole(chain.chain)
+    chain.oldest = 9
+    joined.run()
+    assert joined.receiver.holes()[chain.chain][:2] == (5, 9)
+    joined.receiver.accept_hole(chain.chain)
+    joined.run()
+    assert joined.marks.payloads(chain.chain) == PAYLOADS[9:]
+    assert [item.hole_from for item in joined.taken if item.hole_from is not None] == [0]
 
 
 def test_a_hub_takes_a_chain_from_where_its_gateway_still_holds_it() -> None:
