@@ -29,6 +29,7 @@ from edge_runtime.cli import invoke
 from headquarters.cli import main as headquarters_cli
 from hub.cli import main as hub_cli
 from protocols import crash
+from protocols.identity import read_peers
 from scripts.demo.processes import Child, Children, DemoError, finish, program, wait_for
 from scripts.judge import Verdict, judge
 from scripts.plant.layout import Protocol, write_point_table
@@ -51,6 +52,16 @@ FRESH_S = 4.0
 
 UNSENT_MAX = 5
 """Batches that a gateway may be about to send, when it has sent its backlog."""
+
+UPSTREAM_TOML = """
+[[upstream]]
+id = "{id}"
+address = "{address}"
+link = "{link}"
+signing = "{signing}"
+keep = {keep}
+"""
+"""One more upstream, as docs/hub.md shows it."""
 
 COMMANDS = {"edge": "catchment-edge", "hub": "catchment-hub", "hq": "catchment-hq"}
 """Tiers, as crash points name them, and their programs."""
@@ -277,6 +288,32 @@ class River:
         allow(headquarters, node)
         return node
 
+    def platform(self, hub: Node, name: str = "region", *, level: int = 2, keep: bool = True) -> Node:
+        """Make a platform of level 2 or 3, which a hub feeds beside headquarters.
+
+        Args:
+            hub: It must be made, and not yet run.
+            name: Its node name.
+            level: Where it stands.
+            keep: Whether the hub keeps batches until it has them.
+        """
+        node = self.headquarters(name)
+        head, *rest = node.child.command
+        node.child.command = (head, "--level", str(level), *rest)
+        allow(node, hub)
+        known = read_peers(Path(node.identity))[0]
+        with (hub.home / "hub.toml").open("a", encoding="utf-8") as config:
+            config.write(
+                UPSTREAM_TOML.format(
+                    id=known.id,
+                    address=node.address,
+                    link=known.link.decode(),
+                    signing=known.signing.hex(),
+                    keep=str(keep).lower(),
+                )
+            )
+        return node
+
     def gateway(
         self,
         name: str,
@@ -417,22 +454,23 @@ class River:
             plant.child.ask_to_stop()
             plant.child.wait(STOP_S)
 
-    def judge(self) -> Verdict:
-        """Hold the lake against the field servers' logs, and verify it."""
+    def judge(self, platform: Node | None = None) -> Verdict:
+        """Hold a lake, by default headquarters', against the field servers' logs, and verify it."""
+        platform = platform or self.of("hq")[0]
         verdict = Verdict()
         # A scan that was due when the gateway was asked to stop may still be owed: its next
         # start would declare it.
         until_us = self.stopped_us - round(2e6 * self.pace.period_s)
         for node in self.of("edge"):
             assert node.plant is not None
-            verdict.add(judge(self.lake, [node.plant.directory], node.name, until_us=until_us))
+            verdict.add(judge(platform.data / "lake", [node.plant.directory], node.name, until_us=until_us))
         assert verdict.passed, json.dumps(verdict.to_json(), indent=1)
-        self.verify()
+        self.verify(platform)
         return verdict
 
-    def verify(self) -> dict[str, Any]:
-        """`catchment-hq verify`: every signature, chain, payload and ledger."""
-        home = str(self.of("hq")[0].home)
+    def verify(self, platform: Node | None = None) -> dict[str, Any]:
+        """`catchment-hq verify`, by default of headquarters: every signature, chain, payload and ledger."""
+        home = str((platform or self.of("hq")[0]).home)
         code, text = finish([program("catchment-hq"), "verify", "--home", home, "--json"], (0, 1))
         assert code == 0, text
         report: dict[str, Any] = json.loads(text)
