@@ -171,6 +171,36 @@ def test_an_estimate_counts_the_files_and_own_rows_that_can_hold_what_is_asked_f
     assert "shape" not in everything.plan
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "",
+        "WHERE date = DATE '2026-09-22'",
+        "WHERE batch BETWEEN 3 AND 2000",
+        "WHERE series = 2",
+        "WHERE series >= 2 AND time < TIMESTAMPTZ '2026-09-23 07:00:00+00'",
+        "WHERE time > TIMESTAMPTZ '2026-09-24 23:00:00+00'",
+        "WHERE gateway = 'canary-gw' OR gateway = 'unit-1'",
+    ],
+)
+def test_an_estimate_tells_nothing_of_what_others_store(condition: str) -> None:
+    """It is the number of the asker's own rows, and none for somebody who has none."""
+    for name, relation in RELATIONS.items():
+        columns = re.findall(r"\b(date|batch|series|time|gateway)\b", condition)
+        table = relation.table
+        if table is None or not set(columns) <= {*table.ranges, *table.partitions.names}:
+            continue
+        sql = f"SELECT * FROM {name} {condition}"
+        estimate = executor().explain(Task(sql, REACH))
+        assert estimate.rows == len(governed(sql).rows), sql
+        assert (estimate.files > 0) == (estimate.rows > 0), sql
+        nobodys = executor().explain(Task(sql, Reach(frozenset({"none"}))))
+        assert (nobodys.files, nobodys.rows) == (0, 0), sql
+        if name == "ledger" and not condition:
+            everybodys = executor().explain(Task(sql, Reach(None)))
+            assert everybodys.rows > estimate.rows
+
+
 def test_a_query_that_reads_too_much_is_refused_before_it_runs() -> None:
     error = governed("SELECT * FROM samples", bounds=replace(BOUNDS, rows_read=10)).error
     assert error is not None

@@ -2,15 +2,15 @@
 
 The governed SQL is planned over empty tables of the same names and types. DuckDB has then worked
 out constants and moved conditions down to the tables they concern, through common table expressions
-too; each of its scans names its table and its conditions. Those that compare a column with a constant
-are taken over, and the log says which files can satisfy them.
+too; each of its scans names its table and its conditions. Those that compare a constant with a column
+whose range the log knows are taken over, and say which files must be read.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import and_, or_
 from typing import Any
@@ -78,8 +78,14 @@ class Planner:
         return json.loads(documents[0][1]), shown[:PLAN_CHARS_MAX]
 
 
-def cost_of(plan: list[dict[str, Any]], source: LakeSource, rights: Rights) -> dict[str, Cost]:
-    """What a plan reads, by base relation."""
+def cost_of(
+    plan: list[dict[str, Any]], source: LakeSource, rights: Rights, heed: Callable[[], None]
+) -> dict[str, Cost]:
+    """What a plan reads, by base relation; arguments as of `Planner.plan` and `LakeSource.cost`.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
     costs: dict[str, Cost] = {}
     for node in _nodes(plan):
         information = node.get("extra_info")
@@ -91,7 +97,7 @@ def cost_of(plan: list[dict[str, Any]], source: LakeSource, rights: Rights) -> d
             continue
         filters = information.get("Filters", [])
         wanted = _wanted(relation, [filters] if isinstance(filters, str) else filters)
-        costs[name] = costs.get(name, Cost(0, 0)) + source.cost(relation, rights, wanted)
+        costs[name] = costs.get(name, Cost(0, 0)) + source.cost(relation, rights, wanted, heed)
     return costs
 
 
@@ -146,7 +152,11 @@ def _condition(relation: Relation, tree: Any) -> Expression | None:
 def _comparison(relation: Relation, left: Any, right: Any, sign: str) -> Expression | None:
     if isinstance(right, exp.Column) and not isinstance(left, exp.Column):
         left, right, sign = right, left, _SWAPPED[sign]
-    if not isinstance(left, exp.Column) or left.name not in relation.columns:
+    assert relation.table is not None
+    if not isinstance(left, exp.Column) or left.name not in {
+        *relation.table.ranges,
+        *relation.table.partitions.names,
+    }:
         return None
     literal = right.this if isinstance(right, exp.Cast) else right
     if not isinstance(literal, exp.Literal):

@@ -26,7 +26,7 @@ from headquarters.services.sql.limits import PAGE_ROWS
 from headquarters.services.sql.proof import prove
 from headquarters.services.sql.relations import BY_GATEWAY, BY_SERIES, RELATIONS
 from headquarters.services.sql.rights import Rights
-from headquarters.services.sql.source import LakeSource, keys
+from headquarters.services.sql.source import UNREAD, LakeSource, keys
 from headquarters.services.sql.task import Estimate, Outcome, Task
 from protocols.errors import StoreError, StoreFullError
 
@@ -110,7 +110,7 @@ class Executor:
         with self._interruptible(planner.connection), _translated(task.sql, governed):
             prove(planner.connection, governed)
             plan, text = planner.plan(governed, _bound(task, governed))
-        costs = cost_of(plan, self._source, rights)
+        costs = cost_of(plan, self._source, rights, self._heed)
         tables = tuple((name, cost.files, cost.rows) for name, cost in sorted(costs.items()))
         files, rows = sum(cost.files for cost in costs.values()), sum(cost.rows for cost in costs.values())
         return governed, rights, Estimate(files, rows, tables, text, ())
@@ -154,11 +154,19 @@ class Executor:
     def _interruptible(self, connection: Connection) -> Iterator[None]:
         self._running = connection
         try:
-            if self._interrupted:
-                raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped")
+            self._heed()
             yield
         finally:
             self._running = None
+
+    def _heed(self) -> None:
+        """Go no further when the task was interrupted.
+
+        Raises:
+            QueryError: It was.
+        """
+        if self._interrupted:
+            raise _stopped()
 
 
 LOCKS = (
@@ -271,18 +279,22 @@ def _translated(sql: str, governed: Governed) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException as error:
-        raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped") from error
+        raise _stopped() from error
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
         expected = "less to hold at once: fewer groups, no ORDER BY over everything, or a LIMIT"
         raise QueryError(Fault.MEMORY, "", "", expected) from error
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         text = str(error)
         if "INTERRUPT" in text.upper():
-            raise QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped") from error
+            raise _stopped() from error
         if isinstance(error, OSError) or ".parquet" in text:
-            raise StoreError("a file of the lake cannot be read; run catchment-hq verify") from error
+            raise StoreError(UNREAD) from error
         said = own_words(text, governed)
         raise QueryError(Fault.WRONG, *_where(sql, said), f"SQL that DuckDB understands: {said}") from error
+
+
+def _stopped() -> QueryError:
+    return QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped")
 
 
 def own_words(text: str, governed: Governed) -> str:

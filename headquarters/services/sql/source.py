@@ -5,18 +5,22 @@ Rules:
    while it reads. No SQL, however it got past the guard, and no error message of an expression that
    DuckDB moved before a filter can tell of a row that was never there.
 2. A look at the lake (`refresh`) is one version of every table; a query sees that one to its end.
+3. What a query costs is counted in rows of the rights: how much others store in the same files is told
+   to nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from headquarters.lake.deltalog import LOG, DataFile, State, replay
 from headquarters.lake.query import dataset_of
@@ -29,8 +33,17 @@ Dataset = Any
 Expression = Any
 
 
+UNREAD = "a file of the lake cannot be read; run catchment-hq verify"
+"""What an asker is told of it: where it lies is for who runs headquarters."""
+
 RIGHTS_MAX = 64
 """Askers whose rights are remembered while the series stay the same: a list of numbers each."""
+
+COUNTED_FILES_MAX = 2048
+"""Files of which is remembered how many rows each series or gateway has: 16 bytes for each of them."""
+
+FILE_PORTION_ROWS = 1 << 20
+"""Keys that are counted at a time: 8 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,8 @@ class Cost:
     """What a query must read.
 
     Args:
-        files: Files that can hold rows that it asks for.
-        rows: Rows in them, of those that may be seen: with files that hold many owners' series,
-            their share.
+        files: Files with rows that may be seen and, as far as it is known, that it asks for.
+        rows: Those rows; for who sees everything, all rows of the files that can hold any.
     """
 
     files: int
@@ -99,7 +111,7 @@ class LakeSource:
             try:
                 self._index = SeriesIndex(self._dataset(RELATIONS["series_history"]).to_table())
             except (OSError, pa.ArrowException) as error:
-                raise StoreError(f"expected to read {self._lake / SERIES.name}: {error}") from error
+                raise StoreError(UNREAD) from error
         return self._index
 
     def rights(self, reach: Reach) -> Rights:
@@ -118,22 +130,35 @@ class LakeSource:
         kept = _kept(relation, rights)
         return dataset if kept is None else dataset.filter(kept)
 
-    def cost(self, relation: Relation, rights: Rights, wanted: Expression | None) -> Cost:
+    def cost(
+        self, relation: Relation, rights: Rights, wanted: Expression | None, heed: Callable[[], None]
+    ) -> Cost:
         """What must be read of a table for rows that satisfy a condition.
 
         Args:
             relation: A base relation.
             rights: Whose rows.
             wanted: The condition, as far as it is known; `None`: any row.
+            heed: Called before each file; raises when nobody waits for the answer any more.
+
+        Raises:
+            StoreError: A file cannot be read.
         """
         kept = _kept(relation, rights)
         condition = wanted if kept is None else kept if wanted is None else wanted & kept
-        fragments = self._dataset(relation).get_fragments(filter=condition)
-        folder = self._folder(relation)
-        paths = {str(Path(fragment.path).relative_to(folder)) for fragment in fragments}
-        chosen = [file for file in self._files(relation) if file.path in paths]
-        shares = self._shares(relation, rights, chosen)
-        return Cost(len(chosen), sum(round(file.rows * s) for file, s in zip(chosen, shares, strict=True)))
+        fragments = list(self._dataset(relation).get_fragments(filter=condition))
+        if kept is None:
+            paths = {str(Path(each.path).relative_to(self._folder(relation))) for each in fragments}
+            return Cost(len(paths), sum(file.rows for file in self._files(relation) if file.path in paths))
+        ours = keys(relation.key, rights).column("id").combine_chunks()
+        counts = []
+        for fragment in fragments:
+            heed()
+            if wanted is None:
+                counts.append(_own_rows(fragment.path, relation.key, ours))
+            else:  # exactly: that a file's range reaches further than the asker's rows is not theirs to know
+                counts.append(_counted(fragment, self._dataset(relation).schema, condition))
+        return Cost(sum(count > 0 for count in counts), sum(counts))
 
     def _dataset(self, relation: Relation) -> Dataset:
         assert relation.table is not None
@@ -149,23 +174,6 @@ class LakeSource:
     def _folder(self, relation: Relation) -> Path:
         assert relation.table is not None
         return self._lake / relation.table.name
-
-    def _shares(self, relation: Relation, rights: Rights, files: Sequence[DataFile]) -> Iterator[float]:
-        """Which part of each file's rows is within the rights, as far as its series tell."""
-        if relation.key != BY_SERIES or rights.series is None:
-            yield from [1.0] * len(files)
-            return
-        all_, ours = np.array(self.index.numbers), np.array(rights.series)
-        for file in files:
-            low, high = file.low.get("series"), file.high.get("series")
-            if low is None or high is None:
-                yield 1.0
-                continue
-            known, own = (
-                int(np.searchsorted(each, high, "right") - np.searchsorted(each, low))
-                for each in (all_, ours)
-            )
-            yield own / known if known else 1.0
 
 
 def _kept(relation: Relation, rights: Rights) -> Expression | None:
@@ -184,3 +192,43 @@ def keys(key: str, rights: Rights) -> pa.Table:
         "gateway": pa.array(rights.gateways or (), pa.string()),
     }
     return pa.table({"id": values[key]})
+
+
+def _own_rows(path: str, key: str, ours: pa.Array) -> int:
+    """Rows of a file whose key is among some.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    return sum(
+        pc.sum(part.field("counts").filter(pc.is_in(part.field("values"), value_set=ours))).as_py() or 0
+        for part in _rows_by_key(path, key)
+    )
+
+
+@lru_cache(maxsize=COUNTED_FILES_MAX)
+def _rows_by_key(path: str, key: str) -> tuple[pa.StructArray, ...]:
+    """The series or gateways in each portion of a file, and how many rows each has; a file never changes.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            portions = file.iter_batches(FILE_PORTION_ROWS, columns=[key])
+            return tuple(pc.value_counts(portion.column(0)) for portion in portions)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(UNREAD) from error
+
+
+def _counted(fragment: Any, schema: pa.Schema, condition: Expression) -> int:
+    """Rows of a file that satisfy a condition over a table's columns, those of its partitions among them.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        alone = ds.FileSystemDataset([fragment], schema, fragment.format, fragment.filesystem)
+        return int(alone.count_rows(filter=condition))
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(UNREAD) from error
