@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from headquarters.db import migrate
 from headquarters.db.engine import open_database, writing
 from headquarters.errors import DeniedError, QuotaError
 from headquarters.services.sql.errors import Fault, QueryError
+from headquarters.services.sql.execute import Executor
 from headquarters.services.sql.limits import PAGE_ROWS
 from headquarters.services.sql.results import Results
 from headquarters.services.sql.rights import Reach
@@ -24,6 +26,7 @@ from headquarters.services.sql.service import QueryService
 from headquarters.services.sql.task import Bounds, Task
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.store import Tenants
+from protocols.errors import StoreError
 from tests.sql.worlds import REACH, world
 
 SMALL = Bounds(seconds=30, memory_bytes=200 << 20, spill_bytes=50 << 20, threads=1)
@@ -120,6 +123,45 @@ def test_a_query_is_cancelled_while_it_runs_and_while_it_waits(runner: Runner, r
 def test_a_query_that_needs_too_much_memory_fails_alone(runner: Runner, result: str, sql: str) -> None:
     assert fault(runner.submit(Task(sql, REACH, result, bounds=SMALL), "north")) is Fault.MEMORY
     assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
+
+
+def test_a_query_that_fails_late_says_why_and_not_that_there_is_no_room(runner: Runner, result: str) -> None:
+    """What goes wrong after the first rows comes through Arrow's stream, as an `OSError`."""
+    late = "SELECT (CASE WHEN range = 900000 THEN 'x' ELSE '1' END)::INTEGER AS n FROM range(1000000)"
+    endless = "WITH RECURSIVE t AS (SELECT 1 AS n UNION SELECT n + 1 FROM t) SELECT * FROM t"
+    job = runner.submit(Task(late, REACH, result, bounds=SMALL), "north")
+    assert fault(job) is Fault.WRONG
+    assert "Could not convert string 'x'" in str(job.error)
+    job = runner.submit(Task(endless, REACH, result, bounds=Bounds(seconds=1, threads=1)), "north")
+    assert fault(job) is Fault.TIMEOUT
+    wide = "SELECT list(range) OVER () AS l FROM range(20000)"
+    job = runner.submit(Task(wide, REACH, result, bounds=SMALL), "north")
+    assert fault(job) is Fault.MEMORY
+    assert not Path(result).exists()
+
+
+@pytest.mark.parametrize("sql", ["SELECT max(value), max(text) FROM samples", "SELECT * FROM samples"])
+def test_a_damaged_file_of_the_lake_is_not_the_askers_fault(tmp_path: Path, sql: str) -> None:
+    lake = Path(shutil.copytree(world().full, tmp_path / "lake"))
+    for file in (lake / "samples").glob("date=*/bucket=0/*.parquet"):
+        content = bytearray(file.read_bytes())
+        content[4:-1000] = bytes(len(content) - 1004)  # all but the foot, which says where columns begin
+        file.write_bytes(content)
+    executor = Executor(lake, tmp_path / "spill")
+    with pytest.raises(StoreError, match="a file of the lake cannot be read") as failed:
+        executor.run(Task(sql, Reach(None), str(tmp_path / "result.arrow"), bounds=SMALL))
+    assert str(tmp_path) not in str(failed.value)
+
+
+def test_spellings_of_a_time_zone_do_not_fill_a_worker(runner: Runner, result: str) -> None:
+    """Each zone that is kept takes memory, and one zone has hundreds of spellings."""
+    assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
+    worker = runner.processes()
+    for number in range(24):
+        zone = "Asia/" + "".join(c.upper() if number >> at & 1 else c for at, c in enumerate("tokyo"))
+        task = Task("SELECT 1 AS one", REACH, result, timezone=zone, bounds=SMALL)
+        assert runner.submit(task, "north").result().rows == 1
+    assert runner.processes() == worker
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])

@@ -65,6 +65,10 @@ class Planner:
         """The connection, for what needs no rows."""
         return self._connection
 
+    def close(self) -> None:
+        """Give up what it holds."""
+        self._connection.close()
+
     def plan(self, governed: Governed, parameters: dict[str, object]) -> tuple[list[dict[str, Any]], str]:
         """The plan as nodes, and as text in which tables have their own names.
 

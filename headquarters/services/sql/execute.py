@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from headquarters.lake.query import literal
 from headquarters.services.sql.errors import Fault, QueryError, place_of
 from headquarters.services.sql.estimate import Planner, cost_of
 from headquarters.services.sql.guard import Governed, check
-from headquarters.services.sql.limits import PAGE_ROWS
+from headquarters.services.sql.limits import PAGE_ROWS, PLANNERS_MAX
 from headquarters.services.sql.proof import prove
 from headquarters.services.sql.relations import BY_GATEWAY, BY_SERIES, RELATIONS
 from headquarters.services.sql.rights import Rights
@@ -31,6 +31,9 @@ from headquarters.services.sql.task import Estimate, Outcome, Task
 from protocols.errors import StoreError, StoreFullError
 
 Connection = duckdb.DuckDBPyConnection
+
+READ_FAILED = "Invalid Input Error: reading the stream registered as "
+"""How DuckDB begins when Arrow could not read what was handed to it: the lake's fault and not the query's."""
 
 
 class Executor:
@@ -116,13 +119,17 @@ class Executor:
         return governed, rights, Estimate(files, rows, tables, text, ())
 
     def _planner(self, timezone: str) -> Planner:
-        if timezone not in self._planners:
+        planner = self._planners.pop(timezone, None)
+        if planner is None:
             try:
-                self._planners[timezone] = Planner(timezone)
+                planner = Planner(timezone)
             except duckdb.Error as error:
                 expected = "a time zone such as UTC or Asia/Shanghai"
                 raise QueryError(Fault.WRONG, "timezone", timezone, expected) from error
-        return self._planners[timezone]
+        self._planners[timezone] = planner  # the last one asked for stands last
+        if len(self._planners) > PLANNERS_MAX:
+            self._planners.pop(next(iter(self._planners))).close()
+        return planner
 
     @contextmanager
     def _connected(self, task: Task, governed: Governed, rights: Rights) -> Iterator[Connection]:
@@ -224,7 +231,7 @@ def write_pages(
         with pa.OSFile(str(path), "wb") as sink:
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             with pa.ipc.new_file(sink, reader.schema, options=options) as writer:
-                for page in _pages(reader):
+                for page in _pages(_read(reader)):
                     if rows + len(page) > rows_max:
                         page, truncated = page.slice(0, rows_max - rows), "rows"
                     if sink.tell() + page.nbytes > bytes_max and sink.tell() + _packed(page) > bytes_max:
@@ -241,11 +248,27 @@ def write_pages(
     return rows, size, truncated
 
 
-def _pages(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+class _FailedError(Exception):
+    """The query did not come to its end; the message is DuckDB's."""
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Batch after batch. What goes wrong in DuckDB arrives as `OSError`, and the disk has no part in it.
+
+    Raises:
+        _FailedError: The query fails on its way.
+    """
+    try:
+        yield from reader
+    except (OSError, duckdb.Error, pa.ArrowException) as error:
+        raise _FailedError(str(error)) from error
+
+
+def _pages(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in portions of `PAGE_ROWS`."""
     waiting: list[pa.RecordBatch] = []
     held = 0
-    for batch in reader:
+    for batch in batches:
         waiting.append(batch)
         held += len(batch)
         if held < PAGE_ROWS:
@@ -278,16 +301,15 @@ def _translated(sql: str, governed: Governed) -> Iterator[None]:
     """
     try:
         yield
-    except duckdb.InterruptException as error:
-        raise _stopped() from error
-    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
-        expected = "less to hold at once: fewer groups, no ORDER BY over everything, or a LIMIT"
-        raise QueryError(Fault.MEMORY, "", "", expected) from error
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except (MemoryError, pa.ArrowMemoryError) as error:
+        raise _too_much() from error
+    except (duckdb.Error, pa.ArrowException, OSError, _FailedError) as error:
         text = str(error)
-        if "INTERRUPT" in text.upper():
+        if text.startswith("INTERRUPT Error"):
             raise _stopped() from error
-        if isinstance(error, OSError) or ".parquet" in text:
+        if text.startswith("Out of Memory Error") or "failed: Out of memory" in text:
+            raise _too_much() from error
+        if isinstance(error, OSError) or text.startswith(READ_FAILED):
             raise StoreError(UNREAD) from error
         said = own_words(text, governed)
         raise QueryError(Fault.WRONG, *_where(sql, said), f"SQL that DuckDB understands: {said}") from error
@@ -295,6 +317,11 @@ def _translated(sql: str, governed: Governed) -> Iterator[None]:
 
 def _stopped() -> QueryError:
     return QueryError(Fault.CANCELLED, "", "", "nothing: it was stopped")
+
+
+def _too_much() -> QueryError:
+    expected = "less to hold at once: fewer groups, no ORDER BY over everything, or a LIMIT"
+    return QueryError(Fault.MEMORY, "", "", expected)
 
 
 def own_words(text: str, governed: Governed) -> str:

@@ -26,6 +26,9 @@ STOP_GRACE_S = 3.0
 FRAME_BYTES_MAX = 16 << 20
 """A message between the service and a worker: a query with its parameters, or an answer about it."""
 
+PLANNERS_MAX = 3
+"""Time zones whose planner a worker keeps: each takes 70 MB of addresses, and one has many spellings."""
+
 PLAN_CHARS_MAX = 100_000
 """Characters of a plan that is shown."""
 
