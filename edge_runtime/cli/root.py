@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,9 +30,16 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class LateGroup(click.Group):
-    """Commands in a module of their own, imported when one of them is used."""
+    """Commands in a module of their own, imported when one of them is used.
 
-    module = ""
+    Args:
+        module: The module of this room whose `COMMANDS` they are.
+        group: As of `click.Group`.
+    """
+
+    def __init__(self, *, module: str, **group: Any) -> None:
+        super().__init__(**group)
+        self._module = f"{__package__}.{module}"
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names for the help."""
@@ -45,50 +52,8 @@ class LateGroup(click.Group):
     def _all(self) -> dict[str, click.Command]:
         import importlib
 
-        commands: dict[str, click.Command] = importlib.import_module(self.module).COMMANDS
+        commands: dict[str, click.Command] = importlib.import_module(self._module).COMMANDS
         return commands
-
-
-class PointsGroup(LateGroup):
-    """The commands about the point table."""
-
-    module = "edge_runtime.cli.points"
-
-
-class AlarmsGroup(LateGroup):
-    """The commands about alarms."""
-
-    module = "edge_runtime.cli.alarms"
-
-
-class SlotsGroup(LateGroup):
-    """The commands about slots."""
-
-    module = "edge_runtime.cli.slots"
-
-
-class AppsGroup(LateGroup):
-    """The commands about rule apps."""
-
-    module = "edge_runtime.cli.apps"
-
-
-class CommandsGroup(LateGroup):
-    """What the gateway is told to do."""
-
-    module = "edge_runtime.cli.commands"
-
-
-class PageGroup(LateGroup):
-    """The local status page."""
-
-    module = "edge_runtime.cli.page"
-
-
-class SupportGroup(LateGroup):
-    """What somebody far away needs."""
-
-    module = "edge_runtime.cli.support"
 
 
 class RootGroup(click.Group):
@@ -413,12 +378,12 @@ def network(home: Path, folder: Path | None, as_json: bool) -> None:
         click.echo(f"{count(len(changed), 'file')} changed in {folder}")
 
 
-@cli.group(cls=PointsGroup)
+@cli.group(cls=LateGroup, module="points")
 def points() -> None:
     """Import, export, test-read and browse points."""
 
 
-@cli.group(cls=AlarmsGroup)
+@cli.group(cls=LateGroup, module="alarms")
 def alarms() -> None:
     """Look at alarms, acknowledge, shelve and silence them.
 
@@ -428,7 +393,7 @@ def alarms() -> None:
     """
 
 
-@cli.group(cls=CommandsGroup)
+@cli.group(cls=LateGroup, module="commands")
 def command() -> None:
     """Have the running gateway read, write, restart, or tell all about itself.
 
@@ -436,17 +401,17 @@ def command() -> None:
     """
 
 
-@cli.group(cls=PageGroup)
+@cli.group(cls=LateGroup, module="page")
 def page() -> None:
     """Prepare the local status page, which [status] in gateway.toml opens."""
 
 
-@cli.group(cls=SupportGroup)
+@cli.group(cls=LateGroup, module="support")
 def support() -> None:
     """Gather what somebody far away needs to understand this gateway."""
 
 
-@cli.group(cls=AppsGroup)
+@cli.group(cls=LateGroup, module="apps")
 def app() -> None:
     """Make, check, test and pack rule apps; install them on a gateway.
 
@@ -459,7 +424,7 @@ def app() -> None:
     """
 
 
-@cli.group(cls=SlotsGroup)
+@cli.group(cls=LateGroup, module="slots")
 def slots() -> None:
     """Look at the slots of a machine, install firmware, and go back."""
 
