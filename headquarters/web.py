@@ -32,20 +32,19 @@ from headquarters.api.app import make_app
 from headquarters.api.context import Context
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.config import CONFIG, HeadquartersConfig, load
-from headquarters.db.base import now_us
-from headquarters.db.engine import writing
 from headquarters.levels import has
 from headquarters.metadata import open_metadata
 from headquarters.operations.alerts.channels import channels_of
 from headquarters.operations.alerts.service import Alerts, AlertThread
 from headquarters.operations.signals import read
+from headquarters.operations.storage import StorageThread
 from headquarters.patience import PatientProtocol
 from headquarters.portal import frame
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME as PORTAL
 from headquarters.portal.service import PortalService
 from headquarters.services.sql.service import QueryService
-from headquarters.tenancy.usage import Quotas
+from headquarters.tenancy.meter import Meter
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
 from protocols.errors import CatchmentError, InputError, Problem
@@ -114,13 +113,9 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
     identity = Identity.load(config.home)
     metadata = open_metadata(config.data, config.metadata_url)
     sources = Sources(config)
-
-    def charge(tenant: str, thing: str, amount: int) -> None:
-        with writing(metadata) as session:
-            Quotas(session).charge(tenant, thing, amount, now_us())
-
+    meter = Meter(metadata)
     terms, sealer, hasher = Terms(**config.accounts), sealing.load(config.home), Hasher()
-    queries = QueryService(metadata, config.lake, config.data / QUERIES, quota=charge)
+    queries = QueryService(metadata, config.lake, config.data / QUERIES, meter=meter)
     is_portal = has(config.level, "portal")
     sessions = Sessions(metadata, terms)
     prepared = (sources, sessions, is_portal)
@@ -143,6 +138,7 @@ def opened(config: HeadquartersConfig, stop: Stop) -> Iterator[FastAPI]:
                 is_tls=config.web.is_tls,
                 level=config.level,
                 queries=queries,
+                meter=meter,
                 limiter=RateLimiter(per_minute, max(10, per_minute // 10)),
                 stopping=lambda: stop.asked,
                 services={PORTAL: portal},
@@ -227,20 +223,23 @@ def _run(
 
 @contextmanager
 def _alerting(config: HeadquartersConfig, app: FastAPI, stop: Stop, log: EventLog) -> Iterator[None]:
-    """Judge alert rules meanwhile."""
+    """Judge alert rules, and measure what tenants take up, meanwhile."""
     context: Context = app.state.context
     channels = channels_of(config.alerts, config.id)
 
     def make() -> Alerts:
-        return Alerts(context.metadata, lambda: read(context.sources), channels, log)
+        return Alerts(context.metadata, lambda: read(context.sources, context.metadata), channels, log)
 
     thread = AlertThread(make, config.data, config.alerts["interval_s"], stop, log)
-    thread.start()
+    threads = (thread, StorageThread(context.sources, context.metadata, stop, log))
+    for each in threads:
+        each.start()
     try:
         yield
     finally:
         stop.ask()
-        thread.join(STOP_S)
+        for each in threads:
+            each.join(STOP_S)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from headquarters.errors import DeniedError, SignInError
 from headquarters.levels import CONTROL, has
 from headquarters.services.sql.service import QueryService
 from headquarters.tenancy import access
+from headquarters.tenancy.meter import Meter
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.scope import Scope, scope_of
 from headquarters.views.sources import Sources
@@ -65,6 +66,7 @@ class Context:
         is_tls: Whether people reach us by HTTPS.
         level: Of this platform: 1, 2 or 3.
         queries: Runs governed SQL.
+        meter: Charges tenants for what they ask for.
         limiter: Counts requests of those who are known.
         strangers: Counts those of others, by address.
         monotonic: Seconds that never jump.
@@ -81,6 +83,7 @@ class Context:
     is_tls: bool
     level: int
     queries: QueryService
+    meter: Meter
     limiter: RateLimiter
     strangers: RateLimiter = field(default_factory=lambda: RateLimiter(STRANGERS_PER_MINUTE, STRANGERS_BURST))
     monotonic: Callable[[], float] = time.monotonic

@@ -72,13 +72,18 @@ def invite(
     keys ask for this name at this site; `approve` lets it in. It is shown once and kept nowhere.
     With --json one array of objects is printed.
     """
+    from headquarters.cli_metadata import metadata
     from headquarters.security.authority import load as load_authority
     from headquarters.security.door import door_for
+    from headquarters.security.room import demand_room
     from protocols.certificates import fingerprint
 
     ids = _ids(id_, count)
     valid_s = _seconds(expires)
     with _registry(home) as (settings, registry):
+        if site:  # only what a tenant may own can be over a quota
+            with metadata(home) as (_, engine):
+                demand_room(engine, registry, ids, site, role)
         root = fingerprint(load_authority(home, time.time()).root.der)
         door = door_for(settings, registry, role, via, address)
         made = _office(registry).invite(door, root, ids, site, role, valid_s)

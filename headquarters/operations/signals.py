@@ -11,8 +11,13 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Engine
+
+from headquarters.db.engine import reading
 from headquarters.operations.metrics import METRICS
 from headquarters.security.registry import KeyState
+from headquarters.tenancy.store import Tenants
+from headquarters.tenancy.usage import Quotas
 from headquarters.views.gateways import gateway_rows
 from headquarters.views.seeing import EVERYTHING
 from headquarters.views.sources import Sources
@@ -24,11 +29,12 @@ Value = tuple[str, dict[str, str], float]
 _OUT = ("revoked", "quarantined")
 
 
-def measure(sources: Sources) -> dict[str, Any]:
+def measure(sources: Sources, metadata: Engine) -> dict[str, Any]:
     """What there is to know now.
 
     Args:
         sources: The stores of headquarters.
+        metadata: The metadata store.
 
     Raises:
         StoreError: One cannot be read.
@@ -49,10 +55,11 @@ def measure(sources: Sources) -> dict[str, Any]:
         },
         "certificates": _certificates(sources, now_us / 1e6),
         "backup_age_s": _backup_age_s(sources, now_us / 1e6),
+        "tenants": _tenants(metadata, now_us),
     }
 
 
-def read(sources: Sources) -> list[Value]:
+def read(sources: Sources, metadata: Engine) -> list[Value]:
     """All values that alerts can watch: of headquarters while it runs, and of `SIGNALS`.
 
     Raises:
@@ -60,7 +67,7 @@ def read(sources: Sources) -> list[Value]:
     """
     status = sources.status()
     own = [] if status is None else list(values(METRICS, status))
-    found = [*own, *values(SIGNALS, measure(sources))]
+    found = [*own, *values(SIGNALS, measure(sources, metadata))]
     return [
         (metric.name, dict(zip(metric.labels, labels, strict=True)), value) for metric, labels, value in found
     ]
@@ -74,6 +81,17 @@ def _certificates(sources: Sources, now: float) -> dict[str, float]:
         for row in sources.registry.keys_of()
         if row.state is KeyState.CURRENT and sources.nodes()[row.node.id].state not in _OUT
     }
+
+
+def _tenants(metadata: Engine, now_us: int) -> dict[str, dict[str, float]]:
+    """What each tenant takes up, and which part of its quota that is, where it has one."""
+    found: dict[str, dict[str, float]] = {}
+    with reading(metadata) as session:
+        for tenant in Tenants(session).all():
+            used = Quotas(session).usage(tenant.id, now_us)["storage"]
+            most = Quotas(session).limits(tenant.id).get("storage")
+            found[tenant.id] = {"storage": used} | ({} if most is None else {"part": used / max(most, 1)})
+    return found
 
 
 def _backup_age_s(sources: Sources, now: float) -> float | None:
@@ -101,6 +119,15 @@ def _gateway(field: str) -> Any:
 def _expire(status: Status) -> Iterator[Reading]:
     for name, left in entries(status, ["certificates"]):
         yield (name,), left
+
+
+def _tenant(field: str) -> Any:
+    def each(status: Status) -> Iterator[Reading]:
+        for name, entry in entries(status, ["tenants"]):
+            if field in entry:
+                yield (name,), entry[field]
+
+    return each
 
 
 _LABELS = ("gateway", "site")
@@ -151,6 +178,22 @@ SIGNALS = (
         "seconds",
         "Age of the newest complete backup; there only where [backup] place is set.",
         at("backup_age_s"),
+    ),
+    Metric(
+        "catchment_group_tenant_storage_bytes",
+        GAUGE,
+        "bytes",
+        "What the samples of a tenant's sites take up in lake and archive, as last measured.",
+        _tenant("storage"),
+        ("tenant",),
+    ),
+    Metric(
+        "catchment_group_tenant_storage_used_ratio",
+        GAUGE,
+        "ratio",
+        "Which part of its quota that is; there only where it has one.",
+        _tenant("part"),
+        ("tenant",),
     ),
 )
 """Every further metric."""

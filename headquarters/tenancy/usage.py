@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from headquarters.db.upsert import insert_for
 from headquarters.tenancy import quota
 from headquarters.tenancy.quota import THINGS, Usage
+from headquarters.tenancy.store import Tenants
 from headquarters.tenancy.tables import QuotaRow, UsageRow
 
 
@@ -54,6 +55,18 @@ class Quotas:
         usage = self._locked(tenant, thing)
         self._put(tenant, thing, usage._replace(used=max(0, usage.used - amount)))
 
+    def check(self, tenant: str, thing: str, amount: int, at_us: int) -> None:
+        """See that there is room for so much more of a thing, without using it.
+
+        Raises:
+            QuotaError: There is none.
+        """
+        quota.check(tenant, thing, self.usage(tenant, at_us)[thing], amount, self.limits(tenant).get(thing))
+
+    def forget(self, thing: str) -> None:
+        """Nobody uses anything of a thing any more."""
+        self._session.execute(update(UsageRow).where(UsageRow.thing == thing).values(used=0))
+
     def measure(self, tenant: str, thing: str, used: int) -> None:
         """Set what is used, as it was measured."""
         self._put(tenant, thing, self._locked(tenant, thing)._replace(used=used))
@@ -67,6 +80,22 @@ class Quotas:
     def _put(self, tenant: str, thing: str, usage: Usage) -> None:
         statement = update(UsageRow).where(*_place(tenant, thing)).values(**usage._asdict())
         self._session.execute(statement)
+
+
+def demand_room(session: Session, site: str, at_us: int) -> None:
+    """See that more data may come to a site: its tenant is within its quota of storage.
+
+    Args:
+        session: A transaction of the metadata store.
+        site: Where it would come from.
+        at_us: Now, microseconds since 1970.
+
+    Raises:
+        QuotaError: It is not.
+    """
+    owner = Tenants(session).owner_of(site)
+    if owner is not None:
+        Quotas(session).check(owner, "storage", 1, at_us)
 
 
 def _place(tenant: str, thing: str) -> tuple[ColumnElement[bool], ...]:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from headquarters.db import migrate
-from headquarters.db.engine import open_database, writing
+from headquarters.db.base import now_us
+from headquarters.db.engine import open_database, reading, writing
 from headquarters.errors import DeniedError, QuotaError
 from headquarters.services.sql.errors import Fault, QueryError
 from headquarters.services.sql.execute import Executor
@@ -24,9 +25,11 @@ from headquarters.services.sql.rights import Reach
 from headquarters.services.sql.runner import Job, Runner
 from headquarters.services.sql.service import QueryService
 from headquarters.services.sql.task import Bounds, Task
+from headquarters.tenancy.meter import Meter
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.store import Tenants
 from protocols.errors import StoreError
+from headquarters.tenancy.usage import Quotas
 from tests.sql.worlds import REACH, world
 
 SMALL = Bounds(seconds=30, memory_bytes=200 << 20, spill_bytes=50 << 20, threads=1)
@@ -211,16 +214,18 @@ def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_pat
     with writing(engine) as session:
         Tenants(session).add("north", "North", 1)
         Tenants(session).own("plant-a", "north", 1)
-    allowed = [2]
+        Quotas(session).set("north", "queries", 2)
+        Quotas(session).set("north", "jobs", 1)
 
-    def quota(tenant: str, thing: str, amount: int) -> None:
-        if allowed[0] == 0:
-            raise QuotaError(tenant, thing, 2, 2, amount)
-        allowed[0] -= amount
+    def used() -> dict[str, int]:
+        with reading(engine) as session:
+            return Quotas(session).usage("north", now_us())
 
     anna = Principal("1", "anna", "user", "north", frozenset({"operator"}))
     vera = Principal("2", "vera", "user", "north", frozenset({"viewer"}))
-    service = QueryService(engine, world().full, tmp_path / "queries", workers=1, bounds=SMALL, quota=quota)
+    service = QueryService(
+        engine, world().full, tmp_path / "queries", workers=1, bounds=SMALL, meter=Meter(engine)
+    )
     try:
         asked = service.ask(anna, "SELECT DISTINCT site FROM series")
         assert service.wait(asked.id, 30)
@@ -232,8 +237,18 @@ def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_pat
         newest, first = service.history(anna)
         assert (newest.state, newest.fault) == ("failed", "refused")
         assert (first.state, first.rows) == ("done", 1)
-        with pytest.raises(QuotaError):
+        with pytest.raises(QuotaError, match="2 queries"):
             service.ask(anna, "SELECT 1")
+        assert used() == {"storage": 0, "queries": 2, "jobs": 0}, "what was refused was not begun"
+        with writing(engine) as session:
+            Quotas(session).set("north", "queries", None)
+        running = service.ask(anna, ENDLESS)
+        assert used()["jobs"] == 1
+        with pytest.raises(QuotaError, match="1 jobs"):
+            service.ask(anna, "SELECT 1")
+        service.cancel(anna, running.id)
+        assert service.wait(running.id, 30)
+        assert used() == {"storage": 0, "queries": 3, "jobs": 0}, "what has ended makes room"
         with pytest.raises(DeniedError):
             service.ask(vera, "SELECT 1")
         with pytest.raises(DeniedError):
@@ -243,6 +258,11 @@ def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_pat
         assert not service.cancel(other, asked.id)
         assert service.explain(anna, "SELECT * FROM gaps").files > 0
         service.save(anna, "mine", "SELECT 1")
+        with writing(engine) as session:
+            Quotas(session).set("north", "storage", 1000)
+            Quotas(session).measure("north", "storage", 1000)
+        with pytest.raises(QuotaError, match="1,000 storage"):
+            service.save(anna, "another", "SELECT 1")
         assert [saved.name for saved in service.saved(anna)] == ["mine"]
     finally:
         service.close()

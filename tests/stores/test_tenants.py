@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine
@@ -12,11 +12,12 @@ from headquarters.accounts.organisations import Organisations
 from headquarters.accounts.principals import principal_of
 from headquarters.db.engine import reading, writing
 from headquarters.errors import DeniedError, QuotaError
+from headquarters.tenancy.meter import Meter
 from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.quota import DAY_US
 from headquarters.tenancy.scope import EVERYTHING, Scope, scope_of
 from headquarters.tenancy.store import Tenants
-from headquarters.tenancy.usage import Quotas
+from headquarters.tenancy.usage import Quotas, demand_room
 from protocols.errors import InputError
 from tests.stores.people_parts import NOW_US, ROOT, acting, make_tenant, make_user
 
@@ -147,6 +148,58 @@ def test_what_is_given_back_makes_room_and_what_is_measured_counts(engine: Engin
         quotas.set("plant-a", "storage", None)
         quotas.charge("plant-a", "storage", 1, NOW_US)
         assert quotas.limits("plant-a") == {"jobs": 1}
+
+
+def test_a_new_meter_begins_without_jobs_and_what_ends_is_given_back_however_it_ends(engine: Engine) -> None:
+    make_tenant(engine, "plant-a")
+    meter = Meter(engine)
+
+    def jobs() -> int:
+        with reading(engine) as session:
+            return Quotas(session).usage("plant-a", NOW_US)["jobs"]
+
+    def failing() -> Iterator[int]:
+        raise InputError([])
+
+    meter.charge("plant-a", jobs=1)
+    meter = Meter(engine)
+    assert jobs() == 0, "those of the process before have ended"
+    with writing(engine) as session:
+        Quotas(session).set("plant-a", "jobs", 2)
+    assert list(meter.as_job("plant-a", lambda: iter((1, 2)))) == [1, 2]
+    with pytest.raises(InputError):
+        meter.as_job("plant-a", failing)
+    assert jobs() == 0
+    held = [meter.as_job("plant-a", lambda: iter((1, 2))) for _ in range(2)]
+    with pytest.raises(QuotaError, match="2 jobs"):
+        meter.as_job("plant-a", failing)  # which is not even begun
+    assert jobs() == 2
+    assert next(held[0]) == 1
+    held.clear()
+    assert jobs() == 0, "whoever goes away holds nothing"
+
+
+def test_a_charge_of_several_things_is_whole_or_none(engine: Engine) -> None:
+    make_tenant(engine, "plant-a")
+    with writing(engine) as session:
+        Quotas(session).set("plant-a", "jobs", 0)
+    with pytest.raises(QuotaError):
+        Meter(engine).charge("plant-a", queries=1, jobs=1)
+    with reading(engine) as session:
+        assert Quotas(session).usage("plant-a", NOW_US)["queries"] == 0
+
+
+def test_a_site_has_room_while_its_tenant_is_within_its_storage(engine: Engine) -> None:
+    make_tenant(engine, "plant-a")
+    with writing(engine) as session:
+        Organisations(session, ROOT).own("plant-a", ["north"])
+        Organisations(session, ROOT).set_quota("plant-a", "storage", 100)
+        Quotas(session).measure("plant-a", "storage", 99)
+        demand_room(session, "north", NOW_US)
+        Quotas(session).measure("plant-a", "storage", 100)
+        demand_room(session, "south", NOW_US)  # nobody's
+        with pytest.raises(QuotaError, match="100 storage"):
+            demand_room(session, "north", NOW_US)
 
 
 def test_many_who_charge_at_once_never_go_over(engine: Engine) -> None:

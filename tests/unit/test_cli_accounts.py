@@ -124,6 +124,18 @@ def test_tenants(home: Path) -> None:
         assert refused.exit_code == 2 and expected in refused.output
 
 
+def test_no_further_gateway_is_invited_over_a_quota_of_storage(home: Path) -> None:
+    done(home, "tenants", "add", "plant-a")
+    done(home, "tenants", "own", "plant-a", "north")
+    done(home, "tenants", "quota", "plant-a", "storage", "0")
+    asked = ("gateways", "invite", "--id", "unit-1", "--address", "tcp://hq:7502")
+    refused = invoke(home, *asked, "--site", "north")
+    assert refused.exit_code == 1 and "quota of 0 storage" in refused.output
+    done(home, *asked, "--site", "south")
+    done(home, "tenants", "quota", "plant-a", "storage", "none")
+    done(home, *asked, "--site", "north")
+
+
 def test_the_audit_is_sealed_exported_and_a_changed_byte_found_in_either(home: Path, tmp_path: Path) -> None:
     config = load(home)
     AuditThread(config, Identity.load(home).signing, Stop(), EventLog("error")).look()

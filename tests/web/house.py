@@ -23,6 +23,7 @@ from headquarters.db.base import now_us
 from headquarters.db.engine import reading, writing
 from headquarters.metadata import open_metadata
 from headquarters.services.sql.service import QueryService
+from headquarters.tenancy.meter import Meter
 from headquarters.tenancy.permissions import ROLES
 from headquarters.tenancy.principal import GROUP, machine
 from headquarters.tenancy.store import Tenants
@@ -53,7 +54,9 @@ class House(Plants):
         for tenant in (GROUP, *TENANTS):
             for role in ROLES:
                 self.users[tenant, role] = self._add(tenant, role)
-        self.queries = QueryService(self.metadata, self.hq.settings.lake, self.hq.settings.data / "queries")
+        meter = Meter(self.metadata)
+        folder = self.hq.settings.data / "queries"
+        self.queries = QueryService(self.metadata, self.hq.settings.lake, folder, meter=meter)
         self.context = Context(
             sources=self.sources,
             metadata=self.metadata,
@@ -63,6 +66,7 @@ class House(Plants):
             is_tls=False,
             level=1,
             queries=self.queries,
+            meter=meter,
             limiter=RateLimiter(per_minute, per_minute),
             strangers=RateLimiter(per_minute, per_minute),
             stopping=lambda: self.is_stopping,

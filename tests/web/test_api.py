@@ -17,13 +17,20 @@ from headquarters.api.app import examples, routes
 from headquarters.api.forms import TIME_US_MAX
 from headquarters.api.ratelimit import RateLimiter
 from headquarters.api.routes import live
-from headquarters.db.engine import writing
+from headquarters.db.engine import reading, writing
 from headquarters.ingest.rows import chunk
 from headquarters.latest import Directory, LatestServer, LatestValues
+from headquarters.operations import storage
+from headquarters.operations.signals import SIGNALS, measure
+from headquarters.security.registry import FILE, Registry
 from headquarters.tenancy.principal import GROUP
+from headquarters.tenancy.store import Tenants
+from headquarters.tenancy.usage import Quotas
 from protocols.desired import Item, ItemKind
+from protocols.identity import Identity
+from protocols.metrics import render
 from tests.lake_parts import NOW, T0, scan
-from tests.web.house import House, asked
+from tests.web.house import TENANTS, House, asked
 from tests.web.plants import alarm
 
 API = "/api/v1"
@@ -311,6 +318,68 @@ def test_a_tenant_is_made_and_looked_after(own_house: House) -> None:
         "add", "rename", "own", "own", "grant", "grant", "quota", "disown", "take-back", "quota", "disable",
         "enable",
     ]  # fmt: skip
+
+
+def test_storage_is_measured_by_tenant_and_bounds_what_people_add_and_not_the_field(own_house: House) -> None:
+    sources, metadata = own_house.sources, own_house.metadata
+    with writing(metadata) as session:
+        Tenants(session).disown("plant-b")
+    storage.measure(sources, metadata)
+    with reading(metadata) as session:
+        used = {id: Quotas(session).usage(id, 0)["storage"] for id in (GROUP, *TENANTS)}
+    total = storage.stored_bytes(sources)
+    samples = {name: totals.samples for name, totals in sources.fleet().gateways.items()}
+    assert samples["unit-1"] > samples["unit-2"] > 0
+    assert used["plant-a"] == total * samples["unit-1"] // sum(samples.values())
+    assert used["plant-b"] == 0
+    assert 0 <= total - sum(used.values()) < 3, "the group has what comes from sites that nobody owns"
+    assert total > sum(path.stat().st_size for path in sources.config.archive.rglob("*.segment")) > 0
+    with writing(metadata) as session:
+        Quotas(session).set("plant-a", "storage", used["plant-a"])
+    told = render(SIGNALS, measure(sources, metadata))
+    assert f'catchment_group_tenant_storage_bytes{{tenant="plant-a"}} {used["plant-a"]}' in told
+    assert 'catchment_group_tenant_storage_used_ratio{tenant="plant-a"} 1' in told
+    assert 'used_ratio{tenant="group"}' not in told
+    with own_house.client("plant-a") as client:
+        refused = asked(client.post(f"{API}/queries/saved", json={"name": "x", "sql": "SELECT 1"}), 429)
+        assert refused["type"].endswith(":quota")
+        asked(client.post(f"{API}/queries", json={"sql": "SELECT 1"}), 202)
+    before = own_house.sources.fleet().gateways["unit-1"].samples
+    own_house.hq.take(own_house.one.data(scan(90, [1])))
+    own_house.sources._kept_fleet.forget()
+    with own_house.sources.engine() as engine:
+        engine.refresh()
+    assert own_house.sources.fleet().gateways["unit-1"].samples == before + 1
+
+
+def test_a_tenant_over_its_storage_gets_no_further_gateway(own_house: House) -> None:
+    own_house.sources.registry = Registry(own_house.hq.home / FILE)
+    with own_house.sources.registry.change():
+        own_house.sources.registry.put_node(Identity.generate("unit-8", "gateway", "plant-a").public, "")
+    with writing(own_house.metadata) as session:
+        Quotas(session).set("plant-a", "storage", 10)
+        Quotas(session).measure("plant-a", "storage", 10)
+    with own_house.client(GROUP, "security-administrator") as client:
+        for id, site, role, status in (
+            ("unit-9", "plant-a", "gateway", 429),
+            ("unit-9", "plant-a", "hub", 422),  # without an authority nobody is invited in the end
+            ("unit-9", "plant-b", "gateway", 422),
+            ("unit-8", "plant-a", "gateway", 422),
+        ):
+            asking = {"ids": [id], "site": site, "role": role, "address": "tcp://hq:4870"}
+            asked(client.post(f"{API}/enrolment/invitations", json=asking), status)
+
+
+def test_who_reads_in_bulk_has_a_job_until_it_is_over(own_house: House) -> None:
+    series = own_house.series("unit-1/10LBA10CT001")
+    asking: dict[str, Any] = {"series": series, "from": "0", "to": str(NOW)}
+    with own_house.client("plant-a") as client:
+        for most, status in ((1, 200), (1, 200), (0, 429)):
+            with writing(own_house.metadata) as session:
+                Quotas(session).set("plant-a", "jobs", most)
+            assert client.get(f"{API}/samples", params=asking).status_code == status
+    with reading(own_house.metadata) as session:
+        assert Quotas(session).usage("plant-a", 0)["jobs"] == 0
 
 
 def test_of_a_tenant_nothing_is_changed_that_is_anothers(own_house: House) -> None:

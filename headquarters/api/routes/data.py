@@ -81,7 +81,9 @@ def samples(
 ) -> StreamingResponse:
     """All samples of some series, as an Arrow IPC stream: series, time, value, text, quality."""
     begin, end = instant("from", from_), instant("to", to)
-    batches = bulk.samples(asker.sources, asker.scope, series, begin, end)
+    batches = asker.context.meter.as_job(
+        asker.principal.tenant, lambda: bulk.samples(asker.sources, asker.scope, series, begin, end)
+    )
     return StreamingResponse(arrow_stream(batches, bulk.SCHEMA), media_type=ARROW)
 
 

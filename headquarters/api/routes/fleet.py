@@ -139,6 +139,7 @@ def invite(asker: Annotated[Asker, needs("gateways:approve")], asked: Invite) ->
             float(asked.valid_s),
             asked.via,
             asked.address,
+            metadata=asker.context.metadata,
         )
     return shown([Invitation(**each) for each in made], list[Invitation], 201, secret=True)
 

@@ -88,7 +88,9 @@ def metrics(asker: Annotated[Asker, needs("operations:read")]) -> Response:
     """Headquarters' metrics and what alerts watch, in Prometheus' text format."""
     status = asker.sources.status()
     own = "" if status is None else render(METRICS, status)
-    return Response(own + render(SIGNALS, measure(asker.sources)), media_type=MEDIA_TYPE)
+    return Response(
+        own + render(SIGNALS, measure(asker.sources, asker.context.metadata)), media_type=MEDIA_TYPE
+    )
 
 
 @router.get("/operations/alerts/rules", response_model=tuple[RuleView, ...])

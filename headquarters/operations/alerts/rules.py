@@ -170,5 +170,9 @@ DEFAULTS = (
         "backup-too-old", "catchment_group_backup_age_seconds", above=2 * DAY_S,
         summary="The newest complete backup is {value} s old; run: catchment-hq backup run.",
     ),
+    Rule(
+        "tenant-storage-full", "catchment_group_tenant_storage_used_ratio", above=0.9,
+        summary="Tenant {tenant} uses {value} of its storage quota; at 1 its people can keep nothing more.",
+    ),
 )  # fmt: skip
 """Rules that are there from the start; one of the same name that somebody adds takes its place."""

@@ -84,7 +84,9 @@ def export(
     """Every sample of the time, in UTC, row by row as they are read."""
     sources, scope = visitor.sources, visitor.scope
     named = {number: row.point for number in series if (row := point(sources, scope, number)) is not None}
-    found = samples(sources, scope, series, from_us, to_us)
+    found = visitor.context.meter.as_job(
+        visitor.principal.tenant, lambda: samples(sources, scope, series, from_us, to_us)
+    )
 
     def lines() -> Iterator[str]:
         yield "point,unit,gateway,time,value,quality,status\r\n"

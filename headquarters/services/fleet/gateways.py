@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Engine
+
 from headquarters.security import authority
 from headquarters.security.door import door_for
 from headquarters.security.office import Office
 from headquarters.security.registry import Registry, RequestState
+from headquarters.security.room import demand_room
 from headquarters.tenancy.scope import Scope
 from headquarters.views.seeing import UnseenError
 from headquarters.views.sources import Sources
@@ -29,6 +32,8 @@ def invite(
     valid_s: float,
     via: str = "",
     address: str = "",
+    *,
+    metadata: Engine,
 ) -> list[dict[str, Any]]:
     """Make a one-time token for each of some new nodes.
 
@@ -42,6 +47,7 @@ def invite(
         valid_s: For how long the tokens are valid, at most 90 days.
         via: The hub that the nodes ask; empty for the only one, or headquarters.
         address: Its enrolment socket as the nodes reach it; empty for the one that is known.
+        metadata: The metadata store.
 
     Returns:
         Of each node `id`, `site`, `role`, `address`, `expires` and `token`, which is kept nowhere.
@@ -49,6 +55,7 @@ def invite(
     Raises:
         UnseenError: The site is not seen.
         InputError: A name is not allowed, or no enrolment socket is known.
+        QuotaError: The site's tenant takes up as much as it may, and a gateway would be one more.
         StoreError: The disk failed.
     """
     if not scope.sees_whole(site):
@@ -57,6 +64,7 @@ def invite(
         expected = f"seconds, at most {VALID_S_MAX:.0f}"
         raise InputError([Problem("request", "valid_s", str(valid_s), expected)])
     registry = _registry(sources)
+    demand_room(metadata, registry, ids, site, role)
     now = sources.now_us() / 1e6
     root = fingerprint(authority.load(sources.config.home, now).root.der)
     door = door_for(sources.config, registry, role, via, address)

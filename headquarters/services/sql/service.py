@@ -2,7 +2,7 @@
 
 ::
 
-    service = QueryService(engine, lake, data / "queries")
+    service = QueryService(engine, lake, data / "queries", meter=Meter(engine))
     asked = service.ask(principal, "SELECT count(*) FROM samples")
     service.wait(asked.id)
     page = service.page(principal, asked.id, 0)
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from headquarters.services.sql.runner import Job, Runner, State
 from headquarters.services.sql.store import Asked, History, SavedQueries, SavedQuery
 from headquarters.services.sql.task import Bounds, Estimate, Task
 from headquarters.tenancy.access import demand
+from headquarters.tenancy.meter import JOBS, Meter
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.scope import scope_of
 from protocols.errors import InputError, Problem
@@ -40,13 +41,6 @@ TENANT_BYTES_MAX = 1 << 30
 KEEP_S = 3600.0
 """Results are kept for an hour: for as long as somebody looks at one."""
 
-Quota = Callable[[str, str, int], None]
-"""Asked before each query: tenant, `queries`, 1; raises `QuotaError` when it has no more."""
-
-
-def no_quota(tenant: str, thing: str, amount: int) -> None:
-    """As many queries as anybody wants."""
-
 
 class QueryService:
     """Queries of people; safe between threads.
@@ -57,7 +51,7 @@ class QueryService:
         folder: For results and what queries set aside.
         workers: Queries at a time.
         bounds: What one query may use.
-        quota: Asked before each query.
+        meter: Charged before each query.
     """
 
     def __init__(
@@ -68,11 +62,11 @@ class QueryService:
         *,
         workers: int = 2,
         bounds: Bounds | None = None,
-        quota: Quota = no_quota,
+        meter: Meter,
     ) -> None:
         self._engine = engine
         self._bounds = bounds or Bounds()
-        self._quota = quota
+        self._meter = meter
         self._results = Results(folder, time.monotonic, RESULTS_BYTES_MAX, TENANT_BYTES_MAX, KEEP_S)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -104,13 +98,22 @@ class QueryService:
 
         Raises:
             DeniedError: Who asks may not.
-            QuotaError: The tenant has asked enough.
+            QuotaError: The tenant has asked enough, or has enough under way.
             QueryError: Too many queries wait.
             StoreError: The metadata store failed.
         """
         demand(principal, "queries:run")
         _plain("sql", sql)
-        self._quota(principal.tenant, "queries", 1)
+        self._meter.charge(principal.tenant, queries=1, jobs=1)
+        try:
+            return self._begin(principal, sql, parameters, timezone)
+        except BaseException:
+            self._meter.release(principal.tenant, JOBS)
+            raise
+
+    def _begin(
+        self, principal: Principal, sql: str, parameters: Mapping[str, Any] | None, timezone: str
+    ) -> Asked:
         asked = Asked(new_id(), principal.tenant, principal.id, now_us(), sql, State.WAITING.value)
         task = Task(
             sql,
@@ -209,9 +212,11 @@ class QueryService:
 
         Raises:
             DeniedError: Who asks may not, or may not share.
+            QuotaError: The tenant takes up as much as it may.
             ConflictError: There is one of this name.
         """
         demand(principal, "queries:share" if shared else "queries:run")
+        self._meter.check(principal.tenant, "storage", len(sql))
         for field, text in (("name", name), ("sql", sql), ("description", description)):
             _plain(field, text)
         with writing(self._engine) as session:
@@ -287,6 +292,7 @@ class QueryService:
         finally:
             with self._lock:
                 self._jobs.pop(job.id, None)
+            self._meter.release(job.tenant, JOBS)
 
     def _write(self, ended: Asked) -> None:
         with writing(self._engine) as session:
