@@ -51,15 +51,25 @@ class People:
 
     # -- users ---------------------------------------------------------------------------------------
 
-    def users(self, tenant: str | None = None) -> list[User]:
-        """Users of a tenant, or all that may be seen.
+    def users(self, tenant: str | None = None, search: str = "") -> list[User]:
+        """Users of a tenant, or all that may be seen, by login.
+
+        Args:
+            tenant: Which; `None` for all.
+            search: Words that all must occur in login, name or tenant, in any case.
 
         Raises:
             DeniedError: They may not be seen.
         """
         tenant = self._seen(tenant)
         access.demand(self._principal, "users:read", tenant)
-        return self._users.all(tenant)
+        words = search.casefold().split()
+        found = [
+            user
+            for user in self._users.all(tenant)
+            if all(word in f"{user.login} {user.name} {user.tenant}".casefold() for word in words)
+        ]
+        return sorted(found, key=lambda user: user.login)  # databases sort by rules of their own
 
     def get(self, id: str) -> User:
         """One user.

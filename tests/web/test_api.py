@@ -87,6 +87,29 @@ def test_pages_lead_to_one_another(house: House) -> None:
         assert found == whole["items"]
 
 
+def test_users_come_in_pages_that_words_narrow(house: House) -> None:
+    with house.client(GROUP, "security-administrator") as client:
+        whole = asked(client.get(f"{API}/users", params={"limit": 1000}))
+        assert whole["next"] is None and len(whole["items"]) == len(house.users)
+        found: list[Any] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = asked(client.get(f"{API}/users", params={"limit": 4, **cursor}))
+            assert len(page["items"]) <= 4
+            found += page["items"]
+            if page["next"] is None:
+                break
+            cursor = {"cursor": page["next"]}
+        assert found == whole["items"]
+        assert [user["login"] for user in found] == sorted(user["login"] for user in found)
+        narrowed = asked(client.get(f"{API}/users", params={"search": "PLANT-A operator"}))
+        assert [user["login"] for user in narrowed["items"]] == ["plant-a.operator"]
+        asked(client.get(f"{API}/users", params={"cursor": "x"}), 422)
+    with house.client("plant-b", "security-administrator") as client:
+        told = asked(client.get(f"{API}/users"))["items"]
+        assert {user["tenant"] for user in told} == {"plant-b"}
+
+
 @pytest.mark.parametrize(
     ("path", "status", "kind"),
     (
@@ -510,7 +533,7 @@ def test_users_are_made_given_roles_and_kept_out(own_house: House) -> None:
     with own_house.client("plant-b", "system-administrator") as other:
         asked(other.get(f"{API}/users/{made['id']}"), 404)
         asked(other.get(f"{API}/users", params={"tenant": "plant-a"}), 403)
-        assert {row["tenant"] for row in asked(other.get(f"{API}/users"))} == {"plant-b"}
+        assert {row["tenant"] for row in asked(other.get(f"{API}/users"))["items"]} == {"plant-b"}
 
 
 def test_the_audit_is_read_by_its_reader_alone_page_by_page(own_house: House) -> None:

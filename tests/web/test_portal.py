@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import re
 from collections.abc import Iterator
 
@@ -27,8 +28,10 @@ from headquarters.operations.alerts.store import Notifications
 from headquarters.portal import assets
 from headquarters.portal.door import READS
 from headquarters.portal.frame import TEMPLATES
+from headquarters.portal.pages import users
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME, PortalService
+from headquarters.tenancy.permissions import ROLES
 from scripts.portal import words
 from tests.lake_parts import SECOND, T0
 from tests.web.client import InProcess
@@ -271,6 +274,21 @@ def test_a_gateways_own_ledger_stands_beside_ours(house: House, shown: InProcess
         assert page.status_code == 200
         assert "sealed in batches" in page.text
         assert "restart" in page.text, "the declared gap"
+
+
+def test_users_are_shown_page_by_page(
+    house: House, shown: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "ROWS", 5)
+    found: list[str] = []
+    with visit(house, shown, "security-administrator") as client:
+        address: str | None = "/users?q=plant-a"
+        while address is not None:
+            page = client.get(address).text
+            found += re.findall(r'<a href="/users/[^"]+">([^<]+)</a>', page)
+            following = re.search(r'href="([^"]+)" rel="next"', page)
+            address = None if following is None else html.unescape(following[1])
+    assert found == sorted(f"plant-a.{role}" for role in ROLES)
 
 
 def test_hostile_text_is_text(house: House, shown: InProcess) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -15,11 +15,12 @@ from headquarters.accounts.people import People
 from headquarters.accounts.store import Group, User, Users
 from headquarters.accounts.terms import TOKEN_DAYS_MAX
 from headquarters.api.context import Asker, needs
-from headquarters.api.forms import shown, there
+from headquarters.api.forms import paging, shown, there
 from headquarters.api.idempotency import IdempotentRoute
 from headquarters.db.engine import reading, writing
 from headquarters.tenancy import access
 from headquarters.tenancy.permissions import PERMISSIONS, ROLES
+from headquarters.views.paging import Page, Paging, page_of
 
 router = APIRouter(tags=["accounts"], route_class=IdempotentRoute)
 
@@ -173,12 +174,21 @@ class Rights:
 # -- users -----------------------------------------------------------------------------------------
 
 
-@router.get("/users", response_model=tuple[UserView, ...])
-def list_users(asker: Annotated[Asker, needs("users:read")], tenant: TenantName = None) -> Response:
-    """Users of a tenant, or all that may be seen."""
+@router.get("/users", response_model=Page[UserView])
+def list_users(
+    asker: Annotated[Asker, needs("users:read")],
+    page: Annotated[Paging, Depends(paging)],
+    tenant: TenantName = None,
+    search: Annotated[
+        str, Query(max_length=200, description="Words that all must occur.", examples=["li plant-a"])
+    ] = "",
+) -> Response:
+    """Users of a tenant, or all that may be seen, by login."""
     with reading(asker.context.metadata) as session:
-        found = [_user(session, user) for user in People(session, asker.principal).users(tenant)]
-    return shown(tuple(found), tuple[UserView, ...])
+        users = People(session, asker.principal).users(tenant, search)
+        chosen = page_of(users, lambda user: (user.login,), page)
+        found = Page(tuple(_user(session, user) for user in chosen.items), chosen.next)
+    return shown(found, Page[UserView])
 
 
 @router.post("/users", response_model=UserView, status_code=201)

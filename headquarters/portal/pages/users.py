@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, HTTPException, Request
+from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from headquarters.accounts.people import People
@@ -15,7 +15,10 @@ from headquarters.portal.words import N_
 from headquarters.tenancy import access
 from headquarters.tenancy.permissions import ROLES
 from headquarters.tenancy.store import Tenants
+from headquarters.views.paging import CURSOR_CHARS_MAX, Paging, page_of
 from protocols.errors import InputError
+
+ROWS = 100
 
 SAID = {
     "disable": N_("%(login)s is kept out from now on; that is in the audit."),
@@ -34,20 +37,23 @@ def role_names(language: str) -> dict[str, str]:
 
 
 @router.get("/users")
-def show_all(request: Request, visitor: Annotated[Visitor, needs("users:read")], q: str = "") -> Response:
-    """A list of users, of one's own tenant or of all."""
-    words = q.casefold().split()
+def show_all(
+    request: Request,
+    visitor: Annotated[Visitor, needs("users:read")],
+    q: str = "",
+    cursor: Annotated[str | None, Query(max_length=CURSOR_CHARS_MAX)] = None,
+) -> Response:
+    """A page of the users, of one's own tenant or of all."""
     with reading(visitor.context.metadata) as session:
         people = People(session, visitor.principal)
-        rows = [
-            (user, sorted(people.roles_of(user.id)))
-            for user in people.users()
-            if all(word in f"{user.login} {user.name} {user.tenant}".casefold() for word in words)
-        ]
+        page = page_of(people.users(search=q), lambda user: (user.login,), Paging(ROWS, cursor))
+        rows = [(user, sorted(people.roles_of(user.id))) for user in page.items]
         tenants = [tenant.id for tenant in Tenants(session).all()]
     names = role_names(language_of(request))
     writable = [tenant for tenant in tenants if access.may(visitor.principal, "users:write", tenant)]
-    return render(request, "users.html", visitor, rows=rows, names=names, tenants=writable, q=q)
+    return render(
+        request, "users.html", visitor, rows=rows, next=page.next, names=names, tenants=writable, q=q
+    )
 
 
 @router.post("/users")
