@@ -17,7 +17,7 @@ from typing import Any
 
 from headquarters.operations.alerts.settings import ALERTS
 from protocols.addresses import is_bind, is_host
-from protocols.backup.settings import BACKUP_S3, BackupSettings
+from protocols.backup.settings import BACKUP, BackupSettings
 from protocols.batch import is_name
 from protocols.errors import InputError
 from protocols.field.settings import Form, Kind, Setting
@@ -288,7 +288,7 @@ TABLES = {
     "accounts": ACCOUNTS,
     "oidc": OIDC,
     "web": WEB,
-    "backup": BACKUP_S3,
+    "backup": BACKUP,
     "metrics": METRICS,
     "alerts": ALERTS,
     "log": LOG,

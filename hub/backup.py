@@ -21,8 +21,6 @@ from protocols.backup.restore import PLACES
 from protocols.backup.run import FOLDER, Snapshot
 from protocols.backup.settings import BackupSettings
 from protocols.backup.snapshot import HomeSnapshot
-from protocols.backup.store import FolderStore, ObjectStore
-from protocols.errors import InputError, Problem
 from protocols.identity import Identity
 
 STORE = "store"
@@ -44,13 +42,6 @@ class HubTier:
         settings = replace(config.load(home), backup=backup)
         identity = Identity.load(home)
         return Node(identity, settings.data, partial(take, settings), lambda manifest: [], lambda: None)
-
-    def open_store(self, settings: BackupSettings) -> ObjectStore:
-        """A folder: a hub has no object store's client."""
-        if "://" in settings.place:
-            expected = "a folder, such as a mounted share; a hub knows no object stores"
-            raise InputError([Problem("backup", "place", settings.place, expected)])
-        return FolderStore(Path(settings.place))
 
 
 def take(settings: HubConfig, folder: Path, metadata_only: bool) -> Snapshot:

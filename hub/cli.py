@@ -291,7 +291,7 @@ def _support(home: Path) -> Parts:
 
 main.add_command(supervise_command(_tier))
 main.add_command(slots_group(_tier))
-main.add_command(backup_group(_backup_tier, remote=False))
+main.add_command(backup_group(_backup_tier))
 main.add_command(support_group(_support))
 
 if __name__ == "__main__":

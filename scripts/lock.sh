@@ -14,8 +14,8 @@ compile() {
         --output-file "requirements/$1.txt" "${@:2}" pyproject.toml
 }
 
-compile dev --extra edge --extra hub --extra hq --extra onnx --extra flash --extra postgres --extra dev "$@"
-for tier in edge hub hq onnx flash postgres; do
+compile dev --extra edge --extra hub --extra hq --extra onnx --extra flash --extra postgres --extra s3 --extra dev "$@"
+for tier in edge hub hq onnx flash postgres s3; do
     cp requirements/dev.txt "requirements/$tier.txt"
     compile "$tier" --extra "$tier"
 done

@@ -16,7 +16,7 @@ import hub.config as hub_config
 from edge_runtime import settings as edge_settings
 from edge_runtime.slots import settings as slot_settings
 from headquarters.operations.alerts.settings import ALERTS
-from protocols.backup.settings import BACKUP, BACKUP_S3
+from protocols.backup.settings import BACKUP
 from protocols.field import registry
 from protocols.field.settings import Kind, Setting
 from protocols.logfile import LOG
@@ -80,7 +80,7 @@ HEADQUARTERS = (
     Table("[accounts]", "Passwords, sessions and second factors of people.", headquarters_config.ACCOUNTS),
     Table("[oidc]", "An OpenID provider that people may sign in by.", headquarters_config.OIDC),
     Table("[web]", "The API and the portal: see [the API](api.md).", headquarters_config.WEB),
-    Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP_S3),
+    Table("[backup]", "Where backups go; see [Backups](backup.md).", BACKUP),
     Table("[metrics]", "For monitors; see [Operations](operations.md).", METRICS),
     Table("[alerts]", "How alerts reach people; see [Operations](operations.md#alerts).", ALERTS),
     Table("[log]", "Logging, beside standard error.", LOG),

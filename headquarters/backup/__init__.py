@@ -1,1 +1,1 @@
-"""Backups of headquarters: what is kept of the lake and beside it, object stores, and drills."""
+"""Backups of headquarters: what is kept of the lake and beside it, and drills."""

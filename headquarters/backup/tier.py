@@ -26,7 +26,6 @@ from protocols.backup.restore import PLACES
 from protocols.backup.run import FOLDER, Snapshot
 from protocols.backup.settings import BackupSettings
 from protocols.backup.snapshot import HomeSnapshot
-from protocols.backup.store import FolderStore, ObjectStore
 from protocols.batch import Chain
 from protocols.daemon import iso_time
 from protocols.identity import Identity
@@ -57,14 +56,6 @@ class HeadquartersTier:
             partial(backed_up, settings),
             lambda: unpin(settings.lake, settings.archive),
         )
-
-    def open_store(self, settings: BackupSettings) -> ObjectStore:
-        """A folder or an object store."""
-        if "://" not in settings.place:
-            return FolderStore(Path(settings.place))
-        from headquarters.backup.objectstore import S3Store
-
-        return S3Store(settings.place, settings.endpoint, settings.region)
 
 
 def take(settings: HeadquartersConfig, folder: Path, metadata_only: bool) -> Snapshot:

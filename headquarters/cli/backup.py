@@ -28,12 +28,12 @@ def _tier() -> BackupTier:
     return HeadquartersTier()
 
 
-backup = backup_group(_tier, remote=True)
+backup = backup_group(_tier)
 
 
 @backup.command(epilog=EXIT_CODES)
 @home_option
-@place_options(remote=True)
+@place_options
 @click.option(
     "--in",
     "folder",

@@ -16,6 +16,7 @@ from protocols.backup.operating import (
     home_option,
     json_option,
     meter_for,
+    open_place,
     open_repository,
     place_options,
     settings_of,
@@ -25,12 +26,11 @@ from protocols.daemon import EXIT_FAULT, iso_time
 from protocols.errors import InputError, Problem
 
 
-def backup_group(get: GetTier, *, remote: bool) -> click.Group:
+def backup_group(get: GetTier) -> click.Group:
     """The group `backup` of a tier.
 
     Args:
         get: The tier, fetched when a command runs.
-        remote: Whether the tier knows object stores.
     """
     group = click.Group(
         "backup",
@@ -46,14 +46,14 @@ def backup_group(get: GetTier, *, remote: bool) -> click.Group:
         """),
     )
     for make in (_init, _run, _list, _verify, _restore, _prune):
-        group.add_command(make(get, remote))
+        group.add_command(make(get))
     return group
 
 
-def _init(get: GetTier, remote: bool) -> click.Command:
+def _init(get: GetTier) -> click.Command:
     @click.command("init")
     @home_option
-    @place_options(remote)
+    @place_options
     @click.option("--passphrase", is_flag=True, help="No key file: a passphrase from the environment.")
     @json_option
     @teach
@@ -73,7 +73,7 @@ def _init(get: GetTier, remote: bool) -> click.Command:
             raise InputError([Problem("backup init", "key", "both" if passphrase else "", expected)])
         identity = tier.node(home, settings).identity
         made = iso_time(time.time())
-        store = tier.open_store(settings)
+        store = open_place(settings)
         repository = Repository.create(store, identity.id, tier.role, made, settings.key_file)
         if as_json:
             key_file = None if settings.key_file is None else str(settings.key_file)
@@ -90,10 +90,10 @@ def _init(get: GetTier, remote: bool) -> click.Command:
     return init
 
 
-def _run(get: GetTier, remote: bool) -> click.Command:
+def _run(get: GetTier) -> click.Command:
     @click.command("run")
     @home_option
-    @place_options(remote)
+    @place_options
     @click.option("--full", is_flag=True, help="Send everything anew; heals a backup that was damaged.")
     @click.option("--metadata", is_flag=True, help="Only what is small: no lake, no archive.")
     @json_option
@@ -136,10 +136,10 @@ def _run(get: GetTier, remote: bool) -> click.Command:
     return run
 
 
-def _list(get: GetTier, remote: bool) -> click.Command:
+def _list(get: GetTier) -> click.Command:
     @click.command("list")
     @home_option
-    @place_options(remote)
+    @place_options
     @json_option
     @teach
     def list_(home: Path, as_json: bool, **given: Any) -> None:
@@ -170,10 +170,10 @@ def _list(get: GetTier, remote: bool) -> click.Command:
 _ROW = "{:<30} {:<9} {:>9} {:>12} {:>12}"
 
 
-def _verify(get: GetTier, remote: bool) -> click.Command:
+def _verify(get: GetTier) -> click.Command:
     @click.command("verify")
     @home_option
-    @place_options(remote)
+    @place_options
     @click.option(
         "--identity",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -214,10 +214,10 @@ def _verify(get: GetTier, remote: bool) -> click.Command:
     return verify
 
 
-def _restore(get: GetTier, remote: bool) -> click.Command:
+def _restore(get: GetTier) -> click.Command:
     @click.command("restore")
     @home_option
-    @place_options(remote)
+    @place_options
     @click.option(
         "--to",
         "target",
@@ -263,10 +263,10 @@ def _restore(get: GetTier, remote: bool) -> click.Command:
     return restore
 
 
-def _prune(get: GetTier, remote: bool) -> click.Command:
+def _prune(get: GetTier) -> click.Command:
     @click.command("prune")
     @home_option
-    @place_options(remote)
+    @place_options
     @click.option("--keep-last", default=7, show_default=True, help="Newest complete runs that stay.")
     @click.option("--keep-daily", default=31, show_default=True, help="Days that keep their newest one.")
     @click.option("--keep-monthly", default=12, show_default=True, help="Months that keep their newest one.")

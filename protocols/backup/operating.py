@@ -54,9 +54,6 @@ class BackupTier(Protocol):
     def node(self, home: Path, backup: BackupSettings) -> Node:
         """The home, to be backed up to what is meant."""
 
-    def open_store(self, settings: BackupSettings) -> ObjectStore:
-        """The place that is meant."""
-
 
 GetTier = Callable[[], BackupTier]
 
@@ -70,29 +67,24 @@ home_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
-def place_options(remote: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say where the backup is, beside or instead of `[backup]`; handed over as one."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        where = "A folder, or s3://BUCKET/PREFIX" if remote else "A folder"
-        options = [
-            click.option("--place", help=f"Where the backup is: {where}; by default as [backup] says."),
-            click.option(
-                "--key-file",
-                type=click.Path(dir_okay=False, path_type=Path),
-                help="The backup's key file; by default as [backup] says, or else a passphrase.",
-            ),
-        ]
-        if remote:
-            options += [
-                click.option("--endpoint", help="URL of an object store that is not AWS's."),
-                click.option("--region", help="Region of the object store."),
-            ]
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+    options = [
+        click.option(
+            "--place",
+            help="Where the backup is: A folder, or s3://BUCKET/PREFIX; by default as [backup] says.",
+        ),
+        click.option(
+            "--key-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The backup's key file; by default as [backup] says, or else a passphrase.",
+        ),
+        click.option("--endpoint", help="URL of an object store that is not AWS's."),
+        click.option("--region", help="Region of the object store."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def settings_of(tier: BackupTier, home: Path, given: dict[str, Any]) -> BackupSettings:
@@ -107,6 +99,26 @@ def settings_of(tier: BackupTier, home: Path, given: dict[str, Any]) -> BackupSe
         expected = "where the backup is: --place, or place in [backup] of the configuration"
         raise InputError([Problem("backup", "place", "", expected)])
     return found
+
+
+def open_place(settings: BackupSettings) -> ObjectStore:
+    """The folder or the object store that is meant.
+
+    Raises:
+        InputError: It is none, or the client of object stores is not installed.
+    """
+    from protocols.backup.store import FolderStore
+
+    if "://" not in settings.place:
+        return FolderStore(Path(settings.place))
+    try:
+        from protocols.backup.objectstore import S3Store
+    except ImportError as error:
+        expected = f"the package that object stores need ({error}); install catchment[s3], or name a folder"
+        raise InputError(
+            [Problem("backup", "place", settings.place.partition("://")[0], expected)]
+        ) from error
+    return S3Store(settings.place, settings.endpoint, settings.region)
 
 
 def open_repository(
@@ -129,7 +141,7 @@ def open_repository(
 
     settings = settings_of(tier, home, given)
     signers = [] if signer is None else [node.signing for node in read_peers(signer)]
-    return Repository.open(tier.open_store(settings), settings.key_file, signers)
+    return Repository.open(open_place(settings), settings.key_file, signers)
 
 
 def meter_for(as_json: bool) -> Meter:

@@ -10,30 +10,24 @@ from typing import Any
 from protocols.field.settings import Kind, Setting
 
 BACKUP = (
-    Setting("place", Kind.TEXT, "Where backups go: a folder, seen from the home directory."),
-    Setting(
-        "key_file",
-        Kind.TEXT,
-        "The key file that `backup init` wrote, seen from the home directory; left out: the passphrase"
-        " comes from the environment.",
-    ),
-)
-"""What every node has."""
-
-BACKUP_S3 = (
     Setting(
         "place",
         Kind.TEXT,
         "Where backups go: a folder, seen from the home directory, or s3://BUCKET/PREFIX; credentials come"
         " from the environment or AWS's own files.",
     ),
-    BACKUP[1],
+    Setting(
+        "key_file",
+        Kind.TEXT,
+        "The key file that `backup init` wrote, seen from the home directory; left out: the passphrase"
+        " comes from the environment.",
+    ),
     Setting(
         "endpoint", Kind.TEXT, "Of an object store that is not AWS's, such as https://minio.example:9000."
     ),
     Setting("region", Kind.TEXT, "Of the object store; left out: as AWS's own files say."),
 )
-"""What headquarters has."""
+"""What every node has that keeps one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -688,7 +688,7 @@ def test_two_runs_at_a_time_are_one_too_many(typed: Typed, headquarters: Headqua
 def test_an_object_store_that_does_not_answer_is_told_without_a_traceback(
     headquarters: Headquarters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headquarters.backup.objectstore.ATTEMPTS", 1)
+    monkeypatch.setattr("protocols.backup.objectstore.ATTEMPTS", 1)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     place = ("--place", "s3://plant/hq", "--endpoint", "http://127.0.0.1:9")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hub import schema
+from hub.backup import HubTier
 from hub.cli import main
 from hub.statement import OwnChain
 from hub.store import Store
+from protocols.backup.settings import BackupSettings
 from protocols.identity import Identity
 from protocols.records import Opening, OpenReason
 from tests.hub_parts import DATA, accept, data_chain
@@ -115,6 +118,19 @@ def test_a_run_of_metadata_leaves_the_store_to_the_complete_one(home: Path) -> N
         assert row is not None and row.next == 3
 
 
-def test_a_hub_knows_no_object_stores(home: Path) -> None:
-    done = invoke("backup", "verify", "--home", str(home), "--place", "s3://plant/hub")
-    assert done.exit_code == 2 and "a hub knows no object stores" in done.output
+def test_a_hub_without_the_client_of_object_stores_is_told_what_to_install(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "protocols.backup.objectstore", raising=False)
+    done = invoke("backup", "verify", "--home", str(home), "--place", "s3://key:secret@plant/hub")
+    assert done.exit_code == 2 and "install catchment[s3]" in done.output and "secret" not in done.output
+
+
+def test_the_settings_of_an_object_store_are_a_hubs_as_well(home: Path) -> None:
+    with (home / "hub.toml").open("a", encoding="utf-8") as config:
+        config.write(
+            '\n[backup]\nplace = "s3://plant/hub"\nendpoint = "http://minio:9000"\nregion = "north"\n'
+        )
+    assert HubTier().settings(home) == BackupSettings("s3://plant/hub", None, "http://minio:9000", "north")
+    assert HubTier().settings(home).own == []

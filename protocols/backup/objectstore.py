@@ -1,5 +1,7 @@
 """Backups in an object store that speaks S3: AWS's, MinIO, Ceph and others, through pyarrow.
 
+Imported only where a place is a URL: pyarrow is there at headquarters, elsewhere with `catchment[s3]`.
+
 Rules:
 1. Credentials come from the environment, AWS's own files or the machine's role, never from us.
 2. An object is written in one piece and is there whole or not at all: that is what S3 promises.
