@@ -156,15 +156,26 @@ def test_a_damaged_file_of_the_lake_is_not_the_askers_fault(tmp_path: Path, sql:
     assert str(tmp_path) not in str(failed.value)
 
 
-def test_spellings_of_a_time_zone_do_not_fill_a_worker(runner: Runner, result: str) -> None:
-    """Each zone that is kept takes memory, and one zone has hundreds of spellings."""
+def test_spellings_of_a_time_zone_do_not_fill_a_worker(tmp_path: Path) -> None:
+    """Each zone that is kept takes memory, and one zone has many spellings."""
+    workers = set()
+    with Runner(world().full, tmp_path / "runner", workers=1) as runner:
+        for number in range(24):
+            zone = "Asia/" + "".join(c.upper() if number >> at & 1 else c for at, c in enumerate("tokyo"))
+            task = Task("SELECT 1 AS one", REACH, str(tmp_path / "result.arrow"), timezone=zone)
+            assert runner.submit(task, "north").result().rows == 1
+            workers.update(runner.processes())
+    assert len(workers) == 1
+
+
+def test_a_worker_in_which_a_query_left_too_little_room_is_replaced(runner: Runner, result: str) -> None:
     assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
-    worker = runner.processes()
-    for number in range(24):
-        zone = "Asia/" + "".join(c.upper() if number >> at & 1 else c for at, c in enumerate("tokyo"))
-        task = Task("SELECT 1 AS one", REACH, result, timezone=zone, bounds=SMALL)
-        assert runner.submit(task, "north").result().rows == 1
-    assert runner.processes() == worker
+    [worker] = runner.processes()
+    lists = ", ".join(["range(10000000)"] * 4)
+    job = runner.submit(Task(f"SELECT list_zip({lists})", REACH, result, bounds=SMALL), "north")
+    assert fault(job) is Fault.MEMORY
+    assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
+    assert runner.processes() != [worker]
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])

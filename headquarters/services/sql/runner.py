@@ -2,7 +2,8 @@
 
 Rules:
 1. The process that serves people parses and runs no query. A worker that does not answer to an
-   interruption within the grace, or ends by itself, is replaced; its query fails and no other.
+   interruption within the grace, ends by itself, or says that it is spent, is replaced; its query may
+   fail, and no other.
 2. The queue is bounded. A tenant has at most so many queries in it and under way, so that one who
    asks a lot waits for themselves and not the others for them.
 3. A query is stopped `seconds` after it began: first by an interruption, then by ending its worker.
@@ -310,11 +311,11 @@ class _Worker:
             self.close()
             listener.join()
         answer = answers[0] if answers else None
-        if answer is None:
+        if answer is None or answer["spent"]:
             self.close()
-            if fault is None:
-                expected = "less to hold at once; the query's process did not survive it"
-                raise QueryError(Fault.MEMORY, "", "", expected)
+        if answer is None and fault is None:
+            expected = "less to hold at once; the query's process did not survive it"
+            raise QueryError(Fault.MEMORY, "", "", expected)
         if fault is Fault.TIMEOUT and (answer is None or "error" in answer):
             expected = f"an answer within {job.task.bounds.seconds:g} s; ask for fewer dates or series"
             raise QueryError(Fault.TIMEOUT, "", "", expected)

@@ -5,7 +5,8 @@ and ends when the service closes its end. Everything that hostile text can make 
 happens here: parsing, planning, running. The service can end the process at any instant.
 
 Messages in: `{id, run | explain: task}`, `{cancel: id}`. Out: `{ready}`, then one
-`{id, outcome | estimate | error | store}` for each that came in.
+`{id, outcome | estimate | error | store, spent}` for each that came in; `spent` says that this one was
+the last: what queries have left behind in the process takes too much of what the next one may need.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def serve(link: socket.socket, lake: Path, spill: Path) -> None:
     """
     spill.mkdir(parents=True, exist_ok=True)
     executor = Executor(lake, spill)
+    room = _room()
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     current: list[str] = [""]
 
@@ -68,7 +70,7 @@ def serve(link: socket.socket, lake: Path, spill: Path) -> None:
     threading.Thread(target=listen, daemon=True).start()
     send(link, {"ready": os.getpid()})
     while (message := waiting.get()) is not None:
-        answer = {"id": message["id"], **_answer(executor, message)}
+        answer = {"id": message["id"], **_answer(executor, message), "spent": _room() < room // 2}
         current[0] = ""
         try:
             send(link, answer)
@@ -90,6 +92,13 @@ def _answer(executor: Executor, message: dict[str, Any]) -> dict[str, Any]:
     except Exception:
         traceback.print_exc()
         return {"store": "the query service failed; its log says how"}
+
+
+def _room() -> int:
+    """Bytes of memory that this process may still take."""
+    bytes_max = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stack
+    return bytes_max - pages * resource.getpagesize()
 
 
 def confine(memory_bytes: int) -> None:
