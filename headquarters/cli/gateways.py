@@ -72,7 +72,7 @@ def invite(
     keys ask for this name at this site; `approve` lets it in. It is shown once and kept nowhere.
     With --json one array of objects is printed.
     """
-    from headquarters.cli_metadata import metadata
+    from headquarters.cli.metadata import metadata
     from headquarters.security.authority import load as load_authority
     from headquarters.security.door import door_for
     from headquarters.security.room import demand_room

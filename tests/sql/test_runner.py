@@ -28,8 +28,8 @@ from headquarters.services.sql.task import Bounds, Task
 from headquarters.tenancy.meter import Meter
 from headquarters.tenancy.principal import Principal
 from headquarters.tenancy.store import Tenants
-from protocols.errors import StoreError
 from headquarters.tenancy.usage import Quotas
+from protocols.errors import StoreError
 from tests.sql.worlds import REACH, world
 
 SMALL = Bounds(seconds=30, memory_bytes=200 << 20, spill_bytes=50 << 20, threads=1)
