@@ -37,7 +37,7 @@ from headquarters.metadata import open_metadata
 from headquarters.operations.alerts.channels import channels_of
 from headquarters.operations.alerts.service import Alerts, AlertThread
 from headquarters.operations.signals import read
-from headquarters.operations.storage import StorageThread
+from headquarters.operations.usage import UsageThread
 from headquarters.patience import PatientProtocol
 from headquarters.portal import frame
 from headquarters.portal.routes import router
@@ -231,7 +231,7 @@ def _alerting(config: HeadquartersConfig, app: FastAPI, stop: Stop, log: EventLo
         return Alerts(context.metadata, lambda: read(context.sources, context.metadata), channels, log)
 
     thread = AlertThread(make, config.data, config.alerts["interval_s"], stop, log)
-    threads = (thread, StorageThread(context.sources, context.metadata, stop, log))
+    threads = (thread, UsageThread(context.sources, context.metadata, stop, log))
     for each in threads:
         each.start()
     try:

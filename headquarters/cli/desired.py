@@ -181,6 +181,8 @@ def set_(
     An app whose target is replaced by --put keeps its instances, parameters and grants. What is
     desired already changes nothing.
     """
+    from headquarters.cli.metadata import metadata
+    from headquarters.desired.room import demand_room
     from headquarters.desired.targets import UpdateRepository, publish
     from headquarters.desired.wanted import (
         WRITE,
@@ -212,16 +214,20 @@ def set_(
     gone = [ref.partition("/")[2] for ref in remove if ref.startswith(f"{WRITE}/")]
     others = [ref for ref in remove if not ref.startswith(f"{WRITE}/")]
     results = []
-    with _store(home) as store:
+    with _store(home) as store, metadata(home) as (_, engine):
         with store.transaction():
-            for gateway in gateways:
-                entry = store.newest(gateway)
+            before = {gateway: store.newest(gateway) for gateway in gateways}
+            after = {}
+            for gateway, entry in before.items():
                 if whole is None:
                     document = Document(gateway, 0) if entry is None else entry.document
                     wanted = changed(document.items, items, others)
-                    writes = rewritten(document.writes, more, gone)
+                    after[gateway] = wanted, rewritten(document.writes, more, gone)
                 else:
-                    wanted, writes = whole
+                    after[gateway] = whole
+            demand_room(engine, store, _sites(home), {gateway: each for gateway, (each, _) in after.items()})
+            for gateway, (wanted, writes) in after.items():
+                entry = before[gateway]
                 document, is_new = store.put(gateway, wanted, _now_us(), _author(), comment, writes=writes)
                 results.append((gateway, document, is_new, _changes(entry, document)))
         publish(store, repository)

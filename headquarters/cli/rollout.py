@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +77,12 @@ def plan(home: Path, file: Path, as_json: bool) -> None:
 @teach
 def start(home: Path, name: str, as_json: bool) -> None:
     """Begin a planned roll-out: rings are filled with the gateways that there are now."""
-    with _open(home) as (store, rollouts):
+    from headquarters.cli.metadata import metadata
+    from headquarters.desired.room import demand_room
+
+    with _open(home) as (store, rollouts), metadata(home) as (_, engine):
         gateways, sites = _gateways(home, store)
-        rollouts.start(name, sites, gateways)
+        rollouts.start(name, sites, gateways, partial(demand_room, engine, store, sites))
         _show(store, rollouts, name, as_json)
 
 

@@ -170,7 +170,7 @@ def take_back(home: Path, grants: tuple[str, ...]) -> None:
 @click.argument("most")
 @teach
 def quota(home: Path, id_: str, thing: str, most: str) -> None:
-    """Let tenant ID use at MOST so much of THING: storage (bytes), queries (a day), jobs.
+    """Let tenant ID use at MOST so much of THING: storage (bytes), queries (a day), jobs, apps.
 
     MOST is a number, or `none` for no bound.
     """

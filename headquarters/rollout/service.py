@@ -8,7 +8,8 @@ what a kill leaves unpublished goes there at the next step.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from headquarters.desired.store import DesiredStore, Logged, Reported, RolloutRow
@@ -17,7 +18,7 @@ from headquarters.rollout.health import LakeVitals, vitals_of
 from headquarters.rollout.machine import Course, Note, Phase, Rollout, Said, Sight, Step, start
 from headquarters.rollout.plan import Plan
 from headquarters.rollout.planfile import rings_of
-from protocols.desired import ItemState
+from protocols.desired import Item, ItemState
 from protocols.errors import InputError, Problem
 from protocols.tomlfile import suggest
 
@@ -26,6 +27,9 @@ RESTING = (ItemState.ACTIVE, ItemState.FAILED, ItemState.DRIFTED)
 
 AUTHOR = "rollout "
 """Before its name, who set a document."""
+
+DemandRoom = Callable[[Mapping[str, Sequence[Item]]], None]
+"""Asked with what would be desired of some gateways; raises `QuotaError` where that is too much."""
 
 
 class Rollouts:
@@ -55,16 +59,20 @@ class Rollouts:
                 raise InputError([Problem("plan", "name", plan.name, expected)])
             self._keep(plan, Rollout(), [])
 
-    def start(self, name: str, site_of: Mapping[str, str], gateways: list[str]) -> Rollout:
+    def start(
+        self, name: str, site_of: Mapping[str, str], gateways: list[str], demand_room: DemandRoom
+    ) -> Rollout:
         """Begin.
 
         Args:
             name: Of the plan.
             site_of: Sites by gateway.
             gateways: All that there are.
+            demand_room: Asked with what will be desired of the gateways of all rings.
 
         Raises:
             InputError: There is no such plan, it has begun, or its rings select nobody.
+            QuotaError: There is no room for what will be desired.
         """
         with self._store.transaction():
             plan, known = self._need(name)
@@ -76,6 +84,7 @@ class Rollouts:
             if not rings:
                 expected = "rings that select a gateway; see: catchment-hq desired list"
                 raise InputError([Problem(name, "ring", "", expected)])
+            demand_room(dict(self._to_be(plan, rings)))
             begun = start(plan, rings)
             self._keep(plan, begun, [Said(Note.STARTED, detail=f"{len(rings)} gateways")])
             return begun
@@ -171,9 +180,8 @@ class Rollouts:
         now_us, author = self._now_us(), AUTHOR + plan.name
         for gateway in step.set:
             known = self._store.newest(gateway)
-            before = () if known is None else known.document.items
             try:
-                items = changed(before, plan.change.put, plan.change.remove)
+                items = self._changed(plan, gateway)
             except InputError as error:
                 step.left(gateway, str(error))
                 continue
@@ -206,6 +214,17 @@ class Rollouts:
         if known.phase not in phases:
             expected = f"a roll-out that is {' or '.join(phases)}; this one is {known.phase}"
             raise InputError([Problem("rollout", "NAME", name, expected)])
+
+    def _to_be(self, plan: Plan, gateways: Iterable[str]) -> Iterator[tuple[str, tuple[Item, ...]]]:
+        """What will be desired of gateways; those whose documents the change does not fit are left out."""
+        for gateway in gateways:
+            with suppress(InputError):
+                yield gateway, self._changed(plan, gateway)
+
+    def _changed(self, plan: Plan, gateway: str) -> tuple[Item, ...]:
+        known = self._store.newest(gateway)
+        before = () if known is None else known.document.items
+        return changed(before, plan.change.put, plan.change.remove)
 
     def _refs(self, gateway: str) -> set[str]:
         known = self._store.newest(gateway)

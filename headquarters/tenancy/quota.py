@@ -7,7 +7,7 @@ Rules:
 3. What is asked for is charged before it is done; who is over the bound by a measurement (storage)
    keeps what there is, and its people get no more: no query is kept, no gateway invited. What comes
    from the field is taken in all the same: a quota makes no gap.
-4. What gateways run has no quota: the group alone says so, and no tenant's people install anything.
+4. Who would give a tenant's gateways more apps than it may have is refused, whoever that is.
 
 >>> usage = charge("plant-a", "queries", Usage(0, 9), 3600_000_000, 1, 10)
 >>> usage.used
@@ -47,6 +47,7 @@ THINGS = {
     "storage": Thing("bytes in lake and archive", "数据湖和归档的字节数", step=10**9),
     "queries": Thing("queries a day", "每日查询次数", daily=True),
     "jobs": Thing("queries and exports at a time", "同时运行的查询和导出数"),
+    "apps": Thing("apps on gateways", "网关上的应用数"),
 }
 
 

@@ -147,7 +147,7 @@ class Region:
 
     def begin(self, plan: Plan) -> None:
         self.rollouts.plan(plan)
-        self.rollouts.start(plan.name, {}, sorted(self.plants))
+        self.rollouts.start(plan.name, {}, sorted(self.plants), lambda wanted: None)
 
     def step(self, seconds: float = STEP_S) -> None:
         self.now_s += seconds

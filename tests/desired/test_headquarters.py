@@ -88,9 +88,9 @@ def told(hq: Headquarters, *arguments: str) -> Any:
     return json.loads(result.output)
 
 
-def published(hq: Headquarters, tmp_path: Path, version: str = "1.2.0") -> str:
-    package = tmp_path / f"gas-{version}.capp"
-    files = {"app.toml": manifest("gas", version=version), "programs/gas.st": PROGRAM, **TEST_FILES}
+def published(hq: Headquarters, tmp_path: Path, version: str = "1.2.0", app: str = "gas") -> str:
+    package = tmp_path / f"{app}-{version}.capp"
+    files = {"app.toml": manifest(app, version=version), f"programs/{app}.st": PROGRAM, **TEST_FILES}
     package.write_bytes(archive.pack(files))
     path: str = told(hq, "publish", "app", str(package))["path"]
     return path
@@ -361,6 +361,36 @@ def test_a_rollout_is_planned_started_and_carried_on_by_headquarters(
     [listed] = told(hq, "rollout", "list")
     assert listed["phase"] == "halted" and listed["gateways"] == {"returning": 2}
     store.close()
+
+
+def test_a_tenants_gateways_get_no_more_apps_than_it_may_have(hq: Headquarters, tmp_path: Path) -> None:
+    for arguments in (("add", "north"), ("own", "north", "plant-b"), ("quota", "north", "apps", "1")):
+        assert call(hq, "tenants", *arguments).exit_code == 0
+    gas, newer = published(hq, tmp_path), published(hq, tmp_path, "1.3.0")
+    carbon = published(hq, tmp_path, app="carbon")
+    told(hq, "desired", "set", "unit-2", "--put", gas)
+    told(hq, "desired", "set", "unit-2", "--put", newer)
+    told(hq, "desired", "set", "unit-1", "--put", gas, "--put", carbon)  # of no tenant
+    refused = call(hq, "desired", "set", "unit-1", "unit-2", "--put", carbon)
+    assert refused.exit_code != 0 and "tenant north to stay within its quota of 1 apps" in refused.output
+    assert len(told(hq, "desired", "history", "unit-2")) == 2
+    plan = tmp_path / "plan.toml"
+    text = PLAN.replace("app.gas", "app.carbon").replace("apps/own/gas-1.3.0.capp", carbon)
+    plan.write_text(text.replace('having = ["app/gas"]', "").replace("gas-1.3", "carbon"))
+    told(hq, "rollout", "plan", str(plan))
+    assert "1 apps" in call(hq, "rollout", "start", "carbon").output
+    assert [each["phase"] for each in told(hq, "rollout", "list")] == ["planned"]
+    assert used_apps(hq) == 1
+    told(hq, "desired", "set", "unit-2", "--remove", "app/gas")
+    assert used_apps(hq) == 0
+    told(hq, "rollout", "start", "carbon")
+    assert used_apps(hq) == 1
+    told(hq, "desired", "revert", "unit-2")  # back to what it had, whatever is planned meanwhile
+
+
+def used_apps(hq: Headquarters) -> int:
+    [used] = [row["used"]["apps"] for row in told(hq, "tenants", "list") if row["tenant"] == "north"]
+    return int(used)
 
 
 def test_a_plan_with_faults_is_answered_with_all_of_them(hq: Headquarters, tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_only_gateways_that_have_the_items_are_changed(tmp_path: Path) -> None:
     plan = replace(three_rings(), change=Change(put=(firmware("2.0"),), having=("app/gas",)))
     region.rollouts.plan(plan)
     with pytest.raises(InputError, match="rings that select a gateway"):
-        region.rollouts.start("fw-2", {}, NAMES)
+        region.rollouts.start("fw-2", {}, NAMES, lambda wanted: None)
 
 
 def test_what_is_kept_is_what_was_meant() -> None:

@@ -20,7 +20,7 @@ from headquarters.api.routes import live
 from headquarters.db.engine import reading, writing
 from headquarters.ingest.rows import chunk
 from headquarters.latest import Directory, LatestServer, LatestValues
-from headquarters.operations import storage
+from headquarters.operations import usage
 from headquarters.operations.signals import SIGNALS, measure
 from headquarters.security.registry import FILE, Registry
 from headquarters.tenancy.principal import GROUP
@@ -347,10 +347,10 @@ def test_storage_is_measured_by_tenant_and_bounds_what_people_add_and_not_the_fi
     sources, metadata = own_house.sources, own_house.metadata
     with writing(metadata) as session:
         Tenants(session).disown("plant-b")
-    storage.measure(sources, metadata)
+    usage.measure(sources, metadata)
     with reading(metadata) as session:
         used = {id: Quotas(session).usage(id, 0)["storage"] for id in (GROUP, *TENANTS)}
-    total = storage.stored_bytes(sources)
+    total = usage.stored_bytes(sources)
     samples = {name: totals.samples for name, totals in sources.fleet().gateways.items()}
     assert samples["unit-1"] > samples["unit-2"] > 0
     assert used["plant-a"] == total * samples["unit-1"] // sum(samples.values())

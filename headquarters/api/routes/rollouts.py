@@ -89,7 +89,8 @@ def get_rollout(asker: Annotated[Asker, needs("rollouts:read")], rollout: Name) 
 def start_rollout(asker: Annotated[Asker, needs("rollouts:control")], rollout: Name) -> Response:
     """Begin a planned roll-out."""
     with asker.audited("rollouts.start", rollout):
-        return shown(acts.start(asker.sources, asker.scope, rollout), RolloutView)
+        found = acts.start(asker.sources, asker.scope, rollout, metadata=asker.context.metadata)
+        return shown(found, RolloutView)
 
 
 @router.post("/rollouts/{rollout}/pause", response_model=RolloutView)
@@ -135,6 +136,7 @@ def change_desired(asker: Annotated[Asker, needs("desired:write")], gateway: Nam
             asked.remove,
             asked.drift,
             asked.comment,
+            metadata=asker.context.metadata,
         )
     return shown(found, wanted.Desired)
 

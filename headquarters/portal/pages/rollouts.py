@@ -55,7 +55,9 @@ def act(
     with asker.audited(f"rollouts.{verb}", name, why=why, keep=keep):
         if verb == "abort":
             acts.abort(asker.sources, asker.scope, name, keep)
+        elif verb == "start":
+            acts.start(asker.sources, asker.scope, name, metadata=asker.context.metadata)
         else:
-            turn = {"start": acts.start, "pause": acts.pause, "resume": acts.resume}[verb]
+            turn = acts.pause if verb == "pause" else acts.resume
             turn(asker.sources, asker.scope, name)
     return back_with(request, f"/rollouts/{name}", SAID[verb], name=name)

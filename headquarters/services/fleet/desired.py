@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import Engine
+
+from headquarters.desired.room import demand_room
 from headquarters.desired.targets import UpdateRepository, publish
 from headquarters.desired.wanted import changed, item_of
 from headquarters.tenancy.scope import Scope
 from headquarters.views import desired as view
-from headquarters.views.seeing import UnseenError, need_gateway
+from headquarters.views.seeing import UnseenError, gateway_sites, need_gateway
 from headquarters.views.sources import Sources
 from protocols.desired import Drift
 from protocols.errors import InputError, Problem
@@ -24,6 +27,8 @@ def change(
     remove: Sequence[str] = (),
     drift: str = "",
     comment: str = "",
+    *,
+    metadata: Engine,
 ) -> view.Desired:
     """Change what is desired of a gateway; what is desired already changes nothing.
 
@@ -36,9 +41,11 @@ def change(
         remove: Items to have no longer, such as `app/gas`.
         drift: With `put`: what becomes of files that were changed at the gateway.
         comment: Why.
+        metadata: The metadata store.
 
     Raises:
         UnseenError: There is no such gateway, or it is not seen.
+        QuotaError: The tenant's gateways would have more apps than it may.
         InputError: There is no such target or item, or what is left does not fit together.
         StoreError: A store cannot be used.
     """
@@ -58,7 +65,9 @@ def change(
         with store.transaction():
             entry = store.newest(gateway)
             before = () if entry is None else entry.document.items
-            store.put(gateway, changed(before, items, remove), sources.now_us(), author, comment)
+            after = changed(before, items, remove)
+            demand_room(metadata, store, gateway_sites(sources), {gateway: after})
+            store.put(gateway, after, sources.now_us(), author, comment)
         publish(store, repository)
     return _shown(sources, scope, gateway)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from sqlalchemy import Engine
+
+from headquarters.desired.room import demand_room
 from headquarters.desired.store import DesiredStore
 from headquarters.desired.targets import UpdateRepository, publish
 from headquarters.rollout.planfile import read_plan
 from headquarters.rollout.service import Rollouts
 from headquarters.tenancy.scope import Scope
 from headquarters.views.rollouts import RolloutView, rollout
-from headquarters.views.seeing import EVERYTHING, UnseenError
+from headquarters.views.seeing import EVERYTHING, UnseenError, gateway_sites
 from headquarters.views.sources import Sources
 
 PLAN_BYTES_MAX = 1 << 20
@@ -41,28 +45,36 @@ def plan(sources: Sources, text: str) -> RolloutView:
     return _shown(sources, EVERYTHING, found.name)
 
 
-def start(sources: Sources, scope: Scope, name: str) -> RolloutView:
+def start(sources: Sources, scope: Scope, name: str, *, metadata: Engine) -> RolloutView:
     """Begin a planned roll-out: rings are filled with the gateways that there are now.
+
+    Args:
+        sources: Of this headquarters.
+        scope: Of who asks.
+        name: Which.
+        metadata: The metadata store.
 
     Raises:
         UnseenError: There is none of this name, or it is not seen.
         InputError: It has begun, or its rings select nobody.
+        QuotaError: A tenant's gateways would have more apps than it may.
         StoreError: A store cannot be used.
     """
     _shown(sources, scope, name)
     with _rollouts(sources) as (store, rollouts):
-        sites = {node.id: node.site for node in sources.trust().identities if node.role == "gateway"}
-        rollouts.start(name, sites, sorted({*sites, *store.gateways()}))
+        sites = gateway_sites(sources)
+        room = partial(demand_room, metadata, store, sites)
+        rollouts.start(name, sites, sorted({*sites, *store.gateways()}), room)
     return _shown(sources, scope, name)
 
 
 def pause(sources: Sources, scope: Scope, name: str) -> RolloutView:
-    """Change no further gateways. Raises as `start` does."""
+    """Change no further gateways. Raises as `start` does, but for quotas."""
     return _turned(sources, scope, name, lambda rollouts: rollouts.pause(name))
 
 
 def resume(sources: Sources, scope: Scope, name: str) -> RolloutView:
-    """Go on with a paused roll-out. Raises as `start` does."""
+    """Go on with a paused roll-out. Raises as `pause` does."""
     return _turned(sources, scope, name, lambda rollouts: rollouts.resume(name))
 
 
@@ -75,7 +87,7 @@ def abort(sources: Sources, scope: Scope, name: str, keep: bool) -> RolloutView:
         name: Which.
         keep: Leave changed gateways as they are; else they go back.
 
-    Raises as `start` does.
+    Raises as `pause` does.
     """
     _shown(sources, scope, name)
     repository = UpdateRepository(sources.config)

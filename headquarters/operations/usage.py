@@ -1,10 +1,12 @@
-"""How much of lake and archive each tenant's sites take up, measured again and again.
+"""What each tenant's sites use, measured again and again: bytes of lake and archive, and apps.
 
 Rules:
 1. Files hold the samples of many sites, so their bytes are shared out by samples: a tenant's storage is
    its gateways' part of all samples that ever came, of all bytes that lake and archive have now.
 2. The group's own is what comes from sites that no tenant owns.
-3. A measurement refuses nothing by itself: see `headquarters.tenancy.quota`.
+3. Apps are counted where somebody wants more of them as well, and so as they are now: this follows
+   what was taken away, and gateways that went to another site.
+4. A measurement refuses nothing by itself: see `headquarters.tenancy.quota`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from collections.abc import Mapping
 from sqlalchemy import Engine
 
 from headquarters.db.engine import reading, writing
+from headquarters.desired.room import apps_by_tenant
 from headquarters.lake.schema import TABLES
+from headquarters.levels import has
 from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.store import Tenants
 from headquarters.tenancy.usage import Quotas
-from headquarters.views.seeing import site_of
+from headquarters.views.seeing import gateway_sites, site_of
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
 from protocols.errors import CatchmentError
@@ -69,7 +73,7 @@ def shares(sources: Sources, owners: Mapping[str, str], total: int) -> dict[str,
 
 
 def measure(sources: Sources, metadata: Engine) -> None:
-    """Write down what every tenant's sites take up.
+    """Write down what every tenant's sites use.
 
     Raises:
         StoreError: A store cannot be used.
@@ -78,12 +82,23 @@ def measure(sources: Sources, metadata: Engine) -> None:
     with reading(metadata) as session:
         owners = Tenants(session).owners()
     found = shares(sources, owners, total)
+    apps = _apps(sources, owners)
     with writing(metadata) as session:
         for tenant in Tenants(session).all():
             Quotas(session).measure(tenant.id, "storage", found.get(tenant.id, 0))
+            Quotas(session).measure(tenant.id, "apps", apps[tenant.id])
 
 
-class StorageThread(threading.Thread):
+def _apps(sources: Sources, owners: Mapping[str, str]) -> Counter[str]:
+    if not has(sources.config.level, "control"):
+        return Counter()
+    with sources.desired() as store:
+        sites = gateway_sites(sources)
+        tenants = {gateway: owners[site] for gateway, site in sites.items() if site in owners}
+        return apps_by_tenant(store, tenants, {})
+
+
+class UsageThread(threading.Thread):
     """Measures until a stop.
 
     Args:
@@ -94,7 +109,7 @@ class StorageThread(threading.Thread):
     """
 
     def __init__(self, sources: Sources, metadata: Engine, stop: Stop, log: EventLog) -> None:
-        super().__init__(name="storage", daemon=True)
+        super().__init__(name="usage", daemon=True)
         self._sources = sources
         self._metadata = metadata
         self._stop_asked = stop
@@ -107,5 +122,5 @@ class StorageThread(threading.Thread):
             try:
                 measure(self._sources, self._metadata)
             except (CatchmentError, OSError) as error:
-                self._log.error("storage-not-measured", error=str(error))
+                self._log.error("usage-not-measured", error=str(error))
             pause_s = EVERY_S
