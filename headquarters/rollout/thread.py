@@ -27,34 +27,40 @@ STEP_S = 5.0
 REPEAT_S = 3600.0
 """How often the same trouble is logged again."""
 
-DEAF_S = 60.0
-"""After so long without a step headquarters was off, asleep, or had a wrong clock: as long as gateways
-are silent between two reports."""
+JUMP_S = 60.0
+"""When the date is that much ahead of or behind its course, headquarters slept or had a wrong clock: as long
+as gateways are silent between two reports."""
 
 
 class Listening:
     """Since when headquarters has listened without a break; told of every step.
 
+    However long a step takes, gateways are heard meanwhile: only a jump of the date is a break.
+
     >>> listening = Listening()
-    >>> [listening.since(now_s) for now_s in (1000.0, 1005.0, 9000.0, 9005.0, 500.0)]
-    [1000.0, 1000.0, 9000.0, 9000.0, 500.0]
+    >>> listening.since(1000.0, 10.0), listening.since(1300.0, 310.0)
+    (1000.0, 1000.0)
+    >>> listening.since(9000.0, 315.0), listening.since(9005.0, 320.0)
+    (9000.0, 9000.0)
     """
 
     def __init__(self) -> None:
-        self._since_s = self._last_s = float("-inf")
+        self._since_s, self._ahead_s = 0.0, float("-inf")
 
-    def since(self, now_s: float) -> float:
+    def since(self, now_s: float, monotonic_s: float) -> float:
         """A step is taken now.
 
         Args:
             now_s: Seconds since 1970.
+            monotonic_s: Seconds that never jump, and stand still while the machine sleeps.
 
         Returns:
-            Since when there was no break, in the same.
+            Since when there was no break, in seconds since 1970.
         """
-        if not 0 <= now_s - self._last_s < DEAF_S:
+        ahead_s = now_s - monotonic_s
+        if abs(ahead_s - self._ahead_s) > JUMP_S:
             self._since_s = now_s
-        self._last_s = now_s
+        self._ahead_s = ahead_s
         return self._since_s
 
 
@@ -130,7 +136,7 @@ class DesiredThread(threading.Thread):
                 self._store.close()
 
     def _step(self) -> None:
-        since_s = self._listening.since(time.time())
+        since_s = self._listening.since(time.time(), time.monotonic())
         store = self._opened()
         opened = store.rollouts(open_only=True)
         self.counters["open_rollouts"] = len(opened)
