@@ -98,9 +98,10 @@ class Judge:
         self._memory = memory_bytes
         if reading is None or (self._heard and reading.stamp == self._heard[-1].reading.stamp):
             return
-        if self._heard and reading.total < self._heard[-1].reading.total:  # it began anew by itself
+        if self._heard and reading.total < self._heard[-1].reading.total:
+            # It began anew by itself, after the last reading: what it has by now took some time.
+            self._started = self._heard[-1].at
             self._heard.clear()
-            self._started = now
         self._heard.append(_Heard(now, reading))
         self._was_linked = self._was_linked or reading.linked is True
         while len(self._heard) > 2 and self._heard[1].at <= now - self._limits.window_s:

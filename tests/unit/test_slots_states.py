@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,13 @@ def test_memory_is_bounded_and_a_new_session_of_the_same_program_is_no_fault() -
     assert "2,000 MB of memory" in fault_after(90, made, memory=2_000_000_000)
     anew = made + [reading(s)._replace(stamp=f"again {s}") for s in range(1, 31)]
     assert fault_after(len(anew), anew) == ""
+
+
+def test_a_program_that_begins_anew_all_the_time_is_measured_by_the_clock() -> None:
+    made = [reading(s, total=round(10 * (s % 1.2)) + 1) for s in range(1, 301)]
+    assert sum(after.total < before.total for before, after in pairwise(made)) > 200
+    healthy = [seconds for seconds in range(1, 301) if not fault_after(seconds, made)]
+    assert not healthy, "a tenth of what was collected before it"
 
 
 # -- decisions -------------------------------------------------------------------------------------
