@@ -534,6 +534,8 @@ class Session:
             status = self._board.status(self._state, time.monotonic())
             if self._commands is not None:
                 status["commands"] = self._commands.status()
+            if self._member is not None:
+                status["renewals_waiting"] = self._member.renewals_waiting
             self._told = status
             if self._probe is not None:
                 self._probe.tell(status)

@@ -51,6 +51,8 @@ class Member:
         self._clock = clock
         self._rotated = False
         self._used = self._stations()
+        self.renewals_waiting = 0
+        """How often headquarters was asked for the next certificate since it last answered."""
 
     def current(self) -> GatewayConfig:
         """The configuration with the keys that its upstreams and headquarters have now.
@@ -130,17 +132,24 @@ class Member:
                 calls, self._clock(), rotate=self._held.rotates(self._node), renew=self._held.outdated()
             )
         except CallTimeoutError:
-            return AGAIN_S
+            return self._wait()
         except (PeerError, InputError, StoreError) as error:
             if isinstance(error, CallRefusedError) and error.code == REPLACED:
                 return AGAIN_S  # the directory will name its new key
             self._log.error("renewal-failed", error=str(error), remedy="the certificate in force stays")
             return max(AGAIN_S, self._refresh_s)
         if step is Step.WAITING:
-            return AGAIN_S
+            return self._wait()
+        self.renewals_waiting = 0
         if step is not Step.NOTHING:
             self._log.info("certificate-renewed", step=step.name.lower())
         if step is Step.ROTATED:
             self._rotated = True
             return SETTLE_S
         return 0.0 if step is Step.RENEWED else self._refresh_s
+
+    def _wait(self) -> float:
+        if not self.renewals_waiting:
+            self._log.info("renewal-waits")
+        self.renewals_waiting += 1
+        return AGAIN_S

@@ -14,11 +14,12 @@ from edge_runtime.provision.membership import AGAIN_S, Member
 from headquarters.security import authority as authorities
 from headquarters.security import rekey
 from headquarters.security.registry import KeyState
-from protocols.calls import REPLACED, CallRefusedError
+from protocols.calls import REPLACED, CallRefusedError, CallTimeoutError
 from protocols.daemon import EventLog
+from protocols.enrolment import pending
 from protocols.identity import Identity
 from protocols.joining import accept
-from tests.group_parts import HUB, NOW, DirectCalls, Group
+from tests.group_parts import HUB, NOW, DirectCalls, Group, days
 
 
 class World:
@@ -128,6 +129,30 @@ def test_headquarters_with_new_keys_is_used_by_the_next_session(world: World) ->
     assert world.anew
     world.begin()
     assert world.config.headquarters is not None and world.config.headquarters.signing == new.signing
+
+
+def test_a_renewal_is_asked_for_until_headquarters_answers(world: World) -> None:
+    world.turn()
+    world.group.now = NOW + days(300)
+
+    class Hub(DirectCalls):
+        out_of_reach = True
+
+        def call(self, verb: str, argument: object = None, timeout_s: float | None = None) -> object:
+            if verb == "renew" and self.out_of_reach:
+                self.out_of_reach = False
+                return pending("headquarters is out of reach")
+            if verb == "renew" and self.asked.count("renew") == 0:
+                self.asked.append(verb)
+                raise CallTimeoutError("nobody there")
+            return super().call(verb, argument, timeout_s)
+
+    world.calls = Hub(world.group)
+    for asked in (1, 2):
+        assert world.turn() == AGAIN_S and world.member.renewals_waiting == asked
+    assert world.log.getvalue().count("renewal-waits") == 1
+    world.turn()
+    assert world.member.renewals_waiting == 0 and "certificate-renewed" in world.log.getvalue()
 
 
 def test_behind_a_former_key_nothing_is_renewed_and_nothing_is_wrong(world: World) -> None:
