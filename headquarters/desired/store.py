@@ -52,6 +52,11 @@ _SCHEMA: tuple[tuple[str, dict[str, type], tuple[str, ...]], ...] = (
 )
 
 
+_REPORT_EPOCHS = "create table if not exists report_epochs(gateway text primary key, epoch integer not null)"
+"""In which chain the newest report came. Beside the table of reports, so that a program of before, to which
+headquarters may return, reads the file as ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One document in a gateway's history.
@@ -139,6 +144,7 @@ class DesiredStore:
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
             self._prepare()
+            self._connection.execute(_REPORT_EPOCHS)
 
     def close(self) -> None:
         """Close the connection."""
@@ -250,23 +256,31 @@ class DesiredStore:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def take_reports(self, reports: Iterable[tuple[str, int, str]], received_us: int) -> None:
+    def take_reports(self, reports: Iterable[tuple[str, int, int, str]], received_us: int) -> None:
         """Keep reports that are newer than what is known.
 
+        Which of two is newer is said by their chains and never by a gateway's clock: chains come in their
+        order, and a later epoch has a larger number.
+
         Args:
-            reports: Gateway, its time in microseconds, and the report as JSON.
+            reports: Gateway, epoch of its chain, its time in microseconds, and the report as JSON; those
+                of one chain in its order.
             received_us: Now.
 
         Raises:
             StoreError: The disk failed.
         """
         with self.transaction():
-            self._connection.executemany(
-                "insert into reports values(?, ?, ?, ?) on conflict(gateway) do update set "
-                "time_us = excluded.time_us, received_us = excluded.received_us, report = excluded.report "
-                "where excluded.time_us >= time_us",
-                [(gateway, time_us, received_us, text) for gateway, time_us, text in reports],
-            )
+            for gateway, epoch, time_us, text in reports:
+                known = self._connection.execute(
+                    "select epoch from report_epochs where gateway = ?", (gateway,)
+                ).fetchone()
+                if known is None or epoch >= known[0]:
+                    self._connection.execute(
+                        "insert or replace into report_epochs values(?, ?)", (gateway, epoch)
+                    )
+                    row = (gateway, time_us, received_us, text)
+                    self._connection.execute("insert or replace into reports values(?, ?, ?, ?)", row)
 
     def reported(self, gateway: str) -> Reported | None:
         """The newest report of a gateway."""

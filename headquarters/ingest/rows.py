@@ -123,12 +123,14 @@ class EventRow(NamedTuple):
     """One record that is no sample: an opening, a statement, a correction, an event.
 
     Args:
+        epoch: Of the chain that it came in.
         detail: The record as a JSON object; of an event, what has no column of its own.
         event: Of an alarm or other event: what its columns say.
     """
 
     gateway: str
     stream: str
+    epoch: int
     kind: str
     time_us: int
     detail: str
@@ -266,15 +268,17 @@ def event_rows(header: Header, body: bytes, batch: int, received_us: int) -> lis
     Raises:
         MalformedError, LimitError: Not a record of the header's kind, or with times outside the header's.
     """
-    stream, kind = header.stream.name.lower(), header.kind.name.lower()
+    stream, epoch, kind = header.stream.name.lower(), header.epoch, header.kind.name.lower()
     if header.kind is Kind.EVENT:
         return [
-            EventRow(header.gateway, stream, kind, event.time_us, _beside(event), batch, received_us, event)
+            EventRow(
+                header.gateway, stream, epoch, kind, event.time_us, _beside(event), batch, received_us, event
+            )
             for event in _checked(header, parse_events(body))
         ]
     time_us, detail = _record_detail(header.kind, header.gateway, body)
     at = header.t_min_us if time_us is None else time_us
-    return [EventRow(header.gateway, stream, kind, at, detail, batch, received_us)]
+    return [EventRow(header.gateway, stream, epoch, kind, at, detail, batch, received_us)]
 
 
 def _record_detail(kind: Kind, gateway: str, body: bytes) -> tuple[int | None, str]:

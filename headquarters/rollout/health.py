@@ -89,22 +89,24 @@ class LakeLook:
                 self._close()
         return self._found
 
-    def latest_reports(self) -> list[tuple[int, tuple[str, int, str]]]:
+    def latest_reports(self) -> list[tuple[int, tuple[str, int, int, str]]]:
         """The newest report of each gateway that the lake has of the last two days.
 
         Returns:
-            When it came, and gateway, time and JSON; times in microseconds since 1970.
+            When it came, in microseconds since 1970, and what `DesiredStore.take_reports` takes.
 
         Raises:
             StoreError, InputError: The lake cannot be read.
         """
         _, rows = self._open().rows(
-            "SELECT gateway, max(epoch_us(time)), arg_max(detail, time), arg_max(epoch_us(received), time) "
-            "FROM events WHERE kind = 'report' AND date >= current_date - 2 GROUP BY gateway"
+            "SELECT epoch_us(e.received), e.gateway, l.epoch, epoch_us(e.time), e.detail "
+            "FROM events e JOIN ledger l USING (batch) "
+            "WHERE e.kind = 'report' AND e.date >= current_date - 2 AND l.date >= current_date - 2 "
+            "QUALIFY row_number() OVER (PARTITION BY e.gateway ORDER BY l.epoch DESC, l.seq DESC) = 1"
         )
         return [
-            (int(received_us), (gateway, int(time_us), detail))
-            for gateway, time_us, detail, received_us in rows
+            (int(received_us), (gateway, int(epoch), int(time_us), detail))
+            for received_us, gateway, epoch, time_us, detail in rows
         ]
 
     def close(self) -> None:

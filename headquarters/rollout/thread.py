@@ -79,7 +79,7 @@ class ReportTaker:
     def take(self, rows: Iterable[EventRow], received_us: int) -> None:
         """Take what is committed to the lake."""
         kind = Kind.REPORT.name.lower()
-        reports = [(row.gateway, row.time_us, row.detail) for row in rows if row.kind == kind]
+        reports = [(row.gateway, row.epoch, row.time_us, row.detail) for row in rows if row.kind == kind]
         if not reports:
             return
         try:

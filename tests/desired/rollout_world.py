@@ -158,7 +158,7 @@ class Region:
                 continue
             report = plant.step(self.now_s, self._newest(plant, versions[plant.name]))
             if report is not None:
-                reports.append((plant.name, report.time_us, json.dumps(report.fields())))
+                reports.append((plant.name, 1, report.time_us, json.dumps(report.fields())))
         self.store.take_reports(reports, self.now_us())
         if self._chance.randrange(100) < self._restarts:
             self.restart()

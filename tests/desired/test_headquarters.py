@@ -243,18 +243,39 @@ def test_reports_land_in_the_lake_and_beside_what_is_desired(hq: Headquarters, t
     cycle = hq.take(gateway.open(Stream.META), *batches)
     assert not cycle.refused
     taker = ReportTaker(hq.settings.data, EventLog(stream=None))
-    taker.take(list(reversed(cycle.events)), NOW)
+    taker.take(cycle.events, NOW)
     taker.close()
     shown = told(hq, "desired", "show", "unit-1")
     assert [(item["item"], item["desired"], item["running"], item["state"]) for item in shown["items"]] == [
         ("app/gas", "1.2.0", "1.2.0", "drifted")
-    ], "the newer one counts, in whatever order they come"
+    ]
     assert told(hq, "desired", "list")[0]["state"] == "drifted"
     assert "app/gas" in call(hq, "desired", "show", "unit-1").output
     engine = Engine(hq.settings.lake)
     _, rows = engine.rows("SELECT gateway, detail FROM events WHERE kind = 'report' ORDER BY time")
     assert [json.loads(detail)["document"] for _, detail in rows] == [1, 1]
     engine.close()
+
+
+def test_the_newest_report_is_the_last_of_the_newest_chain_whatever_its_clock_said(hq: Headquarters) -> None:
+    store = DesiredStore(hq.settings.data)
+
+    def taken(epoch: int, time_us: int, document: int) -> int:
+        said = Report(time_us, "unit-1", document, "", (), "1")
+        store.take_reports([("unit-1", epoch, time_us, json.dumps(said.fields()))], NOW)
+        known = store.reported("unit-1")
+        assert known is not None
+        return known.report.document
+
+    assert taken(7, T0, 1) == 1
+    assert taken(7, T0 - 86_400 * SECOND, 2) == 2, "it started anew without a clock"
+    assert taken(7, T0 + 86_400 * 10_000 * SECOND, 3) == 3, "or with a wrong one"
+    assert taken(9, T0, 4) == 4, "it went over to another hub"
+    assert taken(7, T0 + SECOND, 5) == 4, "and this came late from the first"
+    store.close()
+    store = DesiredStore(hq.settings.data)
+    assert taken(8, T0 + SECOND, 6) == 4
+    store.close()
 
 
 def test_a_report_in_anothers_name_is_refused(hq: Headquarters) -> None:
@@ -286,15 +307,19 @@ def test_the_lake_tells_how_late_samples_come_and_how_many_alarms(hq: Headquarte
 def test_a_start_of_headquarters_is_no_word_of_a_gateway(hq: Headquarters) -> None:
     gateway = HandGateway("unit-1")
     hq.now_us = came_us = time.time_ns() // 1000 - 3600 * SECOND
-    said = report(gateway, 1, ItemState.ACTIVE)
-    batch = gateway.batch(Kind.REPORT, said.pack(), stream=Stream.META, times=(said.time_us, said.time_us))
-    assert not hq.take(gateway.open(Stream.META), batch).refused
+    first = report(gateway, 1, ItemState.ACTIVE)
+    last = report(gateway, 2, ItemState.ACTIVE, T0 - SECOND)  # its clock was set back
+    batches = [
+        gateway.batch(Kind.REPORT, each.pack(), stream=Stream.META, times=(each.time_us, each.time_us))
+        for each in (first, last)
+    ]
+    assert not hq.take(gateway.open(Stream.META), *batches).refused
     for start in ("without the report, as after a kill", "with it"):
         thread = DesiredThread(
             hq.settings.data, hq.settings.lake, lambda: FolderRepository(None), Stop(), EventLog(stream=None)
         )
         known = thread._opened().reported("unit-1")
-        assert known is not None and known.received_us == came_us, start
+        assert known is not None and (known.report, known.received_us) == (last, came_us), start
         thread._opened().close()
         thread._look.close()
 
@@ -347,7 +372,7 @@ def test_a_rollout_is_planned_started_and_carried_on_by_headquarters(
     for name, state in states.items():
         now_us = time.time_ns() // 1000
         said = Report(now_us, name, 2, "", (ItemReport("app/gas", "1.3.0", state, "it crashed"),), "1")
-        store.take_reports([(name, now_us, json.dumps(said.fields()))], now_us)
+        store.take_reports([(name, 1, now_us, json.dumps(said.fields()))], now_us)
     thread._step()
     watched = call(hq, "rollout", "watch", "gas-1.3")
     assert watched.exit_code == 1 and "halted: 1 failed; unit-2: app/gas: it crashed" in watched.output
@@ -492,7 +517,7 @@ def test_it_is_desired_again_above_what_a_gateway_reports(hq: Headquarters) -> N
     told(hq, "desired", "set", "unit-1", "--write", "SP-7=20:60")
     store = DesiredStore(load(hq.home).data)
     said = Report(1, "unit-1", 40, "", (), "1")
-    store.take_reports([("unit-1", 1, json.dumps(said.fields()))], 1)
+    store.take_reports([("unit-1", 1, 1, json.dumps(said.fields()))], 1)
     store.close()
     [again] = told(hq, "desired", "again")
     assert (again["gateway"], again["version"], again["changes"]) == ("unit-1", 41, [])

@@ -213,7 +213,7 @@ def test_a_thief_of_the_directors_key_is_overtaken(group: Group) -> None:
     assert group.source().desired() == forged.pack()
     store = DesiredStore(group.home / "data")
     said = Report(1, GATEWAY, 40, forged.sha256, (), "1.0.0")
-    store.take_reports([(GATEWAY, 1, json.dumps(said.fields()))], 1)
+    store.take_reports([(GATEWAY, 1, 1, json.dumps(said.fields()))], 1)
     store.close()
     group.stage().play("The director's key is stolen")
     after = group.source().desired()
