@@ -303,7 +303,7 @@ class People:
         """
         found = self._group(group, "users:read")
         self._groups.lock_row(group)
-        member = self._known(user)
+        member = self.get(user)
         self._demand_membership(found, user)
         if member.tenant != found.tenant:
             raise InputError([Problem("group", found.name, member.login, f"a user of {found.tenant}")])

@@ -532,8 +532,24 @@ def test_users_are_made_given_roles_and_kept_out(own_house: House) -> None:
         assert found["members"] == [made["id"]]
     with own_house.client("plant-b", "system-administrator") as other:
         asked(other.get(f"{API}/users/{made['id']}"), 404)
+        theirs = asked(other.post(f"{API}/groups", json={"tenant": "plant-b", "name": "shift"}), 201)
+        refused = asked(other.put(f"{API}/groups/{theirs['id']}/members/{made['id']}"), 422)
+        assert "anna" not in refused["detail"] and "plant-a" not in refused["detail"]
         asked(other.get(f"{API}/users", params={"tenant": "plant-a"}), 403)
         assert {row["tenant"] for row in asked(other.get(f"{API}/users"))["items"]} == {"plant-b"}
+
+
+def test_a_lost_second_factor_is_taken_away_by_who_gives_roles(own_house: House) -> None:
+    user = own_house.users["plant-a", "viewer"]
+    with writing(own_house.metadata) as session:
+        Users(session).set_totp(user, b"sealed", 1)
+    path = f"{API}/users/{user}/second-factor"
+    with own_house.client(GROUP, "system-administrator") as client:
+        asked(client.delete(path), 403)
+        assert asked(client.get(f"{API}/users/{user}"))["second_factor"]
+    with own_house.client("plant-a", "security-administrator") as client:
+        asked(client.delete(path), 204)
+        assert not asked(client.get(f"{API}/users/{user}"))["second_factor"]
 
 
 def test_the_audit_is_read_by_its_reader_alone_page_by_page(own_house: House) -> None:

@@ -251,7 +251,7 @@ def make_link(asker: Annotated[Asker, needs("users:write")], user: Id) -> Respon
 
 
 @router.delete("/users/{user}/second-factor", status_code=204)
-def drop_second_factor(asker: Annotated[Asker, needs("users:write")], user: Id) -> None:
+def drop_second_factor(asker: Annotated[Asker, needs("roles:write")], user: Id) -> None:
     """Take a second factor away that was lost."""
     with asker.denials(f"user {user}"), writing(asker.context.metadata) as session:
         _see(session, asker, user)
