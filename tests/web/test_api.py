@@ -22,6 +22,7 @@ from headquarters.ingest.rows import chunk
 from headquarters.latest import Directory, LatestServer, LatestValues
 from headquarters.operations import usage
 from headquarters.operations.signals import SIGNALS, measure
+from headquarters.portal.pages import live as pages_live
 from headquarters.security.registry import FILE, Registry
 from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.store import Tenants
@@ -30,6 +31,7 @@ from protocols.desired import Item, ItemKind
 from protocols.identity import Identity
 from protocols.metrics import render
 from tests.lake_parts import NOW, T0, scan
+from tests.web.doors import Doors
 from tests.web.house import TENANTS, House, asked
 from tests.web.plants import alarm
 
@@ -484,6 +486,41 @@ def test_live_values_and_alarms_are_pushed_as_they_change(
     assert [each["values"][0]["value"] for each in told if each["values"]] == [41.0, 42.0]
     alarms = [json.loads(part.partition("data: ")[2]) for part in events if part.startswith("event: alarms")]
     assert [each["counts"]["acknowledged"] for each in alarms] == [1, 0]
+
+
+@pytest.mark.parametrize("part", [live, pages_live])
+def test_a_stream_tells_nothing_of_a_view_that_was_taken_back(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, part: Any
+) -> None:
+    for name, value in (("PACE_S", 0.0), ("STEP_S", 0.0), ("CHECK_S", 0.0)):
+        monkeypatch.setattr(part, name, value, raising=False)
+    house, values = doors.house, LatestValues()
+    series = house.series("unit-1/10LBA10CT001")
+    with writing(house.metadata) as session:
+        Tenants(session).grant("plant-b", "plant-a", "*", None, "tests", NOW)
+    server = LatestServer(house.hq.settings.data, Directory(), values)
+    server.start()
+    looks = 0
+
+    def stopping() -> bool:
+        nonlocal looks
+        looks += 1
+        house.sources.live._asked = -1.0
+        values.update([chunk(scan(looks, (1,), float(looks)), *_runs(series))])
+        if looks == 3:
+            with writing(house.metadata) as session:
+                [grant] = Tenants(session).grants_to("plant-b")
+                Tenants(session).take_back(grant.id)
+        return looks > 6
+
+    try:
+        monkeypatch.setattr(doors.context, "stopping", stopping)
+        with doors.browser("operator", "plant-b") as client:
+            text = client.get(f"{API}/live" if part is live else "/live", params={"series": series}).text
+    finally:
+        server.close()
+    told = [json.loads(part.partition("data: ")[2]) for part in text.split("\n\n") if "event: values" in part]
+    assert [len(each["values"]) for each in told if each["values"]] in ([1, 1], [1, 1, 1]), text
 
 
 def _runs(series: int) -> tuple[Any, Any, int, int]:

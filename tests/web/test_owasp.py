@@ -26,6 +26,7 @@ from headquarters.db.engine import reading, writing
 from headquarters.portal import assets, service
 from headquarters.portal.pages import live
 from headquarters.tenancy.principal import GROUP, machine
+from headquarters.tenancy.scope import Scope
 from protocols.errors import StoreError
 from tests.web.doors import CHEAP, PASSWORD, Doors, changing, check_headers, signed_in
 
@@ -191,17 +192,17 @@ def test_a_disabled_user_is_out_at_once_also_of_streams(
     monkeypatch.setattr(live, "CHECK_S", 0.0)
     monkeypatch.setattr(doors.house, "is_stopping", False)
     calls = 0
-    goes_on = live._goes_on
+    still_sees = live._still_sees
 
-    def once(*given: Any) -> bool:
+    def once(*given: Any) -> Scope | None:
         nonlocal calls
         calls += 1
         if calls == 3:
             with writing(doors.house.metadata) as session:
                 Users(session).set_disabled(user, True)
-        return goes_on(*given)
+        return still_sees(*given)
 
-    monkeypatch.setattr(live, "_goes_on", once)
+    monkeypatch.setattr(live, "_still_sees", once)
     with doors.browser(None) as client:
         client.cookies.set(doors.context.cookie, cookie)
         assert client.get("/live").status_code == 200  # and it ended

@@ -2,7 +2,8 @@
 
 Rules:
 1. A stream begins with all that was asked for, and goes on with what changes, at most once a second.
-2. It ends by itself when who asks may no longer, or is signed out: that is looked at every half minute.
+2. It ends by itself when who asks may no longer, or is signed out, and tells nothing of what is seen no
+   more: that is looked at every half minute.
 3. A line comes every 15 seconds at least, so that whoever is in between keeps the connection.
 
 Source: WHATWG HTML, 9.2 "Server-sent events".
@@ -15,6 +16,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -24,7 +26,9 @@ from pydantic import TypeAdapter
 
 from headquarters.api.context import Asker, authenticate, needs
 from headquarters.api.idempotency import IdempotentRoute
+from headquarters.db.engine import reading
 from headquarters.tenancy import access
+from headquarters.tenancy.scope import Scope, scope_of
 from headquarters.views.alarms import AlarmCounts, StandingAlarm, counts, standing_alarms
 from headquarters.views.lakepool import BusyError
 from headquarters.views.latest import SERIES_MAX, Latest, changed
@@ -133,8 +137,10 @@ async def _follow(request: Request, asker: Asker, series: list[int], with_alarms
             unchecked_s += PACE_S
             if unchecked_s >= CHECK_S:
                 unchecked_s = 0.0
-                if not await run_in_threadpool(_still_may, request, asker, with_alarms):
+                scope = await run_in_threadpool(_still_sees, request, asker, with_alarms)
+                if scope is None:
                     break
+                asker = replace(asker, scope=scope)
             await asyncio.sleep(PACE_S)
     finally:
         _streams.end(asker.principal.id)
@@ -170,15 +176,17 @@ def _alarm_text(asker: Asker) -> str:
     return json.dumps(shown, ensure_ascii=False)
 
 
-def _still_may(request: Request, asker: Asker, with_alarms: bool) -> bool:
+def _still_sees(request: Request, asker: Asker, with_alarms: bool) -> Scope | None:
+    """Whose data is seen by now; `None` when nothing may be told any more."""
     try:
         if asker.session is not None:  # by its id: the cookie that began the stream is an old one by now
             principal = asker.context.sessions.principal(asker.session.session.id)
         else:
             principal, _ = authenticate(asker.context, request)
+        wanted = ("samples:read", "alarms:read") if with_alarms else ("samples:read",)
+        if principal is None or not all(access.may(principal, each) for each in wanted):
+            return None
+        with reading(asker.context.metadata) as database:
+            return scope_of(database, principal)
     except CatchmentError:
-        return False
-    if principal is None:
-        return False
-    wanted = ("samples:read", "alarms:read") if with_alarms else ("samples:read",)
-    return principal.tenant == asker.principal.tenant and all(access.may(principal, each) for each in wanted)
+        return None

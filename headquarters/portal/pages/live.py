@@ -17,9 +17,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from headquarters.api.routes.live import STREAMS_EACH_MAX, Streams
+from headquarters.db.engine import reading
 from headquarters.portal.door import Visitor, needs
 from headquarters.portal.frame import PageRoute
 from headquarters.tenancy import access
+from headquarters.tenancy.scope import Scope, scope_of
 from headquarters.views.lakepool import BusyError
 from headquarters.views.latest import SERIES_MAX, changed
 from headquarters.views.sources import Sources
@@ -78,16 +80,18 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     version, before, clock = 0, _marks(sources), asyncio.get_running_loop().time
     end, checked = clock() + LIFE_S, clock()
-    stopping = visitor.context.stopping
+    stopping, scope = visitor.context.stopping, visitor.scope
     try:
         yield b"retry: 3000\n\n"
         while not (stopping() or await request.is_disconnected()) and clock() < end:
             if clock() - checked >= CHECK_S:
                 checked = clock()
-                if not await run_in_threadpool(_goes_on, visitor, bool(series)):
+                now = await run_in_threadpool(_still_sees, visitor, bool(series))
+                if now is None:
                     break
+                scope = now
             if series:
-                told = await run_in_threadpool(changed, sources, visitor.scope, series, version)
+                told = await run_in_threadpool(changed, sources, scope, series, version)
                 version = told.version
                 values = [asdict(value) for value in told.values]
                 yield _event("values", {"live": told.is_live, "values": values})
@@ -103,14 +107,16 @@ async def _stream(
         _streams.end(visitor.principal.id)
 
 
-def _goes_on(visitor: Visitor, with_values: bool) -> bool:
-    """Whether the session, and the right to what it is told, are still there."""
+def _still_sees(visitor: Visitor, with_values: bool) -> Scope | None:
+    """Whose data is seen by now; `None` when the session, or the right to be told, is gone."""
     try:
         principal = visitor.context.sessions.principal(visitor.resumed.session.id)
+        if principal is None or not access.may(principal, "samples:read" if with_values else "overview:read"):
+            return None
+        with reading(visitor.context.metadata) as database:
+            return scope_of(database, principal)
     except CatchmentError:
-        return False
-    wanted = "samples:read" if with_values else "overview:read"
-    return principal is not None and access.may(principal, wanted)
+        return None
 
 
 def _marks(sources: Sources) -> dict[str, Any]:
