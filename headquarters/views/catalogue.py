@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from headquarters.lake.query import Engine
 from headquarters.lake.schema import SAMPLES_HOUR, SAMPLES_MINUTE, TABLES, TableSchema
 from headquarters.tenancy.scope import Scope
-from headquarters.views.seeing import seen_points, sees_site, site_of
+from headquarters.views.seeing import seen_points, sees_records
 from headquarters.views.sources import Sources
 
 GROUP = "group"
@@ -194,6 +194,6 @@ def _seen(sources: Sources, scope: Scope, table: TableSchema) -> Any:
         series = [point.series for point in seen_points(sources, scope)]
         return pc.field("series").isin(pa.array(series, pa.int64()))
     gateways = [
-        gateway for gateway in sorted(sources.fleet().gateways) if sees_site(scope, site_of(sources, gateway))
+        gateway for gateway in sorted(sources.fleet().gateways) if sees_records(sources, scope, gateway)
     ]
     return pc.field("gateway").isin(pa.array(gateways, pa.string()))

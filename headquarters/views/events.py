@@ -9,7 +9,7 @@ from headquarters.lake.query import literal
 from headquarters.tenancy.scope import Scope
 from headquarters.views.alarmboard import detail_of
 from headquarters.views.paging import Page, Paging, encode
-from headquarters.views.seeing import sees_site, site_of
+from headquarters.views.seeing import sees_records, site_of
 from headquarters.views.sources import Sources
 from protocols.errors import InputError, Problem
 
@@ -169,8 +169,7 @@ def _seen(sources: Sources, scope: Scope) -> list[str]:
     """The condition that only what is seen is given."""
     if scope.sites is None:
         return []
-    known = set(sources.fleet().gateways)
-    names = sorted(name for name in known if sees_site(scope, site_of(sources, name)))
+    names = sorted(name for name in sources.fleet().gateways if sees_records(sources, scope, name))
     return [f"gateway IN ({', '.join(map(literal, names))})" if names else "false"]
 
 

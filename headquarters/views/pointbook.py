@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from headquarters.lake.query import Engine
@@ -52,15 +52,30 @@ _SQL = (
 )
 
 
+_SITES = (
+    "SELECT series, gateway, list(DISTINCT coalesce(site, '')) FROM series_history GROUP BY series, gateway"
+)
+
+
 class PointBook:
     """The series, sorted by name; replaced whole when a definition comes.
 
     Args:
         points: In the order of name, gateway and series.
+        sites: All sites that definitions of a series ever named, and the gateway: (series, gateway, sites).
     """
 
-    def __init__(self, points: Sequence[Point] = ()) -> None:
+    def __init__(
+        self, points: Sequence[Point] = (), sites: Iterable[tuple[int, str, Iterable[str]]] = ()
+    ) -> None:
         self.points = tuple(points)
+        self.sites: dict[int, frozenset[str]] = {}
+        """Of each series, every site that it was ever of."""
+        self.gateway_sites: dict[str, frozenset[str]] = {}
+        """Of each gateway, every site that a series of it was ever of."""
+        for series, gateway, named in sites:
+            self.sites[series] = frozenset(named)
+            self.gateway_sites[gateway] = self.gateway_sites.get(gateway, frozenset()) | self.sites[series]
         self.by_series = {point.series: point for point in self.points}
         self.per_gateway: dict[str, int] = {}
         for point in self.points:
@@ -77,5 +92,5 @@ class PointBook:
         Raises:
             StoreError: The lake cannot be read.
         """
-        _, rows = engine.rows(_SQL)
-        return cls([Point(*row) for row in rows])
+        points = [Point(*row) for row in engine.rows(_SQL)[1]]
+        return cls(points, engine.rows(_SITES)[1])

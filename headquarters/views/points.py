@@ -64,7 +64,7 @@ def points(
         and (unit is None or point.unit == unit)
         and all(word in text for word in words)
         and all(pattern.match(point.name.casefold()) for pattern in patterns)
-        and sees_point(scope, point)
+        and sees_point(sources, scope, point)
     ]
     page = page_of(found, lambda point: (point.name, point.gateway, point.series), paging or Paging())
     values = sources.live.get([point.series for point in page.items])

@@ -16,20 +16,32 @@ def sees_site(scope: Scope, site: str) -> bool:
     return scope.sees_whole(site)
 
 
-def sees_point(scope: Scope, point: Point) -> bool:
-    """Whether a series and its samples are seen."""
-    return scope.sees_point(point.site, point.name)
+def sees_point(sources: Sources, scope: Scope, point: Point) -> bool:
+    """Whether a series and its samples are seen: all sites that it was ever of must be.
+
+    A gateway that moved to another owner takes no past along.
+    """
+    if scope.is_whole:
+        return True
+    sites = sources.points().sites.get(point.series, frozenset((point.site,)))
+    return all(scope.sees_point(site, point.name) for site in sites)
+
+
+def sees_records(sources: Sources, scope: Scope, gateway: str) -> bool:
+    """Whether a gateway's own records (events, gaps, ledger) are seen: as its series, of all its sites."""
+    sites = sources.points().gateway_sites.get(gateway, frozenset()) | {site_of(sources, gateway)}
+    return all(scope.sees_whole(site) for site in sites)
 
 
 def seen_points(sources: Sources, scope: Scope) -> list[Point]:
     """All series that are seen, sorted by name, gateway and number."""
-    return [point for point in sources.points().points if sees_point(scope, point)]
+    return [point for point in sources.points().points if sees_point(sources, scope, point)]
 
 
 def point_of(sources: Sources, scope: Scope, series: int) -> Point | None:
     """One series; `None` when there is none, or it is not seen."""
     point = sources.points().by_series.get(series)
-    return point if point is not None and sees_point(scope, point) else None
+    return point if point is not None and sees_point(sources, scope, point) else None
 
 
 def site_of(sources: Sources, node: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headquarters import trust
 from headquarters.ingest.rows import SampleChunk, chunk
 from headquarters.lake.schema import TABLES
 from headquarters.latest import Directory, LatestServer, LatestValues, answer
@@ -41,8 +42,20 @@ from headquarters.views.standing import Standing
 from headquarters.views.thinning import WIDTH_MIN, spans_of, thin
 from protocols.desired import Item, ItemKind
 from protocols.errors import InputError
+from protocols.identity import ALLOW
 from tests.lake_parts import NOW, SECOND, T0, scan
-from tests.web.plants import ALL, BAD, NOTHING, PLANT_A, PLANT_B, UNCERTAIN, Plants, alarm, course
+from tests.web.plants import (
+    ALL,
+    BAD,
+    DEFINITIONS,
+    NOTHING,
+    PLANT_A,
+    PLANT_B,
+    UNCERTAIN,
+    Plants,
+    alarm,
+    course,
+)
 
 MINUTE = 60 * SECOND
 
@@ -111,6 +124,29 @@ def test_a_grant_of_some_points_shows_these_and_no_gateway(plants: Plants) -> No
     numbers = {int(row[0] or 0) for row in seen.rows}
     hidden = {plants.series(f"unit-1/{name}") for name in ("10LBA10CP001", "10LBA10AA001")}
     assert set(series) <= numbers and not numbers & hidden
+
+
+def test_a_gateway_that_moved_to_another_owner_takes_no_past_along(own_plants: Plants) -> None:
+    plants = own_plants
+    theirs = plants.series("unit-2/10LBA10CT001")
+    listed = plants.hq.home / ALLOW
+    listed.write_text(listed.read_text().replace("plant-b", "plant-a"))
+    plants.hq.trust = trust.load(plants.hq.home)
+    plants.hq.open()
+    plants.hq.take(plants.two.meta(DEFINITIONS, T0 + 1))
+    sources = Sources(plants.hq.settings, lambda: plants.hq.now_us)
+    try:
+        assert sources.points().by_series[theirs].site == "plant-a"
+        for scope in (PLANT_A, PLANT_B):
+            assert trend.trend(sources, scope, [theirs], T0, NOW, 100).series == ()
+            found = {row.point.gateway for row in points.points(sources, scope).items}
+            assert "unit-2" not in found
+            assert "unit-2" not in {event.gateway for event in events.events(sources, scope, from_us=0).items}
+            assert "unit-2" not in repr([catalogue.preview(sources, scope, table.name) for table in TABLES])
+        assert trend.trend(sources, ALL, [theirs], T0, NOW, 100).series[0].rows == 10
+        assert {row.id for row in gateways.gateways(sources, PLANT_A).items} == {"unit-1", "unit-2"}
+    finally:
+        sources.close()
 
 
 def test_a_gateway_is_shown_with_its_ledger_clock_gaps_and_alarms(plants: Plants) -> None:
