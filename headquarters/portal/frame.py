@@ -28,11 +28,12 @@ from jinja2.bccache import Bucket
 
 from headquarters.api.context import context_of, note_denied
 from headquarters.api.problems import RateError, is_for_people
-from headquarters.errors import DeniedError
+from headquarters.errors import ConflictError, DeniedError, QuotaError
 from headquarters.portal import shapes, words
 from headquarters.portal.assets import asset
 from headquarters.portal.door import DutyError, ForgedError, SignInNeededError, Visitor, visitor_of
 from headquarters.portal.labels import label
+from headquarters.portal.told import told
 from headquarters.portal.words import LANGUAGES, N_
 from headquarters.tenancy.permissions import PERMISSIONS, ROLES
 from headquarters.views.seeing import UnseenError
@@ -147,6 +148,7 @@ def environment(language: str) -> Environment:
         "breakable": shapes.breakable,
         "url": lambda value: quote(str(value), safe=""),
         "translated": texts.gettext,
+        "told": lambda text: told(text, language),
         "own": lambda text: getattr(text, language),
     }
     found.globals |= {"asset": asset, "languages": LANGUAGES, "schemes": SCHEMES, "language": language}
@@ -176,7 +178,7 @@ def render(
     language = language_of(request)
     nonce = secrets.token_urlsafe(16)
     is_part = "HX-Request" in request.headers  # the word is for the page that was led back to
-    told = "" if is_part else request.cookies.get(SAID_COOKIE, "")
+    said = "" if is_part else request.cookies.get(SAID_COOKIE, "")
     text = (
         environment(language)
         .get_template(template)
@@ -189,7 +191,7 @@ def render(
             scheme=scheme_of(request),
             nonce=nonce,
             is_wall="wall" in request.query_params,
-            told=unquote(told),
+            told=unquote(said),
             with_query=lambda **changed: with_query(request, **changed),
             **shown,
         )
@@ -199,7 +201,7 @@ def render(
     answer.headers["Content-Language"] = language
     if request.cookies.get(LANGUAGE_COOKIE) != language and "lang" in request.query_params:
         keep(request, answer, LANGUAGE_COOKIE, language)
-    if told:
+    if said:
         secure = context_of(request).is_tls
         answer.delete_cookie(SAID_COOKIE, httponly=True, samesite="lax", secure=secure)
     return answer
@@ -307,6 +309,10 @@ class PageRoute(APIRoute):
                 answer = await failure(request, 400, title, problems)
             except InputError as error:
                 answer = await failure(request, 400, N_("That cannot be"), str(error).splitlines())
+            except ConflictError as error:
+                answer = await failure(request, 409, N_("That cannot be"), [str(error)])
+            except QuotaError as error:
+                answer = await failure(request, 429, N_("The quota is used up"), [str(error)])
             except CatchmentError as error:
                 answer = await failure(request, 503, TROUBLE, _told(request, error))
             answer.headers.setdefault("Vary", VARY)
@@ -341,9 +347,10 @@ async def failure(request: Request, status: int, title: str, problems: list[str]
         problems: More; our own words are translated, and what somebody sent is shown as it is.
     """
     visitor = await visitor_of(request)
-    text = words.translations(language_of(request)).gettext
-    shown = [text(problem) for problem in problems if problem]
-    return render(request, "failure.html", visitor, status, title=text(title), problems=shown)
+    language = language_of(request)
+    shown = [told(problem, language) for problem in problems if problem]
+    name = words.translations(language).gettext(title)
+    return render(request, "failure.html", visitor, status, title=name, problems=shown)
 
 
 async def missing(request: Request) -> Response:

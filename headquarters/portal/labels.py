@@ -120,6 +120,7 @@ FAULT = {
     "cancelled": N_("Stopped"),
     "memory": N_("It needs too much memory"),
     "busy": N_("Too many queries wait already"),
+    "quota": N_("The quota is used up"),
     "store": N_("The lake could not be read"),
 }
 QUALITY = {"good": N_("good"), "uncertain": N_("uncertain"), "bad": N_("bad")}

@@ -32,6 +32,7 @@ from headquarters.portal.pages import users
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME, PortalService
 from headquarters.tenancy.permissions import ROLES
+from headquarters.tenancy.usage import Quotas
 from scripts.portal import words
 from tests.lake_parts import SECOND, T0
 from tests.web.client import InProcess
@@ -289,6 +290,35 @@ def test_users_are_shown_page_by_page(
             following = re.search(r'href="([^"]+)" rel="next"', page)
             address = None if following is None else html.unescape(following[1])
     assert found == sorted(f"plant-a.{role}" for role in ROLES)
+
+
+def test_what_is_wrong_is_told_in_the_language_of_the_page(house: House, shown: InProcess) -> None:
+    with visit(house, shown, "system-administrator") as client:
+        guard = {"csrf": form_token(client, "/tenants")}
+        for language, said in (
+            ("en", "tenant: id: got &#39;plant-a&#39;; expected an id that no tenant has yet"),
+            ("zh", "租户 › 标识：收到 &#39;plant-a&#39;；应为尚未使用的租户标识"),
+        ):
+            page = client.post(f"/tenants?lang={language}", data={**guard, "id": "plant-a", "name": "A"})
+            assert page.status_code == 400 and said in page.text
+        page = client.post(
+            "/operations/silences?lang=zh", data={**guard, "rule": "x", "hours": "0", "comment": "y"}
+        )
+        assert "小时数：不得小于 1" in page.text
+
+
+def test_who_has_used_up_a_quota_is_told_in_the_language_of_the_page(house: House, shown: InProcess) -> None:
+    with writing(house.metadata) as session:
+        Quotas(session).set("plant-b", "queries", 0)
+        Quotas(session).set("plant-b", "jobs", 0)
+    with visit(house, shown, "operator", "plant-b") as client:
+        guard = {"csrf": form_token(client, "/sql")}
+        for part in ({}, {"HX-Request": "true"}):
+            page = client.post("/sql?lang=zh", data={**guard, "sql": "SELECT 1"}, headers=part)
+            assert "配额已用完" in page.text and "租户 plant-b 的每日查询配额为 0" in page.text
+        series = house.series("unit-2/10LBA10CT001")
+        page = client.get(f"/trend/export.csv?series={series}&from_us=0&to_us=9&lang=zh")
+        assert page.status_code == 429 and "租户 plant-b 的并行任务配额为 0" in page.text
 
 
 def test_hostile_text_is_text(house: House, shown: InProcess) -> None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from headquarters.db.base import now_us
+from headquarters.errors import QuotaError
 from headquarters.portal.csvcells import cell
 from headquarters.portal.door import Visitor, needs
 from headquarters.portal.frame import PageRoute, back_with, render
@@ -56,6 +57,9 @@ def run(request: Request, visitor: Annotated[Visitor, needs("queries:run")], sql
         asked = queries.ask(visitor.principal, sql)
     except QueryError as error:
         failed = Asked("", "", "", now_us(), sql, "failed", error.fault.value, str(error))
+        return _answer(request, visitor, failed, 0)
+    except QuotaError as error:
+        failed = Asked("", "", "", now_us(), sql, "failed", "quota", str(error))
         return _answer(request, visitor, failed, 0)
     queries.wait(asked.id, WAIT_S)
     return _answer(request, visitor, _look(visitor, asked.id), 0)
