@@ -15,7 +15,7 @@ from hub.statement import OwnChain
 from hub.store import Custody, Store
 from protocols.batch import Chain, Verifier
 from protocols.errors import StoreDamagedError, StoreError
-from protocols.records import OpenReason, Receipt, RefusalReason
+from protocols.records import HubReport, OpenReason, Receipt, RefusalReason
 from protocols.session import Receiver, SenderEvent
 from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
 from protocols.session.findings import SUSPICIOUS, Noticed
@@ -133,15 +133,17 @@ class Ingest:
             self._news = waiting[-limits.NEWS_MAX :]
             self._note("store-failed", error=str(error), news=len(waiting))
 
-    def state(self, now: float, now_us: int, everything: bool = False) -> int:
-        """Store the hub's own statement; returns how many batches it took.
+    def state(
+        self, now: float, now_us: int, everything: bool = False, report: HubReport | None = None
+    ) -> int:
+        """Store the hub's own statement, with a report where there is one; returns how many batches it took.
 
         Raises:
             StoreError: It was not stored; the next one says all that it would have said.
         """
         if self._own is None:
             return 0
-        batches = self._own.state(now_us, int(now * 1e6), everything)
+        batches = self._own.state(now_us, int(now * 1e6), everything, report)
         if batches:
             self.store.append(batches)
             self._own.stored()

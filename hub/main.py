@@ -34,7 +34,7 @@ from hub.mirrorstore import MirrorStore
 from hub.outbox import Recent
 from hub.relay import Relay, drain
 from hub.statement import OwnChain
-from hub.status import Rates, backlog, describe
+from hub.status import Rates, backlog, describe, report_of
 from hub.store import Store
 from protocols.batch import Verifier
 from protocols.calls import CallThreads, Handler, ServiceAddress, Upward
@@ -60,6 +60,9 @@ TICK_S = 1.0
 
 NEWS_PER_TURN = 4096
 """Events from upstreams handled in one turn."""
+
+REPORT_S = 600.0
+"""How often the hub says of itself what it is and how full: usage is noted by the hour."""
 
 FINDINGS_PER_TICK = 50
 """Lines about findings in one second; the rest is counted, so that a hostile peer fills no disk."""
@@ -179,7 +182,7 @@ class Hub:
         self._news: Queue[News] = Queue(limits.NEWS_MAX)
         self._room = Room(config.quota_bytes, config.reserve_bytes)
         self._rates = Rates()
-        self._tick_at = self._state_at = 0.0
+        self._tick_at = self._state_at = self._report_at = 0.0
         self._relay_stop = Stop()
         self._closing = Stop()
         self._membership = self._join_group(identity)
@@ -411,8 +414,15 @@ class Hub:
         if now >= self._state_at:
             self._state_at = now + self._config.statement_s
             self._ingest.remind()
-            self._ingest.state(now, _now_us())
+            self._state(now)
             forget_finished(self._store)
+
+    def _state(self, now: float) -> None:
+        """State the ledger, and now and then what the hub says of itself."""
+        due = now >= self._report_at
+        self._ingest.state(now, _now_us(), report=report_of(self._describe(now)) if due else None)
+        if due:
+            self._report_at = now + REPORT_S
 
     def _finish(self) -> None:
         """Store what was verified, state the ledger, and give the upstreams a moment to take it."""

@@ -23,7 +23,7 @@ from protocols.batch import (
     seal,
 )
 from protocols.identity import Identity
-from protocols.records import HubStatement, Opening, OpenReason
+from protocols.records import HubReport, HubStatement, Opening, OpenReason
 from protocols.session import Accepted
 
 _Row = tuple[str, int, int, int, int, int, int, int, int]
@@ -74,13 +74,16 @@ class OwnChain:
         """Begin a new epoch with the next statement."""
         self._reason = reason
 
-    def state(self, now_us: int, monotonic_us: int, everything: bool = False) -> list[Accepted]:
+    def state(
+        self, now_us: int, monotonic_us: int, everything: bool = False, report: HubReport | None = None
+    ) -> list[Accepted]:
         """The next batches of the chain; they count as stated once `stored` is called.
 
         Args:
             now_us: Time of day, microseconds since 1970.
             monotonic_us: The monotonic clock.
             everything: State all chains, not only those that changed.
+            report: What the hub says of itself, if it is to go along.
         """
         rows = [
             stated
@@ -89,7 +92,7 @@ class OwnChain:
             for stated in (_stated(row),)
             if everything or self._stated.get(row.chain) != stated
         ]
-        payloads = [(Kind.STATEMENT, payload) for payload in _payloads(rows, now_us)]
+        payloads = [(Kind.STATEMENT, payload) for payload in _payloads(rows, now_us, report)]
         epoch = self._epoch
         if self._reason is not None:
             epoch = max((now_us // 1000) << 16 | self._random16, self._epoch + 1)
@@ -142,6 +145,9 @@ def _stated(row: ChainRow) -> _Row:
     )
 
 
-def _payloads(rows: list[_Row], now_us: int) -> Iterator[bytes]:
+def _payloads(rows: list[_Row], now_us: int, report: HubReport | None) -> Iterator[bytes]:
+    if report is not None and not rows:
+        yield HubStatement(now_us, (), report).pack()
     for at in range(0, len(rows), limits.ROWS_PER_STATEMENT_MAX):
-        yield HubStatement(now_us, tuple(rows[at : at + limits.ROWS_PER_STATEMENT_MAX])).pack()
+        part = tuple(rows[at : at + limits.ROWS_PER_STATEMENT_MAX])
+        yield HubStatement(now_us, part, None if at else report).pack()

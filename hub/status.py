@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from hub import quarantine
@@ -11,6 +13,7 @@ from hub.chains import ChainRow
 from hub.ledger import totals
 from hub.relay import Relay
 from hub.store import Store
+from protocols.records import HubReport, StoreUse
 
 
 class Rates:
@@ -87,6 +90,33 @@ def describe(
         },
         **quarantine.counts(store),
     }
+
+
+@cache
+def program() -> str:
+    """The version of the program that runs."""
+    return version("catchment")
+
+
+def report_of(status: Mapping[str, Any]) -> HubReport:
+    """What the hub says of itself to headquarters.
+
+    Args:
+        status: As it is written for people and monitors here.
+    """
+    told, mirror = status["capacity"], status["mirror"]
+    earliest, likely, latest = told["full_in_days"]
+    stores = [
+        StoreUse(
+            *("store", told["used_bytes"], told["limit_bytes"], told["hours"], told["per_day_bytes"]),
+            (earliest, likely, latest),
+        )
+    ]
+    if mirror is not None:
+        stores.append(StoreUse("mirror", mirror["used_bytes"], mirror["quota_bytes"]))
+    disk = status["disk_bytes"]
+    stores.append(StoreUse("disk", disk - status["disk_free_bytes"], disk))
+    return HubReport(program(), tuple(stores))
 
 
 def backlog(store: Store, upstream: str) -> int:

@@ -144,6 +144,9 @@ TABLE_BYTES_MAX = 64 << 20
 TABLE_POINTS_MAX = 100_000
 """Points of one gateway: what the collecting path is measured with."""
 
+STORES_PER_REPORT_MAX = 16
+"""Stores that a hub reports on; it has three."""
+
 POINT_NAME_CHARS_MAX = 128
 """A point's name; KKS and ISA tags have 20, OPC UA paths used as names up to 100."""
 

@@ -13,7 +13,7 @@ from headquarters import config
 from headquarters.cli.metadata import metadata, operator, span_us, time_of
 from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
 from protocols.command import teach
-from protocols.daemon import EXIT_FAULT, read_status
+from protocols.daemon import EXIT_FAULT
 from protocols.errors import InputError, Problem
 
 SEVERITIES = ("info", "warning", "critical")
@@ -247,18 +247,24 @@ def silences(home: Path, as_json: bool) -> None:
 @json_option
 @teach
 def capacity(home: Path, as_json: bool) -> None:
-    """Show how full the disk of headquarters is, and when it will be full, as it last measured."""
-    from headquarters.operations.capacity import of_status
+    """Show how full the disk of headquarters and the stores of hubs are, and when they will be full."""
+    from headquarters.operations.capacity import forecasts
+    from headquarters.views.sources import Sources
 
-    found = of_status(read_status(config.load(home).status))
+    sources = Sources(config.load(home))
+    try:
+        found = forecasts(sources)
+    finally:
+        sources.close()
     if as_json:
         print_json([asdict(each) for each in found])
         return
     for each in found:
         part = 100 * each.used_bytes / max(1, each.limit_bytes)
-        click.echo(
-            f"{each.what}: {each.used_bytes / 1e9:,.1f} of {each.limit_bytes / 1e9:,.1f} GB ({part:.0f} %)"
-        )
+        used = f"{each.used_bytes / 1e9:,.1f} of {each.limit_bytes / 1e9:,.1f} GB ({part:.0f} %)"
+        click.echo(f"{each.node} {each.what}: {used}")
+        if not each.hours:
+            continue
         if each.per_day_bytes is None:
             click.echo(f"  {each.hours} h measured; a forecast needs 24")
             continue
@@ -275,7 +281,7 @@ def capacity(home: Path, as_json: bool) -> None:
 @json_option
 @teach
 def versions(home: Path, as_json: bool) -> None:
-    """Show what runs where: programs, firmware, apps, models and configuration, as gateways report."""
+    """Show what runs where: programs, firmware, apps, models and configuration, as they report."""
     from headquarters.operations.versions import versions as inventory
     from headquarters.views.sources import Sources
 

@@ -1,4 +1,4 @@
-"""Documents of all gateways with their history, newest reports, tags and roll-outs: one SQLite file.
+"""Documents of all gateways with their history, newest reports of nodes, tags, roll-outs: one SQLite file.
 
 Rules:
 1. A document is never changed: another one gets the next version. What goes to the update
@@ -21,6 +21,7 @@ from typing import Any
 
 from protocols.desired import Document, Item, Report, WriteRange, parse_document
 from protocols.errors import MalformedError, StoreDamagedError, StoreError
+from protocols.records import HubReport
 from protocols.records.fields import Fields
 from protocols.sqlitefile import sqlite_errors, writing
 
@@ -42,6 +43,7 @@ _SCHEMA: tuple[tuple[str, dict[str, type], tuple[str, ...]], ...] = (
         ("gateway", "version"),
     ),
     ("reports", {"gateway": str, "time_us": int, "received_us": int, "report": str}, ("gateway",)),
+    ("hubs", {"hub": str, "epoch": int, "received_us": int, "report": str}, ("hub",)),
     ("tags", {"gateway": str, "tag": str}, ("gateway", "tag")),
     ("rollouts", {"name": str, "made_us": int, "plan": str, "state": str, "open": int}, ("name",)),
     (
@@ -86,6 +88,19 @@ class Reported:
     """
 
     report: Report
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class HubReported:
+    """The newest report of a hub.
+
+    Args:
+        report: What it says.
+        received_us: When it came, microseconds since 1970.
+    """
+
+    report: HubReport
     received_us: int
 
 
@@ -282,6 +297,32 @@ class DesiredStore:
                     row = (gateway, time_us, received_us, text)
                     self._connection.execute("insert or replace into reports values(?, ?, ?, ?)", row)
 
+    def take_hub_reports(self, reports: Iterable[tuple[str, int, str]], received_us: int) -> None:
+        """Keep reports of hubs that are newer than what is known.
+
+        Args:
+            reports: Hub, epoch of its chain, and the report as JSON; newer as with `take_reports`.
+            received_us: Now.
+
+        Raises:
+            StoreError: The disk failed.
+        """
+        with self.transaction():
+            self._connection.executemany(
+                "insert into hubs values(?, ?, ?, ?) on conflict(hub) do update set "
+                "epoch = excluded.epoch, received_us = excluded.received_us, report = excluded.report "
+                "where excluded.epoch >= epoch",
+                [(hub, epoch, received_us, text) for hub, epoch, text in reports],
+            )
+
+    def hub_reports(self) -> dict[str, HubReported]:
+        """The newest report of each hub."""
+        rows = self._rows("select hub, received_us, report from hubs")
+        return {
+            hub: HubReported(HubReport.of(Fields.of(_tuples(json.loads(text)))), received_us)
+            for hub, received_us, text in rows
+        }
+
     def reported(self, gateway: str) -> Reported | None:
         """The newest report of a gateway."""
         return self.all_reported((gateway,)).get(gateway)
@@ -358,7 +399,9 @@ class DesiredStore:
         (version,) = self._connection.execute("pragma user_version").fetchone()
         if version > VERSION:
             raise StoreError(f"{self._path}: expected version {VERSION} at most, got {version}; upgrade")
-        if version == VERSION:
+        known = {name for (name,) in self._connection.execute("select name from sqlite_master")}
+        # What only adds a table keeps the version: a release before it leaves that table alone.
+        if version == VERSION and known.issuperset(name for name, _, _ in _SCHEMA):
             return
         from sqlite_utils import Database
 

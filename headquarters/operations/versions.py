@@ -1,10 +1,11 @@
-"""What runs where: programs of all tiers, firmware, apps, models and configuration, as gateways report."""
+"""What runs where: programs of all tiers; of gateways firmware, apps, models and configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from headquarters.operations.hubs import said_by_hubs
 from headquarters.views.sources import Sources
 
 
@@ -14,7 +15,7 @@ class Version:
 
     Args:
         node: The node.
-        role: `headquarters` or `gateway`.
+        role: `headquarters`, `hub` or `gateway`.
         what: `program`, `firmware`, or as in the desired document: `app/ID`, `model/ID`, `config`, `points`.
         version: The one that runs; empty for none.
         wanted: The one that should; empty where nobody wants one, or it is that one.
@@ -30,12 +31,16 @@ class Version:
 
 
 def versions(sources: Sources) -> tuple[Version, ...]:
-    """Every version that is known, by node.
+    """Every version that is known: headquarters, hubs, then gateways by name.
 
     Raises:
         StoreError: The store of reports cannot be read.
     """
     found = [Version(sources.config.id, "headquarters", "program", version("catchment"), "", None)]
+    found += [
+        Version(hub, "hub", "program", said.report.program, "", said.received_us)
+        for hub, said in said_by_hubs(sources)
+    ]
     with sources.desired() as store:
         reported = store.all_reported()
     for node, said in sorted(reported.items()):

@@ -125,6 +125,11 @@ FAULT = {
 }
 QUALITY = {"good": N_("good"), "uncertain": N_("uncertain"), "bad": N_("bad")}
 NODE_ROLE = {"headquarters": N_("headquarters"), "hub": N_("hub"), "gateway": N_("gateway")}
+STORE = {
+    "disk": N_("disk"),
+    "store": N_("store of batches"),
+    "mirror": N_("mirror of what comes down"),
+}
 
 SEVERITY = {"info": N_("notice"), "warning": N_("warning"), "critical": N_("critical")}
 RULE = {
@@ -135,6 +140,7 @@ RULE = {
 
 KINDS: dict[str, dict[str, str]] = {
     "standing": STANDING,
+    "store": STORE,
     "alarm_state": ALARM_STATE,
     "register": REGISTER,
     "event_type": EVENT_TYPE,

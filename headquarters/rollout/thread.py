@@ -6,6 +6,7 @@ thread of its own, with a connection of its own, so that a slow disk or reposito
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ from protocols.errors import CatchmentError, StoreError
 
 STEP_S = 5.0
 """How often roll-outs are looked at: gateways report once a minute."""
+
+_REPORT, _STATEMENT = Kind.REPORT.name.lower(), Kind.STATEMENT.name.lower()
 
 REPEAT_S = 3600.0
 """How often the same trouble is logged again."""
@@ -65,7 +68,7 @@ class Listening:
 
 
 class ReportTaker:
-    """Keeps the newest report of each gateway; used by one thread.
+    """Keeps the newest report of each gateway and hub; used by one thread.
 
     Args:
         data: The data directory of headquarters.
@@ -78,12 +81,18 @@ class ReportTaker:
 
     def take(self, rows: Iterable[EventRow], received_us: int) -> None:
         """Take what is committed to the lake."""
-        kind = Kind.REPORT.name.lower()
-        reports = [(row.gateway, row.epoch, row.time_us, row.detail) for row in rows if row.kind == kind]
-        if not reports:
+        gateways, hubs = [], []
+        for row in rows:
+            if row.kind == _REPORT:
+                gateways.append((row.gateway, row.epoch, row.time_us, row.detail))
+            elif row.kind == _STATEMENT and (said := json.loads(row.detail).get("report")) is not None:
+                hubs.append((row.gateway, row.epoch, json.dumps(said)))
+        if not gateways and not hubs:
             return
         try:
-            self._store.take_reports(reports, received_us)
+            with self._store.transaction():
+                self._store.take_reports(gateways, received_us)
+                self._store.take_hub_reports(hubs, received_us)
         except StoreError as error:
             self._log.warning("reports-not-kept", why=str(error))
 

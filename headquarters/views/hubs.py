@@ -46,14 +46,8 @@ def hubs(sources: Sources, scope: Scope) -> tuple[HubRow, ...]:
     behind: dict[str, list[GatewayRow]] = {}
     for row in gateway_rows(sources, scope):
         behind.setdefault(upstream_of(sources, row), []).append(row)
-    known: dict[str, tuple[str, dict[str, str]]] = {
-        node.id: ("listed", {}) for node in sources.trust().identities if node.role == "hub"
-    }
-    for node in sources.nodes().values():
-        if node.role == "hub":
-            known[node.id] = (str(node.state), dict(node.addresses))
     rows = []
-    for id_, (state, addresses) in sorted(known.items()):
+    for id_, (state, addresses) in sorted(known_hubs(sources).items()):
         gateways = behind.get(id_, [])
         if scope.sites is not None and not gateways:
             continue
@@ -72,6 +66,17 @@ def hubs(sources: Sources, scope: Scope) -> tuple[HubRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def known_hubs(sources: Sources) -> dict[str, tuple[str, dict[str, str]]]:
+    """Every hub of the register or the list by hand: its state, as in `HubRow`, and its addresses."""
+    known: dict[str, tuple[str, dict[str, str]]] = {
+        node.id: ("listed", {}) for node in sources.trust().identities if node.role == "hub"
+    }
+    for node in sources.nodes().values():
+        if node.role == "hub":
+            known[node.id] = (str(node.state), dict(node.addresses))
+    return known
 
 
 def upstream_of(sources: Sources, row: GatewayRow) -> str:

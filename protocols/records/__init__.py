@@ -36,7 +36,7 @@ from protocols.records.signed import (
     open_record,
     sign_record,
 )
-from protocols.records.statements import HubStatement, Statement, parse_statement
+from protocols.records.statements import HubReport, HubStatement, Statement, StoreUse, parse_statement
 
 __all__ = [
     "COMMAND_DOMAIN",
@@ -53,6 +53,7 @@ __all__ = [
     "EventType",
     "Gap",
     "GapCause",
+    "HubReport",
     "HubStatement",
     "Mark",
     "OpenReason",
@@ -64,6 +65,7 @@ __all__ = [
     "SignedTime",
     "StateKind",
     "Statement",
+    "StoreUse",
     "clean_event",
     "inflate",
     "open_record",

@@ -117,6 +117,9 @@ class Fields:
             raise MalformedError("expected a msgpack map with text keys")
         return entry
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._map
+
     def value(self, name: str) -> Any:
         """A field of any type; it must be there."""
         if name not in self._map:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from click.testing import CliRunner, Result
 from headquarters.cli import main
 from headquarters.config import load
 from headquarters.desired import targets
-from headquarters.desired.store import DesiredStore
+from headquarters.desired.store import DesiredStore, HubReported
 from headquarters.desired.targets import Target, publish
 from headquarters.lake.query import Engine
 from headquarters.rollout.health import LakeLook
 from headquarters.rollout.thread import DesiredThread, ReportTaker
+from protocols import records
 from protocols.batch import Kind, Stream
 from protocols.daemon import EventLog, Stop
 from protocols.desired import Health, ItemReport, ItemState, Report, WriteRange, parse_document
@@ -275,6 +278,37 @@ def test_the_newest_report_is_the_last_of_the_newest_chain_whatever_its_clock_sa
     store.close()
     store = DesiredStore(hq.settings.data)
     assert taken(8, T0 + SECOND, 6) == 4
+    store.close()
+
+
+def test_what_a_hub_says_of_itself_is_kept_from_its_statements(hq: Headquarters) -> None:
+    hub, later = HandGateway("hub-north"), records.HubReport("0.2.0", (records.StoreUse("disk", 1, 2),))
+    said = [
+        records.HubStatement(T0, (), records.HubReport("0.1.0", ())),
+        records.HubStatement(T0 - SECOND, (), later),
+        records.HubStatement(T0 + 3 * SECOND, ()),
+    ]
+    batches = [
+        hub.batch(Kind.STATEMENT, each.pack(), stream=Stream.META, times=(each.time_us, each.time_us))
+        for each in said
+    ]
+    cycle = hq.take(hub.open(Stream.META), *batches)
+    assert not cycle.refused
+    taker = ReportTaker(hq.settings.data, EventLog(stream=None))
+    taker.take(cycle.events, NOW)
+    taker.close()
+    store = DesiredStore(hq.settings.data)
+    assert store.hub_reports() == {"hub-north": HubReported(later, NOW)}
+    assert store.all_reported() == {} and store.gateways() == []
+    store.close()
+
+
+def test_a_store_from_before_hubs_reported_gets_the_table(tmp_path: Path) -> None:
+    DesiredStore(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "desired.db")) as connection:
+        connection.execute("drop table hubs")
+    store = DesiredStore(tmp_path)
+    assert store.hub_reports() == {}
     store.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from headquarters.lake.query import Engine
 from headquarters.metadata import open_metadata
 from headquarters.tenancy.permissions import ROLES
 from headquarters.tenancy.principal import GROUP, machine
+from scripts.demo.processes import finish, program
 from tests.faults.enrolled import until
 from tests.faults.river import Node, River, allow, change
 
@@ -157,4 +160,8 @@ def test_a_platform_of_level_2_answers_api_and_sql_and_refuses_portal_and_contro
         assert refused.status_code == 403 and "level 2" in refused.json()["detail"]
         for page in ("/", "/sign-in", "/static/portal.css"):
             assert web.get(page).status_code == 404, page
+    for platform in (headquarters, region):
+        _, text = finish([program("catchment-hq"), "versions", "--home", str(platform.home), "--json"], (0,))
+        [own] = [each for each in json.loads(text) if each["role"] == "hub"]
+        assert own["node"] == hub.name and own["version"] == version("catchment")
     river.finish()

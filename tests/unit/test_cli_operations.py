@@ -13,10 +13,14 @@ from click.testing import CliRunner
 from headquarters.audit.store import Audit
 from headquarters.cli import main
 from headquarters.db.engine import reading, writing
+from headquarters.desired.store import DesiredStore
 from headquarters.metadata import open_metadata
 from headquarters.operations.alerts.evaluator import Change
 from headquarters.operations.alerts.rules import Rule
 from headquarters.operations.alerts.store import Notifications
+from headquarters.trust import allow
+from protocols.identity import Identity
+from protocols.records import HubReport, StoreUse
 
 SILENT = "catchment_group_gateway_silent_seconds"
 
@@ -124,10 +128,22 @@ def test_capacity_and_versions_are_what_is_known(home: Path) -> None:
         "per_day_bytes": 10**9, "full_in_days": [90.0, 100.0, None],
     }  # fmt: skip
     (home / "data" / "status.json").write_text(json.dumps({"capacity": status}))
+    stores = (StoreUse("store", 10**9, 20 * 10**9, 5), StoreUse("mirror", 10**9, 4 * 10**9))
+    text = json.dumps(HubReport("0.1.0", stores).fields())
+    store = DesiredStore(home / "data")
+    store.take_hub_reports([(name, 1, text) for name in ("hub-north", "unit-1", "stranger")], 2_000_000)
+    store.close()
+    for name, role in (("hub-north", "hub"), ("unit-1", "gateway")):
+        allow(home, Identity.generate(name, role).public)
     assert said(home, "capacity").splitlines() == [
-        "the disk: 100.0 of 200.0 GB (50 %)",
+        "hq disk: 100.0 of 200.0 GB (50 %)",
         "  +1.00 GB a day, from 48 h",
         "  full in 100 days (95 %: 90 days to never)",
+        "hub-north store: 1.0 of 20.0 GB (5 %)",
+        "  5 h measured; a forecast needs 24",
+        "hub-north mirror: 1.0 of 4.0 GB (25 %)",
     ]
-    [own] = told(home, "versions")
+    own, hub = told(home, "versions")
     assert (own["node"], own["what"], own["role"]) == ("hq", "program", "headquarters")
+    assert (hub["node"], hub["what"], hub["version"]) == ("hub-north", "program", "0.1.0")
+    assert (hub["role"], hub["reported_us"]) == ("hub", 2_000_000)

@@ -13,10 +13,12 @@ from protocols.batch import Header, Kind, Stream, header_hash
 from protocols.errors import StoreDamagedError, StoreError
 from protocols.identity import VerifyKey
 from protocols.records import (
+    HubReport,
     HubStatement,
     Opening,
     OpenReason,
     RefusalReason,
+    StoreUse,
     parse_statement,
 )
 from protocols.session.events import Behind, Forked, Receipted, Refused, Stored
@@ -199,6 +201,16 @@ class TestStatement:
         rows = [statement.chains for statement in self.statements(hub)]
         before, after = (("gw", 2, 1, 0, 4, 4, 4, 0, trimmed) for trimmed in (0, 3))
         assert rows == [(before,), (after,), (after,)]
+
+    def test_a_report_goes_along_with_what_changed_or_alone(self) -> None:
+        hub = HubParts()
+        report = HubReport("0.1.0", (StoreUse("store", 7, 100),))
+        assert hub.ingest.state(0.0, 1_000_000, report=report) == 2
+        hub.store.append(accept(data_chain(4).batches))
+        assert hub.ingest.state(0.0, 2_000_000, report=report) == 1
+        assert hub.ingest.state(0.0, 3_000_000, everything=True) == 1
+        said = [(len(statement.chains), statement.report) for statement in self.statements(hub)]
+        assert said == [(0, report), (1, report), (1, None)]
 
     def test_the_chain_opens_with_an_opening_and_is_signed_by_the_hub(self) -> None:
         hub = HubParts()

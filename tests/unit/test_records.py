@@ -29,6 +29,18 @@ DEFINITION = records.PointDefinition(
 )
 STATEMENT = records.Statement(1, 10, 2, 3, 4, {"overflow": 1}, {"quota": 2}, ((2, 5, 6, 4),))
 HUB_STATEMENT = records.HubStatement(1, (("unit-1", 2, 5, 0, 6, 6, 60, 1, 2),))
+STORE_USE = records.StoreUse("store", 70, 100, 48, -5, (None, 12.5, 30.0))
+REPORTED = replace(HUB_STATEMENT, report=records.HubReport("0.1.0", (STORE_USE,)))
+
+
+def reported(*row: object) -> bytes:
+    """A hub's statement whose report has one store."""
+    report = {"program": "0.1.0", "stores": [row or STORE_USE.row()]}
+    packed = msgpack.packb({"time": 1, "hub": [], "report": report})
+    assert isinstance(packed, bytes)
+    return packed
+
+
 CORRECTION = records.Correction(bytes(16), 0, 10, -250)
 RECEIPT = records.Receipt(CHAIN, 17, bytes(32), records.Mark.BACKED_UP, 99)
 REFUSAL = records.Refusal(CHAIN, 16, bytes(32), records.RefusalReason.PAYLOAD, "not a zstd frame", "hq")
@@ -53,6 +65,7 @@ ROUND_TRIPS: list[tuple[bytes, Callable[[bytes], object], object]] = [
     (records.pack_definitions([DEFINITION]), parse_one_definition, DEFINITION),
     (STATEMENT.pack(), records.parse_statement, STATEMENT),
     (HUB_STATEMENT.pack(), records.parse_statement, HUB_STATEMENT),
+    (REPORTED.pack(), records.parse_statement, REPORTED),
     (CORRECTION.pack(), records.Correction.parse, CORRECTION),
     (RECEIPT.pack(), records.Receipt.parse, RECEIPT),
     (REFUSAL.pack(), records.Refusal.parse, REFUSAL),
@@ -107,6 +120,13 @@ def test_what_is_cut_short_or_altered_is_the_peer_s_fault_or_another_record(
         (msgpack.packb({"points": [[1, "a"]]}), records.parse_definitions),
         (msgpack.packb({"time": 1, "hub": [["gw", 2, 5, 0, 6, 6, 60, 1]]}), records.parse_statement),
         (msgpack.packb({"time": 1, "hub": [["GW", 2, 5, 0, 6, 6, 60, 1, 2]]}), records.parse_statement),
+        (msgpack.packb({"time": 1, "hub": [], "report": 7}), records.parse_statement),
+        (msgpack.packb({"time": 1, "hub": [], "report": {"stores": []}}), records.parse_statement),
+        (reported("store", 1, 2), records.parse_statement),
+        (reported("store", -1, 2, 0, None, None, None, None), records.parse_statement),
+        (reported("store", 1, 2, 0, 0.5, None, None, None), records.parse_statement),
+        (reported("store", 1, 2, 0, None, None, float("nan"), None), records.parse_statement),
+        (reported("x" * 64, 1, 2, 0, None, None, None, None), records.parse_statement),
         (msgpack.packb(["unit-1", 2, 5, 17, bytes(32), 0, 99]), records.Receipt.parse),
         (msgpack.packb(["unit-1", 2, 5, 17, bytes(31), 1, 99]), records.Receipt.parse),
         (msgpack.packb(["unit-1", 3, 5, 17, bytes(32), 1, 99]), records.Receipt.parse),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import json
 import re
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ from headquarters.accounts.terms import Terms
 from headquarters.api.app import make_app
 from headquarters.db.base import now_us
 from headquarters.db.engine import writing
+from headquarters.desired.store import DesiredStore
 from headquarters.operations.alerts.evaluator import Change
 from headquarters.operations.alerts.rules import SEVERITIES, Rule
 from headquarters.operations.alerts.store import Notifications
@@ -33,6 +35,9 @@ from headquarters.portal.routes import router
 from headquarters.portal.service import NAME, PortalService
 from headquarters.tenancy.permissions import ROLES
 from headquarters.tenancy.usage import Quotas
+from headquarters.trust import allow
+from protocols.identity import Identity
+from protocols.records import HubReport, StoreUse
 from scripts.portal import words
 from tests.lake_parts import SECOND, T0
 from tests.web.client import InProcess
@@ -236,6 +241,21 @@ def test_a_tenants_own_administrator_sees_it_and_changes_nothing(house: House, s
             ("/tenants/plant-b/access", {"verb": "disable"}),
         ):
             assert client.post(path, data=guard | form).status_code == 403, path
+
+
+def test_operations_show_hubs_in_both_languages(house: House, shown: InProcess) -> None:
+    allow(house.hq.home, Identity.generate("hub-north", "hub").public)
+    store = DesiredStore(house.hq.settings.data)
+    report = HubReport("0.1.7", (StoreUse("store", 10**9, 20 * 10**9, 5), StoreUse("mirror", 1, 4 * 10**9)))
+    store.take_hub_reports([("hub-north", 1, json.dumps(report.fields()))], 2_000_000)
+    store.close()
+    house.sources.forget()
+    words = {"en": ("store of batches", "mirror of what comes down"), "zh": ("批次存储", "下发内容镜像")}
+    with visit(house, shown, "system-administrator") as client:
+        for language, expected in words.items():
+            page = client.get(f"/operations?lang={language}").text
+            assert "hub-north" in page and "0.1.7" in page
+            assert all(f"<td>{text}</td>" in page for text in expected)
 
 
 def test_pages_of_others_are_refused_with_the_role_that_has_them(house: House, shown: InProcess) -> None:
