@@ -131,6 +131,9 @@ def test_masked_columns_show_nothing_of_what_they_hold() -> None:
         ),
         ("SELECT 1 2", "query: line 1, column 10: got '2'; expected one SELECT statement"),
         ("SELECT ?", "got '?'; expected a parameter with a name, such as $since"),
+        ("SELECT COLUMNS(*) FROM samples", "got 'columns'; expected the columns by name, or * EXCLUDE"),
+        ("SELECT text COLLATE nocase FROM samples", "expected no COLLATE: order by lower(x)"),
+        ("SELECT list_transform([1], x -> x)", "got 'list_transform'; expected no lambda: unnest the list"),
         ("SELECT * FROM samples WHERE series = series_of('10LBA')", "did you mean '10LBA10-"),
     ],
 )

@@ -265,6 +265,9 @@ class _Guard:
             written = {each.lower() for each in kind.sql_names()}
             name = min(written)
         if not written & self._functions:
+            remedy = REMEDIES.get(kind) or (REMEDIES[exp.Lambda] if node.find(exp.Lambda) else "")
+            if remedy:
+                self._refuse(node, name, remedy)
             near = difflib.get_close_matches(name, self._functions, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self._refuse(node, name, f"one of the functions that docs/sql.md lists{hint}")
