@@ -263,6 +263,8 @@ def query(
     """
     if as_csv + as_json + (parquet is not None) > 1:
         raise click.UsageError("choose one of --csv, --json and --parquet")
+    if explain and (as_csv or parquet is not None):
+        raise click.UsageError("--explain prints a table, or JSON with --json")
     settings = config.load(home)
     engine = _query_engine(settings, timezone, tenant, explain)
     try:

@@ -61,9 +61,7 @@ class Engine:
     """
 
     def __init__(self, lake: Path, timezone: str = "UTC") -> None:
-        if not (lake / SERIES.name / LOG).is_dir():
-            expected = "a lake; start headquarters once with: catchment-hq run"
-            raise InputError([Problem(str(lake), "", "", expected)])
+        require_lake(lake)
         self._lake = lake
         self._states: dict[str, State] = {}
         self._datasets: dict[str, Dataset] = {}
@@ -223,6 +221,17 @@ class Engine:
             for name in (row["name"], f"{row['gateway']}/{row['name']}"):
                 names.setdefault(name, set()).add(row["series"])
         return names
+
+
+def require_lake(lake: Path) -> None:
+    """See that a folder is a lake.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not (lake / SERIES.name / LOG).is_dir():
+        expected = "a lake; start headquarters once with: catchment-hq run"
+        raise InputError([Problem(str(lake), "", "", expected)])
 
 
 def _seen_as(table: TableSchema) -> str:

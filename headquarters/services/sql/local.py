@@ -13,11 +13,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 from sqlalchemy import Engine
 
 from headquarters.db.engine import reading
-from headquarters.lake.query import literal, rows_of, texts_of
+from headquarters.lake.query import literal, require_lake, rows_of, texts_of
 from headquarters.services.sql.rights import Reach
 from headquarters.services.sql.runner import Runner
 from headquarters.services.sql.task import Bounds, Estimate, Task
@@ -55,9 +54,13 @@ class GovernedEngine:
         lake: The lake's folder.
         reach: Whose data is seen.
         timezone: The zone in which times are written and read.
+
+    Raises:
+        InputError: There is no lake.
     """
 
     def __init__(self, lake: Path, reach: Reach, timezone: str) -> None:
+        require_lake(lake)
         self._reach = reach
         self._timezone = timezone
         self._folder = Path(tempfile.mkdtemp(prefix="catchment-query-"))
@@ -81,7 +84,8 @@ class GovernedEngine:
             QueryError: It is refused, wrong or stopped.
             StoreError: The lake cannot be read.
         """
-        return rows_of(sql, self._relation(sql))
+        found = self.arrow(sql)
+        return found.schema.names, rows_of(sql, self._relation(found))[1]
 
     def texts(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         """Column names and rows as text; null stays `None`.
@@ -90,7 +94,8 @@ class GovernedEngine:
             QueryError: It is refused, wrong or stopped.
             StoreError: The lake cannot be read.
         """
-        return texts_of(sql, self._relation(sql))
+        found = self.arrow(sql)
+        return found.schema.names, texts_of(sql, self._relation(found))[1]
 
     def arrow(self, sql: str) -> pa.RecordBatchReader:
         """The result as Arrow batches.
@@ -99,7 +104,9 @@ class GovernedEngine:
             QueryError: It is refused, wrong or stopped.
             StoreError: The lake cannot be read.
         """
-        return ds.dataset(self._run(sql), format="ipc").scanner().to_reader()
+        pages = pa.ipc.open_file(pa.memory_map(str(self._run(sql))))
+        batches = (pages.get_batch(number) for number in range(pages.num_record_batches))
+        return pa.RecordBatchReader.from_batches(pages.schema, batches)
 
     def close(self) -> None:
         """End the worker and delete the result."""
@@ -107,10 +114,10 @@ class GovernedEngine:
         self._runner.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _relation(self, sql: str) -> Any:
-        path = self._run(sql)
+    def _relation(self, found: pa.RecordBatchReader) -> Any:
+        """A result as DuckDB sees it: of columns that have one name all but the first get another."""
         self._connection.execute(f"SET TimeZone = {literal(self._timezone)}")
-        return self._connection.from_arrow(ds.dataset(path, format="ipc"))
+        return self._connection.from_arrow(found)
 
     def _run(self, sql: str) -> Path:
         path = self._folder / "result.arrow"

@@ -23,11 +23,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from headquarters.lake.deltalog import LOG, DataFile, State, replay
-from headquarters.lake.query import dataset_of
+from headquarters.lake.query import dataset_of, require_lake
 from headquarters.lake.schema import SERIES, TABLES
 from headquarters.services.sql.relations import BY_SERIES, RELATIONS, Relation
 from headquarters.services.sql.rights import Reach, Rights, SeriesIndex
-from protocols.errors import InputError, Problem, StoreError
+from protocols.errors import StoreError
 
 Dataset = Any
 Expression = Any
@@ -74,9 +74,7 @@ class LakeSource:
     """
 
     def __init__(self, lake: Path) -> None:
-        if not (lake / SERIES.name / LOG).is_dir():
-            expected = "a lake; start headquarters once with: catchment-hq run"
-            raise InputError([Problem(str(lake), "", "", expected)])
+        require_lake(lake)
         self._lake = lake
         self._states: dict[str, State] = {}
         self._datasets: dict[str, Dataset] = {}
