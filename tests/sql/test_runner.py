@@ -168,6 +168,17 @@ def test_spellings_of_a_time_zone_do_not_fill_a_worker(tmp_path: Path) -> None:
     assert len(workers) == 1
 
 
+def test_a_database_that_was_made_ahead_has_the_bounds_of_the_query_that_gets_it(tmp_path: Path) -> None:
+    sql = "SELECT len(list(range)) AS n FROM range(20000000)"
+    with Runner(world().full, tmp_path / "runner", workers=1) as runner:
+        for bounds in (Bounds(), SMALL, Bounds()):
+            job = runner.submit(Task(sql, REACH, str(tmp_path / "result.arrow"), bounds=bounds), "north")
+            if bounds is SMALL:
+                assert fault(job) is Fault.MEMORY
+            else:
+                assert job.result().rows == 1
+
+
 def test_a_worker_in_which_a_query_left_too_little_room_is_replaced(runner: Runner, result: str) -> None:
     assert run(runner, "SELECT 1 AS one", result).to_pylist() == [{"one": 1}]
     [worker] = runner.processes()

@@ -69,17 +69,27 @@ class Planner:
         """Give up what it holds."""
         self._connection.close()
 
-    def plan(self, governed: Governed, parameters: dict[str, object]) -> tuple[list[dict[str, Any]], str]:
-        """The plan as nodes, and as text in which tables have their own names.
+    def plan(self, governed: Governed, parameters: dict[str, object]) -> list[dict[str, Any]]:
+        """The plan as nodes.
 
         Raises:
             duckdb.Error: The query is wrong.
         """
         sql = governed.sql.replace(governed.nonce, SHAPE)
         documents = self._connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters).fetchall()
+        plan: list[dict[str, Any]] = json.loads(documents[0][1])
+        return plan
+
+    def shown(self, governed: Governed, parameters: dict[str, object]) -> str:
+        """The plan as text in which tables have their own names.
+
+        Raises:
+            duckdb.Error: The query is wrong.
+        """
+        sql = governed.sql.replace(governed.nonce, SHAPE)
         texts = self._connection.execute(f"EXPLAIN {sql}", parameters).fetchall()
         shown = _TABLE.sub(lambda found: found[1].ljust(len(found[0])), "\n".join(text for _, text in texts))
-        return json.loads(documents[0][1]), shown[:PLAN_CHARS_MAX]
+        return shown[:PLAN_CHARS_MAX]
 
 
 def cost_of(
@@ -100,8 +110,8 @@ def cost_of(
         if relation is None or relation.table is None:
             continue
         filters = information.get("Filters", [])
-        wanted = _wanted(relation, [filters] if isinstance(filters, str) else filters)
-        costs[name] = costs.get(name, Cost(0, 0)) + source.cost(relation, rights, wanted, heed)
+        wanted, columns = _wanted(relation, [filters] if isinstance(filters, str) else filters)
+        costs[name] = costs.get(name, Cost(0, 0)) + source.cost(relation, rights, wanted, columns, heed)
     return costs
 
 
@@ -113,9 +123,10 @@ def _nodes(plan: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         waiting.extend(node.get("children", ()))
 
 
-def _wanted(relation: Relation, filters: list[str]) -> Expression | None:
-    """The conditions of a scan that the log's ranges can answer, as one Arrow expression."""
+def _wanted(relation: Relation, filters: list[str]) -> tuple[Expression | None, frozenset[str]]:
+    """The conditions of a scan that the log's ranges can answer, and the columns that they are about."""
     found = []
+    columns: set[str] = set()
     for text in filters:
         try:
             tree = sqlglot.parse_one(text.removeprefix("optional: "), dialect=DIALECT)
@@ -124,7 +135,8 @@ def _wanted(relation: Relation, filters: list[str]) -> Expression | None:
         condition = _condition(relation, tree)
         if condition is not None:
             found.append(condition)
-    return reduce(and_, found) if found else None
+            columns.update(column.name for column in tree.find_all(exp.Column))
+    return (reduce(and_, found) if found else None), frozenset(columns)
 
 
 _COMPARE = {exp.EQ: "==", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}

@@ -27,7 +27,7 @@ import functools
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -39,8 +39,15 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
 from headquarters.services.sql.errors import Fault, QueryError, place_of
 from headquarters.services.sql.functions import FUNCTIONS, SERIES_OF, TABLE_FUNCTIONS
 from headquarters.services.sql.grammar import JOINS, REMEDIES, STRUCTURE, TYPES, VALUES
-from headquarters.services.sql.limits import DEPTH_MAX, NAME_CHARS_MAX, NODES_MAX, SQL_CHARS_MAX, TOKENS_MAX
-from headquarters.services.sql.relations import RELATIONS, Relation, field_of
+from headquarters.services.sql.limits import (
+    DEPTH_MAX,
+    NAME_CHARS_MAX,
+    NODES_MAX,
+    RUNS_MAX,
+    SQL_CHARS_MAX,
+    TOKENS_MAX,
+)
+from headquarters.services.sql.relations import BY_SERIES, RELATIONS, Relation, field_of
 from headquarters.services.sql.rights import Mask, Reach
 
 DIALECT = "duckdb"
@@ -86,6 +93,7 @@ def check(
     *,
     tables: Mapping[str, Relation] = RELATIONS,
     functions: frozenset[str] = FUNCTIONS,
+    own: Sequence[tuple[int, int]] = (),
     nonce: str = "",
 ) -> Governed:
     """Govern one query.
@@ -97,6 +105,8 @@ def check(
         parameters: Values of `$name`; bound when the query runs, and never part of its text.
         tables: What may stand after FROM.
         functions: What may be called.
+        own: The runs of the permitted series, as of `Rights.runs`; empty: they are looked up in the table
+            that `Governed.keys` names.
         nonce: Random text for names; drawn when empty.
 
     Returns:
@@ -105,7 +115,7 @@ def check(
     Raises:
         QueryError: It is refused, or no SQL.
     """
-    return _Guard(sql, reach, names or {}, parameters or {}, tables, functions, nonce).govern()
+    return _Guard(sql, reach, names or {}, parameters or {}, tables, functions, own, nonce).govern()
 
 
 class _Guard:
@@ -119,6 +129,7 @@ class _Guard:
         parameters: Mapping[str, object],
         tables: Mapping[str, Relation],
         functions: frozenset[str],
+        own: Sequence[tuple[int, int]],
         nonce: str,
     ) -> None:
         self._sql = sql
@@ -127,6 +138,7 @@ class _Guard:
         self._parameters = parameters
         self._tables = tables
         self._functions = functions
+        self._own = own
         self._nonce = nonce or secrets.token_hex(16)
         self._sources: set[str] = set()
         self._relations: set[str] = set()
@@ -403,8 +415,14 @@ class _Guard:
         columns = ", ".join(self._column(relation, name) for name in relation.columns)
         text = f'SELECT {columns} FROM "{relation.name}_{_NONCE}"'
         if not self._reach.everything:
-            text += f' WHERE "{relation.key}" IN (SELECT "id" FROM "{relation.key}_ids_{_NONCE}")'
+            text += f" WHERE {self._permitted(relation.key)}"
         return text
+
+    def _permitted(self, key: str) -> str:
+        """The condition that a row is the asker's."""
+        if key == BY_SERIES and 0 < len(self._own) <= RUNS_MAX:
+            return " OR ".join(f'"{key}" BETWEEN {first} AND {last}' for first, last in self._own)
+        return f'"{key}" IN (SELECT "id" FROM "{key}_ids_{_NONCE}")'
 
     def _column(self, relation: Relation, name: str) -> str:
         mask = self._reach.masks.get((relation.name, name))

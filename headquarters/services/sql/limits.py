@@ -17,6 +17,9 @@ DEPTH_MAX = 180
 NAME_CHARS_MAX = 80
 """Characters of the name that a column gets from its expression: what a heading can show."""
 
+RUNS_MAX = 8
+"""Runs of series that are written into a query: by comparing with so many a row costs half of a look-up."""
+
 PAGE_ROWS = 1000
 """Rows of a page of a result: what a table in a browser shows at once without trouble."""
 

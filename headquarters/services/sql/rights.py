@@ -81,6 +81,18 @@ class Rights:
     series: tuple[int, ...] | None
     gateways: tuple[str, ...] | None
 
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """The first and the last of all series that follow one another without a hole.
+
+        >>> Rights((1, 2, 3, 7, 9, 10), None).runs()
+        ((1, 3), (7, 7), (9, 10))
+        """
+        found: list[tuple[int, int]] = []
+        for number in self.series or ():
+            first = found.pop()[0] if found and found[-1][1] == number - 1 else number
+            found.append((first, number))
+        return tuple(found)
+
 
 @dataclass(frozen=True, slots=True)
 class _Series:

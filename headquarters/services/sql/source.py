@@ -129,7 +129,12 @@ class LakeSource:
         return dataset if kept is None else dataset.filter(kept)
 
     def cost(
-        self, relation: Relation, rights: Rights, wanted: Expression | None, heed: Callable[[], None]
+        self,
+        relation: Relation,
+        rights: Rights,
+        wanted: Expression | None,
+        columns: frozenset[str],
+        heed: Callable[[], None],
     ) -> Cost:
         """What must be read of a table for rows that satisfy a condition.
 
@@ -137,6 +142,7 @@ class LakeSource:
             relation: A base relation.
             rights: Whose rows.
             wanted: The condition, as far as it is known; `None`: any row.
+            columns: Those that the condition is about.
             heed: Called before each file; raises when nobody waits for the answer any more.
 
         Raises:
@@ -148,14 +154,14 @@ class LakeSource:
         if kept is None:
             paths = {str(Path(each.path).relative_to(self._folder(relation))) for each in fragments}
             return Cost(len(paths), sum(file.rows for file in self._files(relation) if file.path in paths))
-        ours = keys(relation.key, rights).column("id").combine_chunks()
+        assert relation.table is not None
+        remembered = columns <= {relation.key, *relation.table.partitions.names}
         counts = []
-        for fragment in fragments:
+        for (
+            fragment
+        ) in fragments:  # one by one: how far a file reaches beyond the asker's rows is not to be told
             heed()
-            if wanted is None:
-                counts.append(_own_rows(fragment.path, relation.key, ours))
-            else:  # exactly: that a file's range reaches further than the asker's rows is not theirs to know
-                counts.append(_counted(fragment, self._dataset(relation).schema, condition))
+            counts.append((_remembered if remembered else _counted)(fragment, relation, condition))
         return Cost(sum(count > 0 for count in counts), sum(counts))
 
     def _dataset(self, relation: Relation) -> Dataset:
@@ -192,16 +198,21 @@ def keys(key: str, rights: Rights) -> pa.Table:
     return pa.table({"id": values[key]})
 
 
-def _own_rows(path: str, key: str, ours: pa.Array) -> int:
-    """Rows of a file whose key is among some.
+def _remembered(fragment: Any, relation: Relation, condition: Expression) -> int:
+    """Rows of a file that satisfy a condition over its key and the table's partitions.
 
     Raises:
         StoreError: It cannot be read.
     """
-    return sum(
-        pc.sum(part.field("counts").filter(pc.is_in(part.field("values"), value_set=ours))).as_py() or 0
-        for part in _rows_by_key(path, key)
-    )
+    assert relation.table is not None
+    values = ds.get_partition_keys(fragment.partition_expression)
+    total = 0
+    for part in _rows_by_key(fragment.path, relation.key):
+        columns = {relation.key: part.field("values"), "rows": part.field("counts")}
+        for field in relation.table.partitions:
+            columns[field.name] = pa.repeat(pa.scalar(values[field.name], field.type), len(part))
+        total += pc.sum(pa.table(columns).filter(condition).column("rows")).as_py() or 0
+    return total
 
 
 @lru_cache(maxsize=COUNTED_FILES_MAX)
@@ -219,14 +230,15 @@ def _rows_by_key(path: str, key: str) -> tuple[pa.StructArray, ...]:
         raise StoreError(UNREAD) from error
 
 
-def _counted(fragment: Any, schema: pa.Schema, condition: Expression) -> int:
-    """Rows of a file that satisfy a condition over a table's columns, those of its partitions among them.
+def _counted(fragment: Any, relation: Relation, condition: Expression) -> int:
+    """Rows of a file that satisfy a condition.
 
     Raises:
         StoreError: It cannot be read.
     """
+    assert relation.table is not None
     try:
-        alone = ds.FileSystemDataset([fragment], schema, fragment.format, fragment.filesystem)
+        alone = ds.FileSystemDataset([fragment], relation.table.schema, fragment.format, fragment.filesystem)
         return int(alone.count_rows(filter=condition))
     except (OSError, pa.ArrowException) as error:
         raise StoreError(UNREAD) from error

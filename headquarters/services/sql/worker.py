@@ -76,6 +76,8 @@ def serve(link: socket.socket, lake: Path, spill: Path) -> None:
             send(link, answer)
         except OSError:
             return
+        if not answer["spent"]:
+            executor.rest()
 
 
 def _answer(executor: Executor, message: dict[str, Any]) -> dict[str, Any]:
