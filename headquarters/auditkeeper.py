@@ -2,6 +2,7 @@
 
 Rules:
 1. What was recorded is sealed within ten minutes, so that its end cannot be cut off unseen for longer.
+   The last seal is kept beside the store as well; one that the store lost is told, and recorded.
 2. Once a day what is older than the retention is removed.
 3. A metadata store that cannot be reached stops neither the process nor the data path: it is told of
    once, and tried again.
@@ -81,18 +82,29 @@ class AuditThread(threading.Thread):
             self._failing = True
 
     def _look(self) -> None:
+        from headquarters.audit import record, witness
         from headquarters.audit.trail import prune, seal_head
         from headquarters.db.engine import writing
         from headquarters.metadata import open_metadata
+        from headquarters.tenancy.principal import machine
 
         if self._engine is None:
             self._engine = open_metadata(self._config.data, self._config.metadata_url)
+        file = self._config.audit_seal
         with writing(self._engine) as session:
+            lost = witness.missing(session, file)
+            if lost is not None:
+                detail = {"hash": lost.hash.hex(), "signature": lost.signature.hex()}
+                record(session, machine("seal"), "audit.lost", f"entry {lost.seq}", "failed", detail)
             seal_head(session, self._key)
+        if lost is not None:
+            self._log.error("audit-seal-lost", seq=lost.seq, hash=lost.hash.hex())
+        witness.renew(self._engine, file)
         if self._now() - self._pruned < DAY_S:
             return
         with writing(self._engine) as session:
             count = prune(session, self._key, self._config.audit_retention_days)
+        witness.renew(self._engine, file)
         self._pruned = self._now()
         if count:
             self._log.info("audit-pruned", count=count, days=self._config.audit_retention_days)

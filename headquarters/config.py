@@ -403,6 +403,11 @@ class HeadquartersConfig:
         return self.data / "status.json"
 
     @property
+    def audit_seal(self) -> Path:
+        """The last seal of the audit, beside the metadata store."""
+        return self.data / "audit-seal.json"
+
+    @property
     def custody(self) -> Path:
         """What is confirmed to be backed up."""
         return self.data / "custody.json"

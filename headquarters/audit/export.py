@@ -49,7 +49,11 @@ def write(session: Session, path: Path) -> int:
         OSError: The disk failed.
     """
     audit = Audit(session)
-    head = {"format": FORMAT, "base": _base(audit.base()), "seals": [_seal(seal) for seal in audit.seals()]}
+    head = {
+        "format": FORMAT,
+        "base": _base(audit.base()),
+        "seals": [seal_row(seal) for seal in audit.seals()],
+    }
     count = 0
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -78,7 +82,7 @@ def verify_file(path: Path, keys: list[bytes]) -> Report:
             if head["format"] != FORMAT:
                 raise ValueError(head["format"])
             base = _base_of(head["base"])
-            seals = [_seal_of(each) for each in head["seals"]]
+            seals = [seal_of(each) for each in head["seals"]]
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 [Problem(str(path), "line 1", "", "what catchment-hq audit export wrote")]
@@ -128,10 +132,16 @@ def _base_of(value: Any) -> Base:
     return Base(int(value[0]), _unhex(value[1]))
 
 
-def _seal(seal: Seal) -> list[Any]:
+def seal_row(seal: Seal) -> list[Any]:
+    """A seal as JSON has it."""
     return [seal.seq, seal.hash.hex(), _base(seal.base), seal.time_us, seal.key.hex(), seal.signature.hex()]
 
 
-def _seal_of(value: Any) -> Seal:
+def seal_of(value: Any) -> Seal:
+    """The seal that `seal_row` wrote.
+
+    Raises:
+        ValueError, TypeError: It is none.
+    """
     seq, hash, base, time_us, key, signature = value
     return Seal(seq, _unhex(hash), _base_of(base), time_us, _unhex(key), _unhex(signature))

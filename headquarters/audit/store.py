@@ -100,11 +100,18 @@ class Audit:
 
     def seals(self) -> list[Seal]:
         """Every seal, the oldest first."""
-        rows = self._session.execute(select(*_SEAL).order_by(SealRow.id))
-        return [
-            Seal(seq, bytes(hash), Base(base_seq, bytes(base_hash)), at, bytes(key), bytes(signature))
-            for seq, hash, base_seq, base_hash, at, key, signature in rows
-        ]
+        return [_seal(row) for row in self._session.execute(select(*_SEAL).order_by(SealRow.id))]
+
+    def newest_seal(self) -> Seal | None:
+        """The last seal; `None` while there is none."""
+        query = select(*_SEAL).order_by(SealRow.id.desc()).limit(1)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else _seal(row)
+
+    def has_seal(self, seal: Seal) -> bool:
+        """Whether a seal is here, signature and all."""
+        query = select(*_SEAL).where(SealRow.seq == seal.seq)
+        return any(_seal(row) == seal for row in self._session.execute(query))
 
     def last_seal(self) -> int:
         """The entry up to which the chain was signed last; 0 for never."""
@@ -204,6 +211,11 @@ _SEAL = (
 def _entry(row: Any) -> Entry:
     *content, previous, hash = tuple(row)
     return Entry(Content(*content), _bytes(previous), _bytes(hash))
+
+
+def _seal(row: Any) -> Seal:
+    seq, hash, base_seq, base_hash, at, key, signature = row
+    return Seal(seq, _bytes(hash), Base(base_seq, _bytes(base_hash)), at, _bytes(key), _bytes(signature))
 
 
 def _bytes(value: object) -> bytes:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from headquarters.audit import limits
-from headquarters.audit.chain import Base, Content, Report, check, seal
+from headquarters.audit.chain import Base, Content, Report, Seal, check, seal
 from headquarters.audit.store import Audit
 from headquarters.db.base import now_us
 from headquarters.db.engine import clean_text, writing
@@ -140,12 +140,13 @@ def prune(session: Session, key: SigningKey, days: int, at_us: int | None = None
     return upto.seq - begin.seq
 
 
-def verify(session: Session, keys: Iterable[bytes] | None = None) -> Report:
+def verify(session: Session, keys: Iterable[bytes] | None = None, lost: Seal | None = None) -> Report:
     """Check every entry and every seal in the store.
 
     Args:
         session: A transaction.
         keys: Public keys that may have signed seals; `None`: any.
+        lost: A seal that was kept elsewhere, and that the store has not (`witness.missing`).
     """
     audit = Audit(session)
     base, head = audit.base(), audit.head()
@@ -154,6 +155,11 @@ def verify(session: Session, keys: Iterable[bytes] | None = None) -> Report:
         report.faults.append(
             f"head: expected entry {head.seq} as the last, the chain ends at {report.last.seq}"
             + ("" if report.last.seq != head.seq else " with another hash")
+        )
+    if lost is not None:
+        report.faults.append(
+            f"seal of entry {lost.seq}: it was signed here, and the store has it not: that is an older copy,"
+            " or seals were taken out of it"
         )
     return report
 

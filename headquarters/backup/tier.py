@@ -125,6 +125,13 @@ def _places(settings: HeadquartersConfig) -> dict[str, str]:
 def _left_out(settings: HeadquartersConfig) -> list[Path]:
     data, logs = settings.data, settings.log.directory
     return [
-        *(settings.status, data / "lock", data / FOLDER, settings.lake, settings.archive),
+        *(
+            settings.status,
+            data / "lock",
+            data / FOLDER,
+            settings.audit_seal,
+            settings.lake,
+            settings.archive,
+        ),
         *(settings.home / ROOT_KEY, *settings.backup.own, *([] if logs is None else [logs])),
     ]

@@ -182,6 +182,7 @@ def list_(
 @teach
 def verify(home: Path, file: Path | None, as_json: bool) -> None:
     """Check every entry, its chain and every seal; exits with 1 and says where when anything differs."""
+    from headquarters.audit import witness
     from headquarters.audit.export import verify_file
     from headquarters.audit.trail import verify as check
     from headquarters.db.engine import reading
@@ -191,8 +192,8 @@ def verify(home: Path, file: Path | None, as_json: bool) -> None:
     if file is not None:
         report = verify_file(file, keys)
     else:
-        with metadata(home) as (_, engine), reading(engine) as session:
-            report = check(session, keys)
+        with metadata(home) as (settings, engine), reading(engine) as session:
+            report = check(session, keys, witness.missing(session, settings.audit_seal))
     if as_json:
         print_json({"entries": report.entries, "seals": report.seals, "faults": report.faults})
     else:
@@ -210,17 +211,18 @@ def verify(home: Path, file: Path | None, as_json: bool) -> None:
 @teach
 def export(home: Path, file: Path) -> None:
     """Write the whole audit to FILE, one JSON object a line, sealed now; `verify --file` checks it."""
-    from headquarters.audit import record
+    from headquarters.audit import record, witness
     from headquarters.audit.export import write
     from headquarters.audit.trail import seal_head
     from headquarters.db.engine import reading, writing
     from protocols.identity import Identity
 
     identity = Identity.load(home)
-    with metadata(home) as (_, engine):
+    with metadata(home) as (settings, engine):
         with writing(engine) as session:
             record(session, operator(), "audit.export", file.name)
             seal_head(session, identity.signing)
+        witness.renew(engine, settings.audit_seal)
         with reading(engine) as session:
             count = write(session, file)
     click.echo(f"wrote {count:,} entries to {file}")
@@ -231,11 +233,14 @@ def export(home: Path, file: Path) -> None:
 @teach
 def prune(home: Path) -> None:
     """Remove what is older than [metadata] audit_retention_days; a running headquarters does so daily."""
+    from headquarters.audit import witness
     from headquarters.audit.trail import prune as remove
     from headquarters.db.engine import writing
     from protocols.identity import Identity
 
     identity = Identity.load(home)
-    with metadata(home) as (settings, engine), writing(engine) as session:
-        count = remove(session, identity.signing, settings.audit_retention_days)
+    with metadata(home) as (settings, engine):
+        with writing(engine) as session:
+            count = remove(session, identity.signing, settings.audit_retention_days)
+        witness.renew(engine, settings.audit_seal)
     click.echo(f"removed {count:,} entries older than {settings.audit_retention_days} days")

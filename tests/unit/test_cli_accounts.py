@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,46 @@ def test_the_audit_is_sealed_exported_and_a_changed_byte_found_in_either(home: P
     assert result.exit_code == 1
     assert re.search(r"FAULT entry [56]: its content", result.output)
     assert "removed 0 entries" in done(home, "audit", "prune")
+
+
+def test_a_store_that_is_an_older_copy_lacks_the_seal_that_is_kept_beside_it(
+    home: Path, tmp_path: Path
+) -> None:
+    config, key = load(home), Identity.load(home).signing
+    file = tmp_path / "hq.log"
+    log = EventLog("info", file=file)
+    keeper = AuditThread(config, key, Stop(), log)
+    keeper.look()
+    with closing(sqlite3.connect(home / "data" / "metadata.db")) as store:
+        with closing(sqlite3.connect(tmp_path / "older.db")) as older:
+            store.backup(older)
+        done(home, "users", "add", "eve")
+        keeper.look()
+        assert told(home, "audit", "verify")["faults"] == []
+        with closing(sqlite3.connect(tmp_path / "older.db")) as older:
+            older.backup(store)
+    result = invoke(home, "audit", "verify")
+    assert result.exit_code == 1
+    assert "FAULT seal of entry 6: it was signed here, and the store has it not" in result.output
+    keeper.look()
+    log.close()
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["audit-seal-lost"]
+    assert told(home, "audit", "verify")["faults"] == []
+    assert [row["action"] for row in told(home, "audit", "list", "--lines", "1")] == ["audit.lost"]
+    config.audit_seal.write_text("[]")
+    assert "expected the last seal of the audit" in invoke(home, "audit", "verify").output
+
+
+def test_seals_that_are_taken_out_with_what_they_signed_are_missed(home: Path) -> None:
+    AuditThread(load(home), Identity.load(home).signing, Stop(), EventLog("error")).look()
+    with closing(sqlite3.connect(home / "data" / "metadata.db")) as store, store:
+        for name in ("entries_no_delete", "seals_no_delete"):
+            store.execute(f"drop trigger audit_{name}")
+        store.execute("delete from audit_seals")
+        store.execute("delete from audit_entries where seq > 2")
+        store.execute("update audit_head set (seq, hash) = (select 2, hash from audit_entries where seq = 2)")
+    result = invoke(home, "audit", "verify")
+    assert result.exit_code == 1 and "seals were taken out of it" in result.output
 
 
 def test_the_database_is_brought_up_to_date_and_another_url_is_said_wrong(home: Path) -> None:

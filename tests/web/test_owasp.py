@@ -21,6 +21,7 @@ from headquarters.accounts.terms import Terms
 from headquarters.api.app import PREFIX
 from headquarters.api.context import CSRF_HEADER
 from headquarters.api.ratelimit import RateLimiter
+from headquarters.audit import trail
 from headquarters.db.base import now_us
 from headquarters.db.engine import reading, writing
 from headquarters.portal import assets, service
@@ -28,6 +29,7 @@ from headquarters.portal.pages import live
 from headquarters.tenancy.principal import GROUP, machine
 from headquarters.tenancy.scope import Scope
 from protocols.errors import StoreError
+from protocols.identity import SigningKey
 from tests.web.doors import CHEAP, PASSWORD, Doors, changing, check_headers, signed_in
 
 ELSEWHERE: tuple[dict[str, str], ...] = (
@@ -385,6 +387,14 @@ def test_every_form_that_changes_something_is_in_the_audit(doors: Doors) -> None
         ][:1]
         assert told(f"/account/sessions/{other}") == ["sessions.end"]
         assert told("/sign-out") == ["sessions.end"]
+
+
+def test_the_page_that_checks_the_audit_believes_headquarters_key_alone(doors: Doors) -> None:
+    with doors.browser("audit-administrator") as client:
+        assert "The chain holds" in client.get("/audit/check?lang=en").text
+        with writing(doors.house.metadata) as session:
+            trail.seal_head(session, SigningKey(bytes(32)))
+        assert "signed by a key that is not headquarters" in client.get("/audit/check?lang=en").text
 
 
 # -- signing in ------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from headquarters.audit import witness
 from headquarters.audit.store import Audit, Filter
 from headquarters.audit.trail import verify
 from headquarters.db.engine import reading
 from headquarters.portal.door import Visitor, needs
 from headquarters.portal.frame import PageRoute, render
 from headquarters.tenancy.principal import GROUP
+from protocols.identity import Identity
 
 ROWS = 100
 OUTCOMES = ("done", "denied", "failed")
@@ -52,6 +54,8 @@ def show(
 @router.get("/audit/check")
 def check(request: Request, visitor: Annotated[Visitor, needs("audit:read")]) -> Response:
     """Walk the whole chain, and say whether it holds."""
+    config = visitor.sources.config
+    keys = [Identity.load(config.home).public.signing]
     with reading(visitor.context.metadata) as session:
-        report = verify(session)
+        report = verify(session, keys, witness.missing(session, config.audit_seal))
     return render(request, "audit_check.html", visitor, report=report)
