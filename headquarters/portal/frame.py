@@ -28,6 +28,7 @@ from jinja2.bccache import Bucket
 
 from headquarters.api.context import context_of, note_denied
 from headquarters.api.problems import RateError, is_for_people
+from headquarters.db.base import now_us
 from headquarters.errors import ConflictError, DeniedError, QuotaError
 from headquarters.portal import shapes, words
 from headquarters.portal.assets import asset
@@ -186,6 +187,7 @@ def render(
             request=request,
             path=request.url.path,
             here=_here(request),
+            asked_us=now_us(),
             visitor=visitor,
             menu=[item for item in MENU if visitor is not None and visitor.may(item.permission)],
             scheme=scheme_of(request),

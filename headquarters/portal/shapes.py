@@ -125,7 +125,7 @@ def moment(time_us: int | None, form: str = "whole") -> Markup:
 
     Args:
         time_us: `None` for never.
-        form: `whole`, `clock` or `ago`.
+        form: `whole`, `clock`, `ago`, or `zone` for whole with its zone.
 
     >>> moment(0)
     Markup('<time datetime="1970-01-01T00:00:00.000Z" data-form="whole">1970-01-01 00:00:00 UTC</time>')

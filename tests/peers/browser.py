@@ -95,11 +95,16 @@ class Browser:
             assert time.monotonic() < end, f"waited in vain for {what}:\n{self.text('body')[:2000]}"
             time.sleep(0.1)
 
-    def prefer(self, scheme: str) -> None:
-        """Prefer `light` or `dark` pages."""
+    def prefer(self, scheme: str, media: str = "") -> None:
+        """Prefer `light` or `dark` pages; with media `print` show what goes on paper."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"media": media, "features": features}}
         self._ask("POST", "/goog/cdp/execute", command)
+
+    def printed(self) -> bytes:
+        """The page as a PDF file, A4."""
+        command = {"cmd": "Page.printToPDF", "params": {"paperWidth": 8.27, "paperHeight": 11.69}}
+        return base64.b64decode(self._ask("POST", "/goog/cdp/execute", command)["data"])
 
     def unguarded(self, script: str) -> None:
         """Run a script before those of every page, and take no notice of pages' own policies."""

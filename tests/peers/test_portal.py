@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,86 @@ def test_every_page_is_clean_in_both_languages_light_and_dark_wide_and_narrow(
         "every page of the menu"
     )
     browser.size(1280, 900)
+
+
+SHEET = 700
+"""Pixels that an A4 sheet is wide, without its margins."""
+
+ON_PAPER = """
+  const of = (names) => [...document.querySelectorAll(names)].filter((each) => each.checkVisibility());
+  const named = (each) => each.outerHTML.slice(0, 90);
+  const page = document.querySelector(".page, main");
+  const ends = Math.max(document.documentElement.scrollHeight, document.body.scrollHeight);
+  const isCut = (each) => each.getBoundingClientRect().right > innerWidth + 1;
+  return {
+    frame: of("ix-application-header, ix-menu, .button, dialog").map(named),
+    beyond: document.documentElement.scrollWidth - innerWidth,
+    cut: of("table, svg, canvas, pre").filter(isCut).map(named),
+    below: page.getBoundingClientRect().bottom - ends,
+    ground: getComputedStyle(document.body).backgroundColor,
+    ink: getComputedStyle(page).color,
+    printed: document.querySelector(".printed")?.innerText ?? "",
+  };
+"""
+
+
+def test_every_page_goes_whole_onto_paper_black_on_white_and_says_where_it_is_from(
+    served: Portal, browser: Browser
+) -> None:
+    for role, paths in PAGES.items():
+        sign_in(browser, served, role)
+        for path in paths:
+            where = addresses(served, path)
+            browser.prefer("dark")
+            browser.size(1280, 900)
+            browser.open(f"{served.address}{where}{'&' if '?' in where else '?'}lang=en")
+            ready(browser)
+            browser.size(SHEET, 900)
+            browser.prefer("dark", "print")
+            browser.script("dispatchEvent(new Event('beforeprint'))")
+            found = browser.script(ON_PAPER)
+            assert found["frame"] == [], f"{where}: what only a screen can do"
+            assert found["beyond"] <= 0 and found["cut"] == [], f"{where}: {found['cut']}"
+            assert found["below"] <= 0, f"{where}: the end of the page is cut off"
+            assert (found["ground"], found["ink"]) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)"), where
+            address, by = found["printed"].split("\n")
+            assert address == browser.address() and by.startswith(f"Printed by group.{role}"), where
+            assert "GMT" in by, "a time with its zone"
+            browser.script("dispatchEvent(new Event('afterprint'))")
+    browser.prefer("light")
+    browser.size(1280, 900)
+
+
+def test_charts_are_on_paper_in_its_colours_and_long_lists_go_over_several_sheets(
+    served: Portal, browser: Browser
+) -> None:
+    sign_in(browser, served, "operator")
+    browser.prefer("dark")
+    for path in ("{trend}", "/topology"):
+        browser.open(served.address + addresses(served, path))
+        ready(browser)
+        browser.script("dispatchEvent(new Event('beforeprint'))")
+        inks = browser.script("""
+          const canvas = document.querySelector("canvas.paper");
+          const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          const found = new Map();
+          for (let at = 0; at < bytes.length; at += 4) {
+            if (bytes[at + 3] < 255) continue;
+            const name = bytes.slice(at, at + 3).join(" ");
+            found.set(name, (found.get(name) ?? 0) + 1);
+          }
+          return [...found].sort((a, b) => b[1] - a[1]).slice(0, 4);
+        """)
+        assert len(inks) == 4, f"{path}: something is drawn"
+        assert min(map(int, inks[0][0].split())) > 200, f"{path}: most of it is light, {inks}"
+        assert len(browser.printed()) > 10_000
+        browser.script("dispatchEvent(new Event('afterprint'))")
+        assert not browser.script("return document.querySelector('canvas.paper, .has-paper')")
+    browser.prefer("light")
+    sign_in(browser, served, "system-administrator")
+    browser.open(f"{served.address}/operations")
+    ready(browser)
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", browser.printed())) > 1
 
 
 def test_a_link_signs_in_and_a_first_password_is_asked_for(served: Portal, browser: Browser) -> None:

@@ -9,7 +9,7 @@ import { defineCustomElement as category } from "@siemens/ix/components/ix-menu-
 import { defineCustomElement as item } from "@siemens/ix/components/ix-menu-item.js";
 import * as icons from "./icons.js";
 import { follow } from "./live.js";
-import { localTimes } from "./times.js";
+import { localTimes, paperTimes } from "./times.js";
 
 htmx.config.includeIndicatorStyles = false; // the page's own style has them; nothing is written into it
 htmx.config.allowEval = false;
@@ -84,6 +84,22 @@ document.addEventListener("change", (event) => {
   // a choice that the page follows at once: language, theme
   if (event.target.closest?.("form[data-at-once]")) event.target.form.requestSubmit();
 });
+
+// what stands in the components' own trees must let the page run over several sheets
+const sheets = new CSSStyleSheet();
+sheets.replaceSync("@media print { div, main { display: block !important; height: auto !important; overflow: visible !important; margin: 0 !important; } }");
+customElements.whenDefined("ix-application").then(async () => {
+  const frame = document.querySelector("ix-application");
+  await frame?.componentOnReady?.();
+  frame?.shadowRoot?.adoptedStyleSheets.push(sheets);
+});
+addEventListener("beforeprint", () => {
+  const place = document.querySelector("#printed-address");
+  if (place) place.textContent = location.href;
+  document.querySelector(".printed time")?.setAttribute("datetime", new Date().toISOString());
+  paperTimes(true);
+});
+addEventListener("afterprint", () => paperTimes(false));
 
 const labels = new Map([["ix-application-header", "ix-menu-expand-icon"]]);
 customElements.whenDefined("ix-menu").then(() => nameFrame());

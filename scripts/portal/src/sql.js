@@ -6,6 +6,7 @@ import { EditorView, keymap } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { basicSetup } from "codemirror";
 import uPlot from "uplot";
+import { PAPER_WIDTH, colour, onPaper } from "./paper.js";
 
 const area = document.querySelector("#sql");
 const form = document.querySelector("#query");
@@ -62,14 +63,6 @@ document.addEventListener("htmx:afterSwap", (event) => {
   drawable();
 });
 
-const probe = document.createElement("i");
-probe.hidden = true;
-document.body.append(probe);
-function colour(name) {
-  probe.style.color = `var(${name})`;
-  return getComputedStyle(probe).color;
-}
-
 // a result can be drawn when a column of times, or the first of numbers, goes along and numbers go up
 function columns() {
   const heads = [...document.querySelectorAll("#rows thead th")];
@@ -84,8 +77,7 @@ function drawable() {
   if (button && columns()) button.hidden = false;
 }
 
-function draw() {
-  const place = document.querySelector("#drawing");
+function drawing(place, width, isPaper) {
   const { x, isTime, y, names } = columns();
   const rows = [...document.querySelectorAll("#rows tbody tr")].map((row) => {
     const cells = row.cells;
@@ -94,22 +86,28 @@ function draw() {
   });
   rows.sort((a, b) => a[0] - b[0]);
   const data = [0, ...y].map((_, index) => rows.map((row) => row[index]));
-  const ink = colour("--text-soft");
-  const grid = { stroke: colour("--line"), width: 1 };
-  place.hidden = false;
-  place.replaceChildren();
-  new uPlot(
+  const ink = colour("--text-soft", isPaper);
+  const grid = { stroke: colour("--line", isPaper), width: 1 };
+  return new uPlot(
     {
-      width: place.clientWidth - 24,
+      width,
       height: 300,
       scales: { x: { time: isTime } },
-      series: [{ label: names[x] }, ...y.map((index, order) => ({ label: names[index], stroke: colour(`--series-${order + 1}`), width: 1.5 }))],
+      series: [{ label: names[x] }, ...y.map((index, order) => ({ label: names[index], stroke: colour(`--series-${order + 1}`, isPaper), width: 1.5 }))],
       axes: [{ stroke: ink, grid, ticks: grid }, { stroke: ink, grid, ticks: grid, size: 70 }],
     },
     data,
     place,
   );
 }
+
+function draw() {
+  const place = document.querySelector("#drawing");
+  place.hidden = false;
+  place.replaceChildren();
+  drawing(place, place.clientWidth - 24, false);
+}
+onPaper(() => document.querySelector("#drawing"), (place) => drawing(place, PAPER_WIDTH, true).ctx.canvas, uPlot.pxRatio);
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("#draw");

@@ -13,6 +13,14 @@ const STEPS = [
   [Infinity, 86400, "day"],
 ];
 
+let isPaper = false;
+
+// On paper nobody can ask how long ago that was.
+export function paperTimes(asked) {
+  isPaper = asked;
+  localTimes(document);
+}
+
 export function localTimes(root) {
   for (const element of root.querySelectorAll?.("time[datetime]") ?? []) show(element);
 }
@@ -21,7 +29,9 @@ export function show(element) {
   const at = new Date(element.getAttribute("datetime"));
   if (Number.isNaN(at.getTime())) return;
   element.title = zone.format(at);
-  if (element.dataset.form === "ago") element.textContent = ago(at);
+  if (element.dataset.form === "zone") element.textContent = zone.format(at);
+  else if (isPaper) element.textContent = whole.format(at);
+  else if (element.dataset.form === "ago") element.textContent = ago(at);
   else if (element.dataset.form === "clock") element.textContent = short.format(at);
   else element.textContent = whole.format(at);
 }
@@ -33,5 +43,6 @@ function ago(at) {
 }
 
 setInterval(() => {
+  if (isPaper) return;
   for (const element of document.querySelectorAll('time[data-form="ago"]')) show(element);
 }, 5000);

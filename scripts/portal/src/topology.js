@@ -1,6 +1,7 @@
 // The tree of nodes as a picture, with health by shape and colour; renewed when the server says so.
 import cytoscape from "cytoscape";
 import { numberText } from "./live.js";
+import { colour, onPaper } from "./paper.js";
 
 // what Cytoscape would write into the page as a style of its own stands in ours already
 const marker = document.createElement("meta");
@@ -12,16 +13,10 @@ const ROW = { headquarters: 0, hub: 150, gateway: 320 };
 const WIDTH = 170;
 const PER_ROW = 8;
 const DEPTH = 110;
+const PAPER_RATIO = 2;
 
-const probe = document.createElement("i");
-probe.hidden = true;
-document.body.append(probe);
-function colour(name) {
-  probe.style.color = `var(${name})`;
-  return getComputedStyle(probe).color;
-}
-
-function look() {
+function look(isPaper = false) {
+  const tinted = (name) => colour(name, isPaper);
   const border = { live: "--ok", late: "--p3", silent: "--p1", never: "--line-strong", quarantined: "--p2", revoked: "--line-strong" };
   const style = [
     {
@@ -32,16 +27,16 @@ function look() {
         "text-valign": "center",
         "font-size": 13,
         "font-family": "system-ui, Noto Sans CJK SC, sans-serif",
-        color: colour("--text"),
-        "background-color": colour("--surface-2"),
+        color: tinted("--text"),
+        "background-color": tinted("--surface-2"),
         "border-width": 2,
-        "border-color": colour("--line-strong"),
+        "border-color": tinted("--line-strong"),
         width: 140,
         height: 58,
         shape: "round-rectangle",
       },
     },
-    { selector: "node[role='headquarters']", style: { "font-weight": "bold", width: 180, "background-color": colour("--accent-soft") } },
+    { selector: "node[role='headquarters']", style: { "font-weight": "bold", width: 180, "background-color": tinted("--accent-soft") } },
     { selector: "node[role='hub']", style: { shape: "cut-rectangle" } },
     { selector: "node[?alarms]", style: { "font-weight": "bold" } },
     {
@@ -50,19 +45,19 @@ function look() {
         width: 2,
         "curve-style": "taxi",
         "taxi-direction": "upward",
-        "line-color": colour("--line-strong"),
-        "target-arrow-color": colour("--line-strong"),
+        "line-color": tinted("--line-strong"),
+        "target-arrow-color": tinted("--line-strong"),
         "target-arrow-shape": "triangle",
         "font-size": 11,
       },
     },
     { selector: "edge[standing='silent'], edge[standing='never']", style: { "line-style": "dashed" } },
-    { selector: "node:selected", style: { "border-color": colour("--focus") } },
+    { selector: "node:selected", style: { "border-color": tinted("--focus") } },
   ];
   for (const [standing, name] of Object.entries(border)) {
-    style.push({ selector: `node[standing='${standing}']`, style: { "border-color": colour(name), "border-style": standing === "never" ? "dotted" : standing === "late" ? "dashed" : "solid", "border-width": standing === "live" ? 2 : 4 } });
+    style.push({ selector: `node[standing='${standing}']`, style: { "border-color": tinted(name), "border-style": standing === "never" ? "dotted" : standing === "late" ? "dashed" : "solid", "border-width": standing === "live" ? 2 : 4 } });
   }
-  style.push({ selector: "edge[standing='silent']", style: { "line-color": colour("--p1"), "target-arrow-color": colour("--p1") } });
+  style.push({ selector: "edge[standing='silent']", style: { "line-color": tinted("--p1"), "target-arrow-color": tinted("--p1") } });
   return style;
 }
 
@@ -120,8 +115,15 @@ async function renew() {
 }
 
 document.addEventListener("htmx:afterSwap", (event) => event.detail.target?.id === "rows" && renew());
+onPaper(() => place, () => {
+  if (!graph) return null;
+  graph.drawn.style(look(true));
+  const canvas = graph.drawn.renderer().bufferCanvasImage({ full: true, scale: PAPER_RATIO, bg: "#fff" });
+  graph.drawn.style(look());
+  return canvas;
+}, PAPER_RATIO);
 const restyle = () => graph?.drawn.style(look());
 new MutationObserver(restyle).observe(document.documentElement, { attributes: true, attributeFilter: ["data-ix-color-schema"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
-new ResizeObserver(() => graph && (graph.drawn.resize(), graph.drawn.fit(undefined, 30))).observe(place);
+new ResizeObserver(() => place.clientWidth && graph && (graph.drawn.resize(), graph.drawn.fit(undefined, 30))).observe(place);
 renew();

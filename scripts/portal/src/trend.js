@@ -1,6 +1,7 @@
 // The chart of a trend: asks for as many points as it has pixels, and asks anew on every zoom.
 import uPlot from "uplot";
 import { numberText } from "./live.js";
+import { PAPER_WIDTH, colour, onPaper } from "./paper.js";
 
 const chart = document.querySelector("#chart");
 const note = document.querySelector("#chart-note");
@@ -33,15 +34,6 @@ if (asked.get("from") && asked.get("to")) {
 }
 
 const tint = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-// light-dark() is resolved only where it is used as a colour
-const probe = document.createElement("i");
-probe.hidden = true;
-document.body.append(probe);
-function colour(name) {
-  probe.style.color = `var(${name})`;
-  return getComputedStyle(probe).color;
-}
-
 function current() {
   if (range) return range;
   const now = Math.max(Date.now() * 1000, newest);
@@ -93,25 +85,28 @@ function parts(found) {
 
 const scaleOf = (line) => line.unit || "1";
 
-function draw() {
-  const shown = lines.map((line) => ({ line, found: told.series.find((each) => each.series === line.series) })).filter((each) => each.found);
+const drawn = () => lines.map((line) => ({ line, found: told.series.find((each) => each.series === line.series) })).filter((each) => each.found);
+
+// The chart within a place, on screen or on paper.
+function plotted(shown, place, width, isPaper) {
   const tables = shown.map(({ found }) => parts(found));
   const data = tables.length ? uPlot.join(tables) : [[]];
-  const ink = colour("--text-soft");
-  const grid = { stroke: colour("--line"), width: 1 };
+  const tinted = (name) => colour(name, isPaper);
+  const ink = tinted("--text-soft");
+  const grid = { stroke: tinted("--line"), width: 1 };
   const font = `12px ${tint("--theme-font-sans") || "sans-serif"}`;
   const scales = { x: { time: true, range: () => [told.from_us / 1e6, told.to_us / 1e6] } };
   const units = [...new Set(shown.map(({ line }) => scaleOf(line)))];
   for (const unit of units) scales[unit] = { auto: true, range: padded };
   const series = [{}];
   for (const { line } of shown) {
-    const base = { label: line.name, scale: scaleOf(line), stroke: colour(line.color), width: 1.5, spanGaps: false, points: { size: 4 } };
+    const base = { label: line.name, scale: scaleOf(line), stroke: tinted(line.color), width: 1.5, spanGaps: false, points: { size: 4 } };
     series.push(base, { ...base, label: `${line.name} ?`, dash: [4, 4] });
   }
   const axes = [{ stroke: ink, grid, ticks: grid, font, space: 90, values: clockTexts }];
   units.slice(0, AXES_MAX).forEach((unit, index) => {
     const own = shown.filter(({ line }) => scaleOf(line) === unit);
-    const stroke = own.length === 1 && units.length > 1 ? colour(own[0].line.color) : ink;
+    const stroke = own.length === 1 && units.length > 1 ? tinted(own[0].line.color) : ink;
     axes.push({
       scale: unit,
       side: index % 2 ? 1 : 3,
@@ -127,7 +122,7 @@ function draw() {
     });
   });
   const options = {
-    width: chart.clientWidth,
+    width,
     height: HEIGHT,
     series,
     scales,
@@ -138,13 +133,18 @@ function draw() {
     hooks: {
       setSelect: [(self) => zoom(self)],
       setCursor: [(self) => atCursor(self, shown)],
-      drawClear: [(self) => drawGaps(self, shown)],
-      draw: [(self) => drawQuality(self, shown)],
+      drawClear: [(self) => drawGaps(self, shown, tinted)],
+      draw: [(self) => drawQuality(self, shown, tinted)],
     },
   };
+  return new uPlot(options, data, place);
+}
+
+function draw() {
+  const shown = drawn();
   plot?.destroy();
   chart.replaceChildren();
-  plot = new uPlot(options, data, chart);
+  plot = plotted(shown, chart, chart.clientWidth, false);
   plot.over.addEventListener("dblclick", zoomOut);
   for (const { line, found } of shown) {
     line.row.querySelector("[data-low]").textContent = numberText(found.low);
@@ -190,8 +190,8 @@ function across(self, from, to) {
   return right > left ? [left, Math.max(1, right - left)] : null;
 }
 
-function drawGaps(self, shown) {
-  self.ctx.fillStyle = colour("--surface-2");
+function drawGaps(self, shown, tinted) {
+  self.ctx.fillStyle = tinted("--surface-2");
   for (const { found } of shown) {
     for (const [from, to] of found.gaps) {
       const at = across(self, from, to);
@@ -201,17 +201,17 @@ function drawGaps(self, shown) {
 }
 
 // one strip a line below the chart: filled where it was bad, ticked where uncertain, boxed where missing
-function drawQuality(self, shown) {
+function drawQuality(self, shown, tinted) {
   const { ctx } = self;
   const ratio = uPlot.pxRatio;
-  const bad = colour("--p1");
-  const unsure = colour("--p3");
-  const missing = colour("--line-strong");
+  const bad = tinted("--p1");
+  const unsure = tinted("--p3");
+  const missing = tinted("--line-strong");
   ctx.save();
   shown.forEach(({ line, found }, index) => {
     const top = ctx.canvas.height - (shown.length - index) * STRIP * ratio;
     const height = (STRIP - 1) * ratio;
-    ctx.fillStyle = colour(line.color);
+    ctx.fillStyle = tinted(line.color);
     ctx.fillRect(self.bbox.left - 8 * ratio, top, 5 * ratio, height);
     for (const [from, to, severity] of found.spans) {
       const at = across(self, from, to);
@@ -326,7 +326,8 @@ document.addEventListener("values", ({ detail }) => {
   else draw();
 });
 
-new ResizeObserver(() => plot && plot.width !== chart.clientWidth && fetchData()).observe(chart);
+onPaper(() => chart, (place) => told && plotted(drawn(), place, PAPER_WIDTH, true).ctx.canvas, uPlot.pxRatio);
+new ResizeObserver(() => chart.clientWidth && plot && plot.width !== chart.clientWidth && fetchData()).observe(chart);
 new MutationObserver(() => told && draw()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-ix-color-schema"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => told && draw());
 if (lines.length) fetchData();
