@@ -10,6 +10,7 @@ from typing import Any
 
 import zmq
 
+from headquarters.alertkeeper import AlertThread
 from headquarters.auditkeeper import AuditThread
 from headquarters.commands.handler import FETCHED, CommandDesk
 from headquarters.commands.queue import CommandQueue
@@ -125,6 +126,7 @@ class Headquarters:
         self._updates = UpdatesThread(config.home, Terms(config.offline_days), stop, log)
         served = config.web.bind is not None
         self._web = WebKeeper(config.home, config.level, stop, log) if served else None
+        self._alerts = None if served else AlertThread(config, stop, log)
 
     def _open_probe(self) -> ProbeServer | None:
         bind = self._config.metrics_bind
@@ -222,6 +224,8 @@ class Headquarters:
             self._probing.start()
         if self._web is not None:
             self._web.start()
+        if self._alerts is not None:
+            self._alerts.start()
         try:
             self._serve()
             self._intake.finish(time.monotonic())
@@ -239,6 +243,8 @@ class Headquarters:
             self._updates.join(10.0)
             self._audit.join(10.0)
             self._desired.join(10.0)
+            if self._alerts is not None:
+                self._alerts.join(10.0)
             if self._web is not None:
                 self._web.join(15.0)
             self._reports.close()

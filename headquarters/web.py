@@ -35,7 +35,7 @@ from headquarters.config import CONFIG, HeadquartersConfig, load
 from headquarters.levels import has
 from headquarters.metadata import open_metadata
 from headquarters.operations.alerts.channels import channels_of
-from headquarters.operations.alerts.service import Alerts, AlertThread
+from headquarters.operations.alerts.service import Alerts, watch
 from headquarters.operations.signals import read
 from headquarters.operations.usage import UsageThread
 from headquarters.patience import PatientProtocol
@@ -230,8 +230,11 @@ def _alerting(config: HeadquartersConfig, app: FastAPI, stop: Stop, log: EventLo
     def make() -> Alerts:
         return Alerts(context.metadata, lambda: read(context.sources, context.metadata), channels, log)
 
-    thread = AlertThread(make, config.data, config.alerts["interval_s"], stop, log)
-    threads = (thread, UsageThread(context.sources, context.metadata, stop, log))
+    arguments = (make, config.data, config.alerts["interval_s"], stop, log)
+    threads = (
+        threading.Thread(target=watch, args=arguments, name="alerts", daemon=True),
+        UsageThread(context.sources, context.metadata, stop, log),
+    )
     for each in threads:
         each.start()
     try:

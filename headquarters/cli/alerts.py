@@ -30,7 +30,7 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
 def alerts() -> None:
     """Be told when something is wrong: rules, what fires, silences.
 
-    Rules are judged by the web process; where messages go is set in [alerts].
+    Rules are judged while headquarters runs; where messages go is set in [alerts].
 
     \b
       catchment-hq alerts list

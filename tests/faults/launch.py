@@ -5,7 +5,7 @@ Only tests start nodes this way: the product has no switch for any of it.
 forgetful: headquarters loses its watermarks at each start (the ablation).
 clock: the wall clock is off by as many microseconds as the file ARGUMENT says, now.
 aged: both that and hasty, for the TUF client's clock as well.
-hasty: what is desired is on trial for a second, and roll-outs are looked at all the time.
+hasty: what is desired is on trial for a second, roll-outs are looked at all the time, alerts at once.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def hasten(tier: str) -> None:
         service.CONFIRM_S, service.WATCH_S = 1.0, 0.1
     else:
         import_module("headquarters.rollout.thread").STEP_S = 0.5  # type: ignore[attr-defined]
+        import_module("headquarters.alertkeeper").FIRST_S = 0.5  # type: ignore[attr-defined]
 
 
 PATCHES: dict[str, Callable[[str], None]] = {

@@ -165,3 +165,23 @@ def test_a_platform_of_level_2_answers_api_and_sql_and_refuses_portal_and_contro
         [own] = [each for each in json.loads(text) if each["role"] == "hub"]
         assert own["node"] == hub.name and own["version"] == version("catchment")
     river.finish()
+
+
+def test_a_platform_without_a_web_process_judges_its_alerts_itself(river: River) -> None:
+    platform = river.headquarters("region")
+    change(platform.home / "headquarters.toml", "headquarters", level=2)
+    with (platform.home / "headquarters.toml").open("a", encoding="utf-8") as config:
+        config.write("\n[alerts]\ninterval_s = 1\n")
+    own = ("no-session", "--metric", "catchment_hq_sessions", "--below", "1", "--home", str(platform.home))
+    finish([program("catchment-hq"), "alerts", "add", *own], (0,))
+    platform.replaced("hasty")
+    platform.up()
+    until(lambda: bool(platform.logged("alert-fires")), "an alert")
+    assert [each["rule"] for each in platform.logged("alert-fires")] == ["no-session"]
+    platform.stop()
+    _, text = finish(
+        [program("catchment-hq"), "alerts", "list", "--json", "--home", str(platform.home)], (0,)
+    )
+    [fired] = json.loads(text)
+    assert fired["rule"] == "no-session" and fired["resolved_us"] is None
+    assert not platform.logged("alerts-failed")

@@ -1,4 +1,4 @@
-"""The thread that judges alert rules and delivers what fires; it runs in the web process.
+"""Judges alert rules and delivers what fires: in the web process, else in headquarters' own.
 
 Rules:
 1. What fires is written down, with what is to be delivered, in one transaction; a restart repeats nothing.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -115,8 +114,8 @@ class Alerts:
             Notifications(session).delivered(ids)
 
 
-class AlertThread(threading.Thread):
-    """Runs `Alerts` until a stop; of several processes on one home one alone judges.
+def watch(make: Callable[[], Alerts], data: Path, interval_s: float, stop: Stop, log: EventLog) -> None:
+    """Judge and deliver until a stop; of several processes on one home one alone judges.
 
     Args:
         make: Makes the alerts, when this process is the one.
@@ -124,45 +123,25 @@ class AlertThread(threading.Thread):
         interval_s: Between steps.
         stop: Ends it.
         log: For faults.
-        clock: Seconds since 1970.
     """
+    while not stop.asked:
+        with _alone(data / "alerts.lock") as is_alone:
+            if is_alone:
+                _judge(make, interval_s, stop, log)
+        stop.wait(LOCK_RETRY_S)
 
-    def __init__(
-        self,
-        make: Callable[[], Alerts],
-        data: Path,
-        interval_s: float,
-        stop: Stop,
-        log: EventLog,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(name="alerts", daemon=True)
-        self._make = make
-        self._lock = data / "alerts.lock"
-        self._interval_s = interval_s
-        self._stop_asked = stop
-        self._log = log
-        self._clock = clock
 
-    def run(self) -> None:
-        """Judge until a stop."""
-        while not self._stop_asked.asked:
-            with _alone(self._lock) as is_alone:
-                if is_alone:
-                    self._judge()
-            self._stop_asked.wait(LOCK_RETRY_S)
-
-    def _judge(self) -> None:
-        alerts: Alerts | None = None
-        while not self._stop_asked.asked:
-            try:
-                alerts = alerts or self._make()
-                alerts.step(self._clock())
-            except CatchmentError as error:
-                self._log.error("alerts-failed", error=str(error))
-            except Exception as error:
-                self._log.error("alerts-failed", error="".join(traceback.format_exception(error)))
-            self._stop_asked.wait(self._interval_s)
+def _judge(make: Callable[[], Alerts], interval_s: float, stop: Stop, log: EventLog) -> None:
+    alerts: Alerts | None = None
+    while not stop.asked:
+        try:
+            alerts = alerts or make()
+            alerts.step(time.time())
+        except CatchmentError as error:
+            log.error("alerts-failed", error=str(error))
+        except Exception as error:
+            log.error("alerts-failed", error="".join(traceback.format_exception(error)))
+        stop.wait(interval_s)
 
 
 @contextmanager
