@@ -150,7 +150,8 @@ class Executor:
             for name in governed.sources:
                 connection.register(governed.base(name), self._source.rows(RELATIONS[name], rights))
             for key in (BY_SERIES, BY_GATEWAY):
-                connection.register(governed.keys(key), keys(key, rights))
+                if governed.keys(key) in governed.sql:
+                    connection.register(governed.keys(key), keys(key, rights))
             connection.execute(f"SET TimeZone = {literal(task.timezone)}")
             connection.execute("SET lock_configuration = true")
             with self._interruptible(connection):
