@@ -2,8 +2,8 @@
 
 Rules:
 1. The process that serves people parses and runs no query. A worker that does not answer to an
-   interruption within the grace, ends by itself, or says that it is spent, is replaced; its query may
-   fail, and no other.
+   interruption within the grace, ends by itself, or says that it is spent, is replaced; its query fails
+   and no other.
 2. The queue is bounded. A tenant has at most so many queries in it and under way, so that one who
    asks a lot waits for themselves and not the others for them.
 3. A query is stopped `seconds` after it began: first by an interruption, then by ending its worker.

@@ -6,7 +6,7 @@ happens here: parsing, planning, running. The service can end the process at any
 
 Messages in: `{id, run | explain: task}`, `{cancel: id}`. Out: `{ready}`, then one
 `{id, outcome | estimate | error | store, spent}` for each that came in; `spent` says that this one was
-the last: what queries have left behind in the process takes too much of what the next one may need.
+the last: it did not come to its end, and left too little of what the next one may need.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def serve(link: socket.socket, lake: Path, spill: Path) -> None:
     threading.Thread(target=listen, daemon=True).start()
     send(link, {"ready": os.getpid()})
     while (message := waiting.get()) is not None:
-        answer = {"id": message["id"], **_answer(executor, message), "spent": _room() < room // 2}
+        answer = {"id": message["id"], **_answer(executor, message)}
+        broken = "error" in answer and answer["error"]["fault"] in (Fault.MEMORY, Fault.CANCELLED)
+        answer["spent"] = broken and _room() < room // 2
         current[0] = ""
         try:
             send(link, answer)
