@@ -511,13 +511,14 @@ def test_a_card_that_is_too_small_or_gives_back_something_else_is_refused(
 @pytest.mark.parametrize("table", ["mounts", "swaps"])
 def test_a_disk_in_use_is_refused(tmp_path: Path, table: str) -> None:
     card = tmp_path / "my card.img"
-    card.write_bytes(b"")
+    card.write_bytes(b"somebody's")
     proc = tmp_path / "proc"
     proc.mkdir()
     quoted = str(card).replace(" ", "\\040")
     (proc / table).write_text(f"/dev/nowhere /x ext4 rw 0 0\n{quoted} /mnt/card ext4 rw 0 0\n")
     with pytest.raises(InputError, match="unmount it first"):
-        refuse_in_use(card, proc)
+        write_card(open_image(demo_image(tmp_path)), card, NOTHING, proc)
+    assert card.read_bytes() == b"somebody's"
     (proc / table).write_text("/dev/nowhere /x ext4 rw 0 0\n")
     refuse_in_use(card, proc)
 
