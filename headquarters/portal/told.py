@@ -33,6 +33,8 @@ WORDS = (
     N_("scope"), N_("number"), N_("alarm"), N_("why"), N_("rule"), N_("comment"), N_("compared"), N_("hours"),
     N_("cursor"), N_("series"), N_("to"), N_("width"), N_("fingerprint"), N_("verb"), N_("ring"), N_("table"),
     N_("description"), N_("most"), N_("page"), N_("limit"), N_("span"), N_("from_us"), N_("to_us"),
+    # what alerts and versions are of
+    N_("gateway"), N_("node"), N_("program"), N_("firmware"),
     # what quotas are of
     N_("storage"), N_("queries"), N_("jobs"),
 )  # fmt: skip

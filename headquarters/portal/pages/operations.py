@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from headquarters.db.engine import reading, writing
 from headquarters.operations.alerts import acts
-from headquarters.operations.alerts.rules import DEFAULTS
+from headquarters.operations.alerts.rules import DEFAULTS, SEVERITIES
 from headquarters.operations.alerts.store import Notifications, Rules, Silences
 from headquarters.operations.capacity import forecasts
 from headquarters.operations.metrics import METRICS
@@ -44,7 +44,7 @@ def show(request: Request, visitor: Annotated[Visitor, needs("operations:read")]
         request,
         "operations.html",
         visitor,
-        firing=firing,
+        firing=sorted(firing, key=lambda each: -SEVERITIES.index(each.severity)),
         over=over,
         silences=silences,
         rules=[(rule, rule in DEFAULTS) for rule in rules],
