@@ -17,7 +17,7 @@ from headquarters.portal.shapes import iso
 from headquarters.services.fleet import commands
 from headquarters.views.seeing import EVERYTHING
 from tests.lake_parts import SECOND, T0
-from tests.peers.browser import ENTER, Browser
+from tests.peers.browser import ENTER, TAB, Browser
 from tests.peers.portal_parts import Portal, axe_script, judged, portal
 
 SOURCES = Path(__file__).parents[2] / "scripts/portal"
@@ -243,6 +243,37 @@ def test_an_alarm_is_acknowledged_by_a_signed_command(served: Portal, browser: B
     sent = commands.latest(served.house.sources, EVERYTHING, "unit-1")[0]
     assert sent.requester.startswith("group.operator@")
     assert any(entry.content.action == "alarms.ack" for entry in served.house.audited())
+
+
+def test_a_tenant_is_given_a_site_and_loses_it_from_the_keyboard(served: Portal, browser: Browser) -> None:
+    sign_in(browser, served, "system-administrator")
+    browser.open(f"{served.address}/tenants?lang=en")
+    ready(browser)
+    browser.focus("[data-dialog=add]")
+    browser.keys(ENTER)
+    browser.wait("the dialog", lambda: browser.script("return document.activeElement.name === 'id'"))
+    browser.keys("works-k" + TAB + "Works K" + ENTER)
+    browser.wait("its own page", lambda: urlsplit(browser.address()).path == "/tenants/works-k")
+    ready(browser)
+    browser.focus("[data-dialog=own]")
+    browser.keys(ENTER)
+    browser.wait("the dialog", lambda: browser.script("return document.activeElement.name === 'site'"))
+    browser.keys("south" + ENTER)
+    browser.wait("what was done", lambda: "owns south now" in browser.text(".said[role=status]"))
+    ready(browser)
+    browser.focus("[data-dialog=site-1]")
+    browser.keys(ENTER)
+    browser.wait("a question", lambda: browser.text("#site-1").startswith("Take south from works-k"))
+    browser.focus("#site-1 [data-close]")
+    browser.keys(ENTER)
+    assert "south" in browser.text(".grid"), "who thinks better of it changes nothing"
+    browser.focus("[data-dialog=site-1]")
+    browser.keys(ENTER)
+    browser.focus("#site-1 button.danger")
+    browser.keys(ENTER)
+    browser.wait("what was done", lambda: "the group’s alone" in browser.text(".said[role=status]"))
+    acts = [each.content.action for each in served.house.audited() if each.content.target == "works-k"]
+    assert acts == ["tenants.add", "tenants.own", "tenants.disown"]
 
 
 def test_a_zoom_asks_anew_for_as_many_points_as_there_are_pixels(served: Portal, browser: Browser) -> None:

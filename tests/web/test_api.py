@@ -27,7 +27,9 @@ from headquarters.security.registry import FILE, Registry
 from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.store import Tenants
 from headquarters.tenancy.usage import Quotas
+from protocols.daemon import EventLog, Stop
 from protocols.desired import Item, ItemKind
+from protocols.errors import StoreError
 from protocols.identity import Identity
 from protocols.metrics import render
 from tests.lake_parts import NOW, T0, scan
@@ -375,6 +377,34 @@ def test_storage_is_measured_by_tenant_and_bounds_what_people_add_and_not_the_fi
     with own_house.sources.engine() as engine:
         engine.refresh()
     assert own_house.sources.fleet().gateways["unit-1"].samples == before + 1
+
+
+def test_storage_is_measured_by_itself_and_what_cannot_be_is_logged(
+    own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "FIRST_S", 0.0)
+    monkeypatch.setattr(storage, "EVERY_S", 0.01)
+    stop, log, looks = Stop(), EventLog("info", file=tmp_path / "web.log"), 0
+
+    def fail_once(sources: Any, metadata: Any) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise StoreError("the lake is away")
+        plain(sources, metadata)
+        stop.ask()
+
+    plain = storage.measure
+    monkeypatch.setattr(storage, "measure", fail_once)
+    storage.StorageThread(own_house.sources, own_house.metadata, stop, log).run()
+    log.close()
+    [line] = (tmp_path / "web.log").read_text().splitlines()
+    assert (json.loads(line)["event"], json.loads(line)["error"]) == (
+        "storage-not-measured",
+        "the lake is away",
+    )
+    with reading(own_house.metadata) as session:
+        assert Quotas(session).usage("plant-a", 0)["storage"] > 0
 
 
 def test_a_tenant_over_its_storage_gets_no_further_gateway(own_house: House) -> None:
