@@ -246,6 +246,20 @@ class Buffer:
                 self._store.remember("definitions", definitions)
                 custody.define_again(self._store, self._chains)
 
+    def define_again(self, every_us: int) -> None:
+        """Send the point table again when it was sent so long ago, for whoever came since.
+
+        A platform that joins a running group gets samples from then on, and would never learn what
+        they are of: hubs have let go of the table.
+
+        Args:
+            every_us: How often, in microseconds of wall-clock time; a clock that was set back counts as well.
+        """
+        sent_us = self._store.fact("defined_us")
+        if sent_us is None or not 0 <= self._clock.now_us() - int(sent_us) < every_us:
+            with self._store.transaction():
+                custody.define_again(self._store, self._chains)
+
     def note_events(self, number: int) -> None:
         """Remember up to which number events of the gateway's journal are in batches; it never falls."""
         with self._store.transaction():

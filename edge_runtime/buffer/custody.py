@@ -280,7 +280,9 @@ def define_again(store: Store, chains: Chains) -> None:
     definitions = store.fact("definitions")
     row = chains.current(Stream.META)
     if definitions is not None and row is not None:
-        chains.add(row, chains.draft_now(Kind.META, zstandard.compress(definitions, 3), compressed=True))
+        draft = chains.draft_now(Kind.META, zstandard.compress(definitions, 3), compressed=True)
+        chains.add(row, draft)
+        store.remember("defined_us", draft.t_max_us)
 
 
 def release(store: Store, chains: Chains, upstreams: frozenset[str]) -> None:

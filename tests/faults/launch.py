@@ -4,6 +4,7 @@ Only tests start nodes this way: the product has no switch for any of it.
 
 forgetful: headquarters loses its watermarks at each start (the ablation).
 clock: the wall clock is off by as many microseconds as the file ARGUMENT says, now.
+telling: a gateway sends its point table again with each statement, and states its ledger each second.
 aged: both that and hasty, for the TUF client's clock as well.
 hasty: what is desired is on trial for a second, roll-outs are looked at all the time, alerts at once.
 """
@@ -78,10 +79,17 @@ def hasten(tier: str) -> None:
         import_module("headquarters.alertkeeper").FIRST_S = 0.5  # type: ignore[attr-defined]
 
 
+def tell(_: str) -> None:
+    """Send the point table again and again."""
+    session: Any = import_module("edge_runtime.session")
+    session.DEFINE_EVERY_S, session.STATEMENT_S = 0.0, 1.0
+
+
 PATCHES: dict[str, Callable[[str], None]] = {
     "forgetful": forget,
     "clock": shift,
     "hasty": hasten,
+    "telling": tell,
     "aged": age,
 }
 

@@ -14,6 +14,8 @@ from protocols.identity import SigningKey
 from protocols.records import Gap, GapCause, Mark, Opening, OpenReason, Statement
 from tests.unit.edge_buffers import T0, PowerCutError, S, World, crash_at, encoded
 
+DAY = 86_400 * S
+
 
 @pytest.fixture(autouse=True)
 def _no_crash_left() -> Iterator[None]:
@@ -302,6 +304,29 @@ def test_a_receiver_that_lost_the_meta_chain_is_told_the_point_table_again() -> 
     new = world.buffer.on_behind(old, 0, 2)
     assert new is not None
     assert [h.kind for h in world.headers(new)] == [Kind.OPEN, Kind.META, Kind.GAP]
+
+
+def test_the_point_table_is_told_again_each_day_for_whoever_came_since() -> None:
+    world = World()
+
+    def told() -> int:
+        return [h.kind for h in world.headers(world.chain(Stream.META))].count(Kind.META)
+
+    world.buffer.define_again(DAY)
+    assert told() == 0, "there is none yet"
+    world.buffer.define(b"\x81\xa6points\x90")
+    world.clock.us += DAY - S
+    world.boot()
+    world.buffer.define_again(DAY)
+    assert told() == 1
+    world.clock.us += S
+    world.buffer.define_again(DAY)
+    world.buffer.define_again(DAY)
+    assert told() == 2
+    world.clock.us -= DAY
+    world.buffer.define_again(DAY)
+    world.buffer.define_again(DAY)
+    assert told() == 3
 
 
 # -- statement -----------------------------------------------------------------------------------------
