@@ -263,6 +263,15 @@ def header_hash(header: bytes) -> bytes:
     return hashlib.sha256(header).digest()
 
 
+def opened_us(epoch: int) -> int:
+    """When an epoch was opened by its gateway's clock, as its number says; microseconds since 1970.
+
+    >>> opened_us(1_700_000_000_000 << 16 | 7)
+    1700000000000000
+    """
+    return (epoch >> 16) * 1000
+
+
 class Batch(NamedTuple):
     """Header, payload and signature as they travel and as they are stored.
 

@@ -45,7 +45,7 @@ from headquarters.ingest.rows import (
 from headquarters.ingest.series import SeriesRegistry
 from headquarters.ingest.stores import Archive, Reference, Table, Tables
 from protocols import columns, crash
-from protocols.batch import Batch, Chain, Header, Kind, Stream, check_payload, header_hash
+from protocols.batch import Batch, Chain, Header, Kind, Stream, check_payload, header_hash, opened_us
 from protocols.errors import IntegrityError, PeerError
 from protocols.records import Gap, GapCause, Opening, RefusalReason, parse_definitions, parse_gaps
 from protocols.session import Accepted
@@ -365,12 +365,16 @@ class Ingest:
     def _declare_hole(
         self, cycle: Cycle, header: Header, hole_from: int, batch: int, received_us: int
     ) -> None:
-        """Say in our own name that the batches from `hole_from` up to this one are missing."""
+        """Say in our own name that the batches from `hole_from` up to this one are missing.
+
+        Where all before it are, they begin when their epoch was opened.
+        """
         before = self._tables.ledger.find(header.chain, hole_from - 1) if hole_from else None
-        t_from = header.t_min_us if before is None else min(before.fields.t_max_us + 1, header.t_min_us)
+        began_us = header.t_min_us if hole_from else opened_us(header.epoch)
+        t_from = began_us if before is None else before.fields.t_max_us + 1
         gap = Gap(
             GapCause.TRIMMED,
-            t_from,
+            min(t_from, header.t_min_us),
             header.t_min_us,
             epoch=header.epoch,
             seq_from=hole_from,

@@ -157,6 +157,18 @@ def test_a_hole_that_was_given_up_is_declared_in_our_name(gateway: HandGateway) 
     assert row.declared_by is DeclaredBy.HEADQUARTERS
 
 
+def test_a_hole_at_the_beginning_of_a_chain_begins_when_its_epoch_was_opened(
+    gateway: HandGateway,
+) -> None:
+    tables, epoch = MemoryTables(), (T0 // 1000 - 500) << 16 | 7
+    batches = [gateway.data(scan(second), epoch=epoch) for second in range(3)]
+    ingest = begin(tables, MemoryArchive())
+    ingest.commit(ingest.prepare([batches[2]._replace(hole_from=0)], NOW))
+    [row] = tables.gaps.rows
+    assert (row.gap.seq_from, row.gap.seq_to) == (0, 2)
+    assert (row.gap.t_from_us, row.gap.t_to_us) == (T0 - SECOND // 2, T0 + 2 * SECOND)
+
+
 @pytest.mark.parametrize("step", [*STEPS, "hq:after-samples"])
 def test_a_crash_between_any_two_tables_is_finished_from_the_archive(gateway: HandGateway, step: str) -> None:
     tables, archive = MemoryTables(), MemoryArchive()
