@@ -102,13 +102,17 @@ def test_headquarters_and_a_platform_of_level_2_have_the_same_rows_whichever_was
 def test_a_platform_that_the_hub_does_not_keep_for_declares_what_it_missed_and_goes_on(river: River) -> None:
     headquarters = river.headquarters()
     hub = river.hub(headquarters)
-    region = river.platform(hub, keep=False)
+    region = river.platform(hub)
     change(region.home / "headquarters.toml", "headquarters", hole_wait_s=1)
     gateway = river.gateway("unit-1", river.plant(), [hub], headquarters)
     allow(region, gateway)
     river.start()
     more(region, 100)
     region.kill()
+    hub.kill()
+    config = hub.home / "hub.toml"
+    config.write_text(config.read_text().replace("keep = true", "keep = false"))
+    hub.up()
     more(headquarters, 200)
     hub.wait("what headquarters has to go", lambda status: held(status, gateway) <= FEW)
     region.up()
@@ -119,6 +123,28 @@ def test_a_platform_that_the_hub_does_not_keep_for_declares_what_it_missed_and_g
     missed = set(in_lake(headquarters, ROWS)) - set(in_lake(region, ROWS))
     assert missed and not set(in_lake(region, ROWS)) - set(in_lake(headquarters, ROWS))
     assert ("trimmed",) in in_lake(region, "SELECT cause FROM gaps")
+
+
+def test_a_platform_that_joins_a_running_group_learns_the_names_of_what_it_gets(river: River) -> None:
+    headquarters = river.headquarters()
+    hub = river.hub(headquarters)
+    gateway = river.gateway("unit-1", river.plant(), [hub], headquarters)
+    gateway.replaced("telling")
+    river.start()
+    more(headquarters, 200)
+    hub.wait("what headquarters has to go", lambda status: held(status, gateway) <= FEW)
+    hub.kill()
+    region = river.platform(hub)
+    change(region.home / "headquarters.toml", "headquarters", hole_wait_s=1)
+    allow(region, gateway)
+    river.start()
+    more(region, 200)
+    river.finish()
+    river.judge(region)
+    rows_there = in_lake(region, ROWS)
+    assert rows_there and set(rows_there) < set(in_lake(headquarters, ROWS)), (
+        "the names are those of the plant"
+    )
 
 
 def token(platform: Node) -> str:
