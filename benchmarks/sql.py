@@ -55,7 +55,7 @@ LAYOUTS: Mapping[str, Callable[[int], int]] = {
 """Whose a point is: 0 is the asker."""
 
 GOALS = {
-    "one point": "<= 4",
+    "one point": "<= 8",
     "average of every point": "<= 2",
     "minutes of ten points": "<= 3",
     "latest of each point": "<= 2",
