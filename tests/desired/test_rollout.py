@@ -11,6 +11,7 @@ import pytest
 from headquarters.rollout.machine import Course, Phase, Rollout
 from headquarters.rollout.plan import Change, Plan, Ring, Rules, Selector, place_of
 from headquarters.rollout.windows import Window
+from protocols.desired import Report
 from protocols.errors import InputError
 from tests.desired.rollout_world import (
     START_S,
@@ -69,6 +70,26 @@ def test_a_halt_in_the_second_ring_takes_the_first_back_and_spares_the_third(tmp
     assert not set(third) & set(region.set_at)
     assert {plant.runs["firmware"] for plant in region.plants.values()} == {"1.0"}
     check_end(region, plan, rollout)
+
+
+class Rough(Plant):
+    """Collects half of what is due in the minute in which it changes."""
+
+    told = 0
+
+    def _report(self, now_s: float) -> Report:
+        report = super()._report(now_s)
+        changed, self.told = self.applied != self.told, self.applied
+        samples = report.health.due // 2 if changed else report.health.samples
+        return replace(report, health=replace(report.health, samples=samples))
+
+
+def test_what_the_change_itself_costs_is_no_failure(tmp_path: Path) -> None:
+    region = Region(tmp_path, [Rough(name, Random(name)) for name in NAMES])
+    region.settle()
+    region.begin(three_rings())
+    rollout = region.run("fw-2", 4)
+    assert rollout.phase is Phase.DONE and rollout.counted() == {"good": 12}, rollout.why
 
 
 def test_a_gateway_that_falls_silent_after_a_change_halts(tmp_path: Path) -> None:
