@@ -515,6 +515,23 @@ def test_what_is_signed_here_never_has_less_than_the_window_left(tmp_path: Path)
     assert least > 90
 
 
+def test_what_is_no_longer_in_force_stays_for_a_week_and_roots_for_ever(tmp_path: Path) -> None:
+    clock = Clock()
+    world = World(tmp_path, now=clock)
+    metadata = world.desk.repository.public / "metadata"
+    world.desk.direct({GATEWAY: b"before"})
+    before = {file.name for file in metadata.iterdir()}
+    world.desk.direct({GATEWAY: b"after"})
+    thread = UpdatesThread(tmp_path / "hq", Terms(90), Stop(), EventLog(stream=None), now=clock)
+    clock.pass_days(6)
+    thread.look()
+    assert {file.name for file in metadata.iterdir()} > before, "somebody may be in the middle of it"
+    clock.pass_days(2)
+    thread.look()
+    after = {file.name for file in metadata.iterdir()}
+    assert before - after and {name for name in before if name.endswith(".root.json")} <= after
+
+
 def test_who_must_sign_is_warned_in_time(tmp_path: Path) -> None:
     clock = Clock()
     world = World(tmp_path, now=clock)
