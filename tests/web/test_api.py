@@ -382,8 +382,8 @@ def test_storage_is_measured_by_tenant_and_bounds_what_people_add_and_not_the_fi
 def test_storage_is_measured_by_itself_and_what_cannot_be_is_logged(
     own_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "FIRST_S", 0.0)
-    monkeypatch.setattr(storage, "EVERY_S", 0.01)
+    monkeypatch.setattr(usage, "FIRST_S", 0.0)
+    monkeypatch.setattr(usage, "EVERY_S", 0.01)
     stop, log, looks = Stop(), EventLog("info", file=tmp_path / "web.log"), 0
 
     def fail_once(sources: Any, metadata: Any) -> None:
@@ -394,13 +394,13 @@ def test_storage_is_measured_by_itself_and_what_cannot_be_is_logged(
         plain(sources, metadata)
         stop.ask()
 
-    plain = storage.measure
-    monkeypatch.setattr(storage, "measure", fail_once)
-    storage.StorageThread(own_house.sources, own_house.metadata, stop, log).run()
+    plain = usage.measure
+    monkeypatch.setattr(usage, "measure", fail_once)
+    usage.UsageThread(own_house.sources, own_house.metadata, stop, log).run()
     log.close()
     [line] = (tmp_path / "web.log").read_text().splitlines()
     assert (json.loads(line)["event"], json.loads(line)["error"]) == (
-        "storage-not-measured",
+        "usage-not-measured",
         "the lake is away",
     )
     with reading(own_house.metadata) as session:
