@@ -1,4 +1,7 @@
-"""Roll-outs: a list, and one with its rings, gateways and log."""
+"""Roll-outs: a list, and one with its rings, gateways and log.
+
+What is said of the whole may name any gateway: with a limited scope it is left out.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class RolloutRow:
         is_open: Whether something may still happen.
         items: What it changes.
         courses: How many of the gateways that are seen are in each course.
-        why: Why it halted or was aborted.
+        why: Why it halted or was aborted; empty with a limited scope.
     """
 
     name: str
@@ -85,7 +88,7 @@ class LogLine:
         time_us: When.
         gateway: To which gateway; empty for the whole.
         event: What.
-        detail: In words.
+        detail: In words; of the whole, empty with a limited scope.
     """
 
     time_us: int
@@ -126,7 +129,7 @@ def rollouts(sources: Sources, scope: Scope) -> tuple[RolloutRow, ...]:
         plan, state = _read(each)
         members = _seen(sources, scope, state)
         if members or scope.sites is None:
-            found.append(_row(each, plan, state, members))
+            found.append(_row(scope, each, plan, state, members))
     return tuple(found)
 
 
@@ -147,7 +150,7 @@ def rollout(sources: Sources, scope: Scope, name: str) -> RolloutView | None:
         return None
     rows = sorted(members.items(), key=lambda item: (item[1].ring, item[0]))
     return RolloutView(
-        row=_row(kept, plan, state, members),
+        row=_row(scope, kept, plan, state, members),
         rings=tuple(
             Ring(
                 ring.name,
@@ -171,7 +174,9 @@ def rollout(sources: Sources, scope: Scope, name: str) -> RolloutView | None:
         ),
         rules=plan.to_json()["rules"],
         log=tuple(
-            LogLine(line.time_us, line.gateway, line.event, line.detail)
+            LogLine(
+                line.time_us, line.gateway, line.event, line.detail if line.gateway or scope.is_whole else ""
+            )
             for line in log
             if not line.gateway or line.gateway in members
         ),
@@ -186,7 +191,9 @@ def _seen(sources: Sources, scope: Scope, state: Rollout) -> dict[str, Member]:
     return {name: member for name, member in state.members.items() if sees_gateway(sources, scope, name)}
 
 
-def _row(kept: desired.RolloutRow, plan: Plan, state: Rollout, members: dict[str, Member]) -> RolloutRow:
+def _row(
+    scope: Scope, kept: desired.RolloutRow, plan: Plan, state: Rollout, members: dict[str, Member]
+) -> RolloutRow:
     return RolloutRow(
         kept.name,
         kept.made_us,
@@ -194,5 +201,5 @@ def _row(kept: desired.RolloutRow, plan: Plan, state: Rollout, members: dict[str
         state.is_open,
         tuple(plan.change.refs),
         Rollout(members=members).counted(),
-        state.why,
+        state.why if scope.is_whole else "",
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headquarters import trust
+from headquarters.desired.store import Logged
 from headquarters.ingest.rows import SampleChunk, chunk
 from headquarters.lake.schema import TABLES
 from headquarters.latest import Directory, LatestServer, LatestValues, answer
+from headquarters.rollout.machine import Member, Phase, Rollout
+from headquarters.security.registry import Registry, RequestRow, RequestState, TokenRow
+from headquarters.services.fleet import rollouts as acts
 from headquarters.tenancy.scope import Scope
 from headquarters.views import (
     alarms,
@@ -42,7 +47,7 @@ from headquarters.views.standing import Standing
 from headquarters.views.thinning import WIDTH_MIN, spans_of, thin
 from protocols.desired import Item, ItemKind
 from protocols.errors import InputError
-from protocols.identity import ALLOW
+from protocols.identity import ALLOW, Identity
 from tests.lake_parts import NOW, SECOND, T0, scan
 from tests.web.plants import (
     ALL,
@@ -67,6 +72,22 @@ def test_the_overview_counts_what_is_seen(plants: Plants) -> None:
     assert (whole.alarms.unacknowledged, whole.alarms.acknowledged) == (2, 1)
     assert part.alarms.by_priority == {1: 1, 2: 0, 3: 0, 4: 0}
     assert not whole.is_running and whole.seen_us is None and part.lake is None
+
+
+def test_how_large_the_lake_is_is_told_to_those_who_see_all_of_it(
+    own_plants: Plants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"rows": 123_456_789, "bytes": 1, "files": 1}
+    status = {"time": NOW / 1e6, "stopped": False, "tables": {"samples": table}, "failing": ""}
+    status["lake_latency_p99_s"] = 1.0
+    monkeypatch.setattr(own_plants.sources, "last_status", lambda: status)
+    assert "123456789" in repr(overview.overview(own_plants.sources, ALL))
+    assert "123456789" not in repr(overview.overview(own_plants.sources, PLANT_B))
+    for scope, is_told in ((ALL, True), (PLANT_B, False)):
+        for each in catalogue.catalogue(own_plants.sources, scope):
+            assert {each.rows is None, each.size_bytes is None, each.files is None} == {not is_told}, (
+                each.name
+            )
 
 
 def test_nothing_is_seen_without_a_site(plants: Plants) -> None:
@@ -109,6 +130,88 @@ def test_whatever_a_tenant_sees_names_no_site_of_another(plants: Plants) -> None
     ]
     text = repr(seen)
     assert "unit-2" in text and "unit-1" not in text and "plant-a" not in text
+
+
+def test_what_tenants_share_tells_neither_of_the_other(own_plants: Plants) -> None:
+    """Hubs, roll-outs, desired states and who asks: each of both plants."""
+    plants, sources = own_plants, own_plants.sources
+    registry = sources.registry = Registry(plants.hq.home / "registry.db")
+    hub = Identity.generate("hub-1", "hub").public
+    with registry.change():
+        registry.put_node(hub, "")
+        registry.set_addresses(
+            "hub-1", "hub", dict.fromkeys(("data", "service", "enrolment"), "tcp://10.0.0.9:1")
+        )
+        for gateway, site in (("unit-1", "plant-a"), ("unit-2", "plant-b")):
+            registry.put_node(Identity.generate(gateway, "gateway", site).public, "hub-1")
+            node = Identity.generate(f"new-{site}", "gateway", site).public
+            registry.file_request(RequestRow(node, bytes(16), site, NOW / 1e6, RequestState.PENDING, ""))
+            times = (NOW / 1e6, NOW / 1e6 + 60, None, None)
+            registry.add_token(
+                TokenRow(gateway.encode(), bytes(32), f"due-{gateway}", "gateway", site, *times)
+            )
+    ring = '[[ring]]\nname = "all"\ngateways = ["unit-1", "unit-2"]\n'
+    acts.plan(sources, f'name = "both"\n[change]\nremove = ["app/old"]\n{ring}')
+    with sources.desired() as store:
+        for gateway in ("unit-1", "unit-2"):
+            for version in ("1", "2"):
+                item = Item(ItemKind.POINTS, "p", version, f"config/{gateway}.csv", 3, version * 64)
+                store.put(gateway, [item], NOW, f"who-{gateway}", "")
+        planned = store.rollout("both")
+        assert planned is not None
+        members = {name: Member(0, failed=True, why=f"why of {name}") for name in ("unit-1", "unit-2")}
+        halted = Rollout(Phase.HALTED, 0, members, "2 failed; unit-1: why of unit-1").to_json()
+        said = (
+            Logged(NOW, "", "halted", "2 failed; unit-1: why of unit-1"),
+            Logged(NOW, "unit-1", "failed", "bad"),
+        )
+        store.keep_rollout(replace(planned, state=json.dumps(halted)), said)
+    sources.forget()
+
+    def told(scope: Scope) -> str:
+        return repr(
+            [
+                hubs.hubs(sources, scope),
+                topology.topology(sources, scope),
+                overview.overview(sources, scope),
+                rollouts.rollouts(sources, scope),
+                rollouts.rollout(sources, scope, "both"),
+                enrolment.enrolment(sources, scope),
+                *(
+                    view(sources, scope, gateway)
+                    for view in (desired.desired, desired.history, desired.compared)
+                    for gateway in ("unit-1", "unit-2")
+                ),
+            ]
+        )
+
+    whole, part, none = told(ALL), told(PLANT_B), told(NOTHING)
+    for word in (
+        "unit-1",
+        "unit-2",
+        "due-unit-1",
+        "new-plant-a",
+        "new-plant-b",
+        "10.0.0.9",
+        "2 failed",
+        "why of unit-2",
+    ):
+        assert word in whole, word
+    for word in (
+        "unit-2",
+        "due-unit-2",
+        "hub-1",
+        "new-plant-b",
+        "'both'",
+        "halted",
+        "why of unit-2",
+        "who-unit-2",
+    ):
+        assert word in part, word
+    for word in ("unit-1", "plant-a", "10.0.0.9", "2 failed"):
+        assert word not in part, word
+    for word in ("unit-", "plant-", "hub-1", "'both'"):
+        assert word not in none, word
 
 
 def test_a_grant_of_some_points_shows_these_and_no_gateway(plants: Plants) -> None:
