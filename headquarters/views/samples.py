@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
-from typing import Any
 
 import pyarrow as pa
 
@@ -81,9 +80,7 @@ def samples(
     except BaseException:
         stack.close()
         raise
-    found = _batches(stack, engine, first, parts[1:])
-    next(found)  # one that was never begun would keep its engine for good
-    return found
+    return _batches(stack, engine, first, parts[1:])
 
 
 def _held(engine: Engine) -> tuple[int, int]:
@@ -116,9 +113,8 @@ def _sql(series: int, from_us: int, to_us: int) -> str:
 
 def _batches(
     stack: ExitStack, engine: Engine, first: pa.RecordBatchReader, rest: Sequence[tuple[int, int, int]]
-) -> Iterator[Any]:
+) -> Iterator[pa.RecordBatch]:
     with stack:
-        yield None
         yield from (batch.cast(SCHEMA) for batch in first)
         for part in rest:
             yield from (batch.cast(SCHEMA) for batch in engine.arrow(_sql(*part)))
