@@ -127,6 +127,7 @@ ON_PAPER = """
     beyond: document.documentElement.scrollWidth - innerWidth,
     cut: of("table, svg, canvas, pre").filter(isCut).map(named),
     below: page.getBoundingClientRect().bottom - ends,
+    scheme: getComputedStyle(document.documentElement).colorScheme,
     ground: getComputedStyle(document.body).backgroundColor,
     ink: getComputedStyle(page).color,
     printed: document.querySelector(".printed")?.innerText ?? "",
@@ -152,7 +153,8 @@ def test_every_page_goes_whole_onto_paper_black_on_white_and_says_where_it_is_fr
             assert found["frame"] == [], f"{where}: what only a screen can do"
             assert found["beyond"] <= 0 and found["cut"] == [], f"{where}: {found['cut']}"
             assert found["below"] <= 0, f"{where}: the end of the page is cut off"
-            assert (found["ground"], found["ink"]) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)"), where
+            inks = (found["scheme"], found["ground"], found["ink"])
+            assert inks == ("light", "rgb(255, 255, 255)", "rgb(0, 0, 0)"), where
             address, by = found["printed"].split("\n")
             assert address == browser.address() and by.startswith(f"Printed by group.{role}"), where
             assert "GMT" in by, "a time with its zone"
