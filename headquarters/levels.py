@@ -32,6 +32,9 @@ CONTROL = frozenset(
 )
 """Permissions of what changes gateways."""
 
+CONTROLLING = "headquarters of level 1: gateways take nothing from other platforms; ask there"
+"""What is expected by who would change gateways."""
+
 
 def has(level: int, module: str) -> bool:
     """Whether a module runs at a level."""

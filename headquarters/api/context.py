@@ -29,7 +29,7 @@ from headquarters.api.ratelimit import RateLimiter
 from headquarters.audit.trail import record, record_denied
 from headquarters.db.engine import reading, writing
 from headquarters.errors import DeniedError, SignInError
-from headquarters.levels import CONTROL, has
+from headquarters.levels import CONTROL, CONTROLLING, has
 from headquarters.services.sql.service import QueryService
 from headquarters.tenancy import access
 from headquarters.tenancy.meter import Meter
@@ -189,10 +189,7 @@ class Needs:
         request.scope["state"][ASKS] = principal
         _count(context, request, principal.id)
         if self.permission in CONTROL and not has(context.level, "control"):
-            raise RefusedError(
-                f"expected headquarters of level 1, this platform is of level {context.level}:"
-                " gateways take nothing from it; ask there"
-            )
+            raise RefusedError(f"expected {CONTROLLING}; this platform is of level {context.level}")
         if self.permission is not None:
             demand(context, principal, self.permission, f"{request.method} {request.url.path}")
         with reading(context.metadata) as database:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headquarters import config
-from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import (
+    EXIT_CODES,
+    ControlCommand,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+)
 from headquarters.commands.words import VERBS, arguments_of, seconds
 from protocols.command import teach
 from protocols.daemon import EXIT_FAULT, EXIT_UNREACHABLE, iso_time
@@ -49,7 +56,7 @@ def command() -> None:
     """
 
 
-@command.command(epilog=EXIT_CODES)
+@command.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("gateway")
 @click.argument("verb", type=click.Choice(sorted(VERBS)))
@@ -241,7 +248,7 @@ def fetch(home: Path, number: int, output: Path | None, wait: float, as_json: bo
         click.echo(f"wrote {len(data):,} bytes to {target}; their hash is the one that was signed")
 
 
-@command.command(epilog=EXIT_CODES)
+@command.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("number", type=click.IntRange(1))
 @click.option(

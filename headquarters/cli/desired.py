@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headquarters import config
-from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import (
+    EXIT_CODES,
+    ControlCommand,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+)
 from protocols.command import teach
 from protocols.daemon import iso_time
 from protocols.errors import InputError, Problem
@@ -134,7 +141,7 @@ def show(home: Path, gateway: str, as_json: bool) -> None:
     print_table(names, [tuple(row[name] for name in names) for row in rows])
 
 
-@desired.command("set", epilog=EXIT_CODES)
+@desired.command("set", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("gateways", nargs=-1, required=True)
 @click.option(
@@ -294,7 +301,7 @@ def history(home: Path, gateway: str, as_json: bool) -> None:
             click.echo(f"    {change}")
 
 
-@desired.command("revert", epilog=EXIT_CODES)
+@desired.command("revert", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @gateway_argument
 @click.option("--to", type=int, help="The version to go back to; by default the one before.")
@@ -324,7 +331,7 @@ def revert(home: Path, gateway: str, to: int | None, comment: str, as_json: bool
     _print_set([(gateway, document, is_new, _changes(newest, document))], as_json)
 
 
-@desired.command("again", epilog=EXIT_CODES)
+@desired.command("again", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("gateways", nargs=-1)
 @comment_option
@@ -359,7 +366,7 @@ def again(home: Path, gateways: tuple[str, ...], comment: str, as_json: bool) ->
     _print_set(results, as_json)
 
 
-@desired.command("tag", epilog=EXIT_CODES)
+@desired.command("tag", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @gateway_argument
 @click.option("--add", multiple=True, help="A tag to give; repeatable.")

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import (
+    EXIT_CODES,
+    ControlCommand,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+)
 from protocols.command import teach
 from protocols.errors import InputError, Problem
 from protocols.identity import PublicIdentity
@@ -40,7 +47,7 @@ def gateways() -> None:
     """
 
 
-@gateways.command(epilog=EXIT_CODES)
+@gateways.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.option("--id", "id_", required=True, help="The node's name; with --count, {} stands for a number.")
 @click.option("--site", default="", help="The site it belongs to, such as plant-a.")
@@ -118,7 +125,7 @@ def list_(home: Path, as_json: bool) -> None:
     print_table(("node", "role", "site", "state", "keys", "valid until", "why"), shown)
 
 
-@gateways.command(epilog=EXIT_CODES)
+@gateways.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("ids", nargs=-1, required=True)
 @json_option
@@ -138,7 +145,7 @@ def approve(home: Path, ids: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"Approved {id_} with the keys {shown}.")
 
 
-@gateways.command(epilog=EXIT_CODES)
+@gateways.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--why", default="", help="A reason, which the node is told.")
@@ -151,7 +158,7 @@ def reject(home: Path, ids: tuple[str, ...], why: str) -> None:
     click.echo("Rejected " + ", ".join(ids) + ".")
 
 
-@gateways.command(epilog=EXIT_CODES)
+@gateways.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("ids", nargs=-1, required=True)
 @click.option("--why", required=True, help="A reason, for the audit.")
@@ -168,7 +175,7 @@ def revoke(home: Path, ids: tuple[str, ...], why: str) -> None:
         click.echo(f"Revoked {count} certificate{'' if count == 1 else 's'} of {id_}.")
 
 
-@gateways.command(epilog=EXIT_CODES)
+@gateways.command(cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("ids", nargs=-1, required=True)
 @teach

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headquarters import config
-from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json
+from headquarters.cli.view import EXIT_CODES, ControlCommand, home_option, json_option, print_json
 from protocols.command import teach
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def publish() -> None:
     """
 
 
-@publish.command("app", epilog=EXIT_CODES)
+@publish.command("app", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("file", type=FILE)
 @publisher_option
@@ -57,7 +57,7 @@ def app(home: Path, file: Path, publisher: str, keys: tuple[Path, ...], dry_run:
     _publish(home, file, check_app(file, publisher), keys, dry_run, as_json)
 
 
-@publish.command("model", epilog=EXIT_CODES)
+@publish.command("model", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("file", type=FILE)
 @publisher_option
@@ -74,7 +74,7 @@ def model(
     _publish(home, file, check_model(file, publisher), keys, dry_run, as_json)
 
 
-@publish.command("firmware", epilog=EXIT_CODES)
+@publish.command("firmware", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("file", type=FILE)
 @key_option
@@ -88,7 +88,7 @@ def firmware(home: Path, file: Path, keys: tuple[Path, ...], dry_run: bool, as_j
     _publish(home, file, check_firmware(file), keys, dry_run, as_json)
 
 
-@publish.command("config", epilog=EXIT_CODES)
+@publish.command("config", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("file", type=FILE)
 @key_option

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headquarters import config
-from headquarters.cli.view import EXIT_CODES, home_option, json_option, print_json, print_table
+from headquarters.cli.view import (
+    EXIT_CODES,
+    ControlCommand,
+    home_option,
+    json_option,
+    print_json,
+    print_table,
+)
 from protocols.command import teach
 from protocols.daemon import iso_time
 
@@ -41,7 +48,7 @@ def rollout() -> None:
     """
 
 
-@rollout.command("plan", epilog=EXIT_CODES)
+@rollout.command("plan", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
@@ -70,7 +77,7 @@ def plan(home: Path, file: Path, as_json: bool) -> None:
     click.echo(f"next: catchment-hq rollout start {found.name}")
 
 
-@rollout.command("start", epilog=EXIT_CODES)
+@rollout.command("start", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @name_argument
 @json_option
@@ -110,7 +117,7 @@ def watch(home: Path, name: str, follow: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@rollout.command("pause", epilog=EXIT_CODES)
+@rollout.command("pause", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @name_argument
 @json_option
@@ -122,7 +129,7 @@ def pause(home: Path, name: str, as_json: bool) -> None:
         _show(store, rollouts, name, as_json)
 
 
-@rollout.command("resume", epilog=EXIT_CODES)
+@rollout.command("resume", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @name_argument
 @json_option
@@ -134,7 +141,7 @@ def resume(home: Path, name: str, as_json: bool) -> None:
         _show(store, rollouts, name, as_json)
 
 
-@rollout.command("abort", epilog=EXIT_CODES)
+@rollout.command("abort", cls=ControlCommand, epilog=EXIT_CODES)
 @home_option
 @name_argument
 @click.option("--keep", is_flag=True, help="Leave changed gateways as they are; else they go back.")

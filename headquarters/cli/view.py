@@ -10,7 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
+from headquarters import config
 from headquarters.jsontext import json_text
+from headquarters.levels import CONTROLLING, has
+from protocols.command import teach
+from protocols.errors import InputError, Problem
 
 EXIT_CODES = """
 \b
@@ -27,6 +31,22 @@ WIDTH_ROWS = 1000
 """Rows that a table's column widths are measured on; later ones may stand out."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ControlCommand(click.Command):
+    """A command that changes gateways, which is refused where the API refuses it: at levels 2 and 3."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Refuse it, or run it."""
+        teach(_expect_control)(context.params["home"], context.find_root().obj)
+        return super().invoke(context)
+
+
+def _expect_control(home: Path, level: int | None) -> None:
+    found = config.load(home).level if level is None else level
+    if not has(found, "control"):
+        place = "[headquarters] level" if level is None else "--level"
+        raise InputError([Problem(str(home / config.CONFIG), place, str(found), CONTROLLING)])
 
 
 def home_option(command: Command) -> Command:

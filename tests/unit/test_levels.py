@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from edge_runtime.main import expect_level_3
 from headquarters import config
+from headquarters.cli import main
+from headquarters.cli.view import ControlCommand
 from headquarters.levels import CONTROL, MODULES, has
 from headquarters.tenancy.permissions import PERMISSIONS
 from protocols.errors import InputError
@@ -35,6 +39,49 @@ def test_the_portal_and_control_are_of_level_1() -> None:
         assert has(level, "portal") is has(level, "control") is (level == 1)
         assert has(level, "api") and has(level, "ingest")
     assert PERMISSIONS.keys() >= CONTROL and MODULES
+
+
+def changing() -> list[tuple[str, str]]:
+    """Every command that changes gateways."""
+    found: list[tuple[str, str]] = []
+    for name, group in main.commands.items():
+        if isinstance(group, click.Group):
+            found += [(name, one) for one, each in group.commands.items() if isinstance(each, ControlCommand)]
+    return found
+
+
+ARGUMENTS = {
+    ("command", "send"): ("unit-1", "read", "FT-101"),
+    ("command", "cancel"): ("1",),
+    ("desired", "set"): ("unit-1",),
+    ("gateways", "invite"): ("--id", "unit-1", "--site", "works"),
+    ("gateways", "revoke"): ("unit-1", "--why", "stolen"),
+}
+
+
+@pytest.mark.parametrize("words", changing(), ids=" ".join)
+def test_what_changes_gateways_is_refused_at_level_2(words: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / config.CONFIG).write_text(
+        config.example("hq", "tcp://127.0.0.1:0").replace("[lake]", "level = 2\n\n[lake]")
+    )
+    given = ARGUMENTS.get(words, (str(tmp_path / config.CONFIG),))
+    done = CliRunner().invoke(main, [*words, "--home", str(tmp_path), *given])
+    assert (
+        done.exit_code == 2
+        and "[headquarters] level: got '2'; expected headquarters of level 1" in done.output
+    )
+    assert sorted(tmp_path.iterdir()) == [tmp_path / config.CONFIG]
+
+
+def test_commands_that_change_gateways_are_known_as_such() -> None:
+    assert {group for group, _ in changing()} == {"command", "desired", "rollout", "publish", "gateways"}
+    assert len(changing()) == 20
+
+
+def test_the_level_of_the_command_line_counts_before_that_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / config.CONFIG).write_text(config.example("hq", "tcp://127.0.0.1:0"))
+    done = CliRunner().invoke(main, ["--level", "3", "rollout", "start", "--home", str(tmp_path), "pumps"])
+    assert done.exit_code == 2 and "--level: got '3'" in done.output
 
 
 @pytest.mark.parametrize("level", (0, 4))
