@@ -480,6 +480,34 @@ def test_a_link_serves_once_and_not_by_looking_at_it(doors: Doors) -> None:
         assert again.status_code == 401 and "set-cookie" not in again.headers
 
 
+def test_who_lost_a_password_sets_another_by_a_link_and_only_then_without_the_old_one(doors: Doors) -> None:
+    user = doors.person("lost.anna")
+    with writing(doors.house.metadata) as session:
+        secret = People(session, machine("tests")).link(user)
+    new = {"new": "Delta-Reed-8812", "again": "Delta-Reed-8812"}
+    with doors.browser(None) as client:
+        client.cookies.set(doors.context.cookie, doors.session(user))  # begun otherwise
+        form = {**new, "csrf": doors.token(client.cookies[doors.context.cookie])}
+        assert client.post("/account/password", data=form).status_code == 400
+        client.cookies.clear()
+        came = client.post(f"/sign-in/link/{secret}")
+        assert came.headers["location"] == "/account?first=password"
+        cookie = signed_in(came, doors.context)
+        client.cookies.clear()
+        client.cookies.set(doors.context.cookie, cookie)
+        assert 'name="old"' not in client.get("/account?first=password").text.partition("second-factor")[0]
+        changed = client.post("/account/password", data={**new, "csrf": doors.token(cookie)})
+        assert changed.status_code == 303
+        client.cookies.clear()
+        cookie = signed_in(changed, doors.context)
+        client.cookies.set(doors.context.cookie, cookie)
+        again = {"new": "Lake-Shore-9913", "again": "Lake-Shore-9913", "csrf": doors.token(cookie)}
+        assert client.post("/account/password", data=again).status_code == 400, "a link serves once"
+        client.cookies.clear()
+        form = {"login": "lost.anna", "password": new["new"]}
+        assert client.post("/sign-in", data=form).status_code == 303
+
+
 def test_a_code_serves_once(doors: Doors) -> None:
     user = doors.person("code.anna")
     sealed, _ = doors.service.own.begin_second_factor(user)

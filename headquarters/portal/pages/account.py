@@ -43,6 +43,7 @@ def show(request: Request, visitor: Annotated[Visitor, needs(None)], first: str 
         tokens=[token for token in owned if token.revoked_us is None],
         rights={name: getattr(PERMISSIONS[name], language) for name in sorted(visitor.permissions)},
         duties=duties & {"password", "second-factor"},
+        needs_old=_needs_old(visitor),
         days=TOKEN_DAYS,
     )
 
@@ -58,7 +59,8 @@ def set_password(
     """Set a password; all other sessions end, and this one gets another token."""
     if new != again:
         raise InputError([Problem("password", "again", "another one", "the same new password twice")])
-    _confirm(request, visitor, old)
+    if _needs_old(visitor):
+        _confirm(request, visitor, old)
     service_of(request).own.set_password(visitor.principal.id, new, visitor.resumed.session.id)
     _rotate(request, visitor)
     return back_with(request, "/account", N_("Your password is set; all other sessions of yours have ended."))
@@ -138,6 +140,13 @@ def set_profile(
     with writing(visitor.context.metadata) as session:
         People(session, visitor.principal).set_profile(user.id, name.strip(), email.strip(), user.language)
     return back_with(request, "/account", N_("Your profile is changed."))
+
+
+def _needs_old(visitor: Visitor) -> bool:
+    """Whether a new password takes the one before; not of who has none, or lost it and came by a link."""
+    session, since_us = visitor.resumed.session, visitor.resumed.user.password_us
+    came_by_link = session.by.startswith("link")
+    return since_us is not None and not (came_by_link and since_us < session.created_us)
 
 
 def _confirm(request: Request, visitor: Visitor, password: str) -> None:

@@ -105,15 +105,14 @@ def show_link(request: Request, secret: str) -> Response:
 def use_link(
     request: Request, _: OwnPage, secret: str, code: Annotated[str, Form(max_length=64)] = ""
 ) -> Response:
-    """Let somebody in by a one-time link; who has no password yet sets one next."""
+    """Let somebody in by a one-time link, who sets a password next: there was none, or it was lost."""
     address = _count(request)
     door = service_of(request).sign_in
     user = door.whose_link(secret)
-    first = user is not None and user.password_us is None
     return _judged(
         request,
         lambda: door.by_link(secret, code, address),
-        "/account?first=password" if first else "/",
+        "/account?first=password",
         "sign_in_link.html",
         login="" if user is None else user.login,
     )
