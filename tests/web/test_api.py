@@ -306,7 +306,8 @@ def test_a_command_is_followed_to_its_signed_result(own_house: House) -> None:
 def test_who_may_send_commands_may_not_always_write(house: House) -> None:
     write = {"gateway": "unit-1", "verb": "write", "words": ["SP-7=42.5"]}
     with house.client(GROUP, "engineer") as client:
-        assert asked(client.post(f"{API}/commands", json=write), 403)["permission"] == "commands:write"
+        for command in (write, {"gateway": "unit-1", "verb": "restart"}):
+            assert asked(client.post(f"{API}/commands", json=command), 403)["permission"] == "commands:write"
     with house.client(GROUP, "operator") as client:
         assert asked(client.post(f"{API}/commands", json=write), 202)["verb"] == "select"
 
