@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 import time
@@ -213,6 +214,21 @@ def test_a_disabled_user_is_out_at_once_also_of_streams(
         assert client.get(f"{PREFIX}/me").status_code == 401
         assert client.get(f"{PREFIX}/me", headers={"Authorization": f"Bearer {text}"}).status_code == 200
     assert live._streams._open.total() == 0
+
+
+def test_a_stream_tells_only_what_may_be_read(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(live, "STEP_S", 0.0)
+    monkeypatch.setattr(doors.context, "stopping", lambda: next(looks) % 3 == 2)
+    path = f"/live?series={doors.house.series('unit-1/10LBA10CT001')}"
+    for role, is_told in (("operator", True), ("system-administrator", False)):
+        with doors.browser(role) as client:
+            assert ("event: values" in client.get(path).text) is is_told, role
+    text = doors.house.token(GROUP, "operator", frozenset({"samples:read"}))
+    with doors.browser(None) as client:
+        bearer = {"Authorization": f"Bearer {text}"}
+        answer = client.get(f"{PREFIX}/live?alarms=true", headers=bearer)
+        assert (answer.status_code, answer.json()["permission"]) == (403, "alarms:read")
 
 
 def test_a_stream_outlives_the_cookie_that_it_began_with(doors: Doors) -> None:
