@@ -48,6 +48,7 @@ SAID_COOKIE, SAID_S = "catchment-said", 30
 
 
 TROUBLE = N_("Something here does not work now")
+OURS = N_("The log of headquarters says why. Try it again in a while, and tell who runs it.")
 
 _trouble = logging.getLogger("catchment.portal")
 
@@ -317,6 +318,9 @@ class PageRoute(APIRoute):
                 answer = await failure(request, 429, N_("The quota is used up"), [str(error)])
             except CatchmentError as error:
                 answer = await failure(request, 503, TROUBLE, _told(request, error))
+            except Exception:
+                _trouble.exception("%s %s", request.method, request.url.path)
+                answer = await failure(request, 500, TROUBLE, [OURS])
             answer.headers.setdefault("Vary", VARY)
             return answer
 
@@ -328,7 +332,7 @@ def _told(request: Request, error: CatchmentError) -> list[str]:
     if is_for_people(error):
         return str(error).splitlines()
     _trouble.error("%s %s: %s", request.method, request.url.path, error)
-    return [N_("The log of headquarters says why. Try it again in a while, and tell who runs it.")]
+    return [OURS]
 
 
 def _sign_in(request: Request) -> Response:

@@ -83,9 +83,10 @@ def test_a_fault_of_ours_has_the_headers_and_tells_nothing(
     with doors.browser("operator") as client:
         monkeypatch.setattr(doors.house.sources, "alarms", broken)
         doors.house.sources.forget()
-        for path in ("/alarms", f"{PREFIX}/alarms"):
+        for path, kind in (("/alarms", "text/html"), (f"{PREFIX}/alarms", "application/problem+json")):
             answer = client.get(path)
             assert answer.status_code == 500
+            assert answer.headers["content-type"].startswith(kind), "people get a page"
             check_headers(answer, path)
             assert "passwd" not in answer.text and "Traceback" not in answer.text
 
