@@ -36,7 +36,7 @@ WORDS = (
     # what alerts and versions are of
     N_("gateway"), N_("node"), N_("program"), N_("firmware"),
     # what quotas are of
-    N_("storage"), N_("queries"), N_("jobs"),
+    N_("storage"), N_("queries"), N_("jobs"), N_("apps"),
 )  # fmt: skip
 
 PLACES = (N_("line %(line)s, column %(column)s"), N_("alert rule %(name)s"))

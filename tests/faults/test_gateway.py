@@ -164,8 +164,9 @@ def test_a_second_run_goes_on_in_the_same_chain_and_declares_what_lies_between(t
     time.sleep(0.5)  # the gateway is down
     gateway.run(0.8)
     after = [instant for instant in gateway.instants() if instant > before[-1]]
-    [gap] = gateway.gaps()
-    assert gap.cause is GapCause.PROCESS_DOWN
+    [gap] = [
+        each for each in gateway.gaps() if each.cause is GapCause.PROCESS_DOWN
+    ]  # a busy machine has more
     assert (gap.t_from_us, gap.t_to_us) == ((before[-1] + 1) * 100 * MS, after[0] * 100 * MS)
     assert gap.samples == POINTS * (after[0] - before[-1] - 1)
     assert len({header.chain for header, _ in gateway.batches()}) == 2

@@ -261,7 +261,7 @@ def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_pat
         assert (first.state, first.rows) == ("done", 1)
         with pytest.raises(QuotaError, match="2 queries"):
             service.ask(anna, "SELECT 1")
-        assert used() == {"storage": 0, "queries": 2, "jobs": 0}, "what was refused was not begun"
+        assert used() == {"storage": 0, "queries": 2, "jobs": 0, "apps": 0}, "what was refused was not begun"
         with writing(engine) as session:
             Quotas(session).set("north", "queries", None)
         running = service.ask(anna, ENDLESS)
@@ -270,7 +270,7 @@ def test_the_service_knows_who_may_ask_what_they_see_and_what_they_asked(tmp_pat
             service.ask(anna, "SELECT 1")
         service.cancel(anna, running.id)
         assert service.wait(running.id, 30)
-        assert used() == {"storage": 0, "queries": 3, "jobs": 0}, "what has ended makes room"
+        assert used() == {"storage": 0, "queries": 3, "jobs": 0, "apps": 0}, "what has ended makes room"
         with pytest.raises(DeniedError):
             service.ask(vera, "SELECT 1")
         with pytest.raises(DeniedError):

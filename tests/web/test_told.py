@@ -37,6 +37,7 @@ ELSEWHERE = {
     "expected",  # handed on: of `given`, of `_refuse`, of `faults`
     "remedy or 'a construct that docs/sql.md lists'",
     "REMEDIES[exp.Columns]",
+    "REMEDIES.get(kind) or (REMEDIES[exp.Lambda] if node.find(exp.Lambda) else '')",
     "REMEDIES.get(kind, 'a construct that docs/sql.md lists')",
     "REMEDIES.get(type(tree), 'one statement that begins with SELECT, WITH or FROM')",
     "str(error)",  # DuckDB's own words on a parameter
