@@ -47,7 +47,7 @@ ifeq ($(ARGS),)
 	mkdir -p $(dir $(BESIDE_LOG))
 	nice -n 10 $(PYTEST) --numprocesses auto --dist worksteal $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
 		trap 'kill $$beside' INT TERM; failed=0; \
-		$(PYTEST) --numprocesses 3 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(BESIDE)) || failed=1; \
+		$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(BESIDE)) || failed=1; \
 		wait $$beside || failed=1; cat $(BESIDE_LOG); exit $$failed
 else
 	$(PYTEST) $(ARGS)
