@@ -15,9 +15,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from headquarters.config import HeadquartersConfig
+from headquarters.lake.upkeep import Work
 from protocols.daemon import EventLog, Stop
 from protocols.errors import CatchmentError
 from protocols.identity import SigningKey
@@ -59,7 +61,12 @@ class AuditThread(threading.Thread):
         self._now = now
         self._engine: Engine | None = None
         self._pruned = float("-inf")
+        self._removed = Work()
         self._failing = False
+
+    def describe(self) -> dict[str, object]:
+        """What its retention removed so far."""
+        return asdict(self._removed)
 
     def run(self) -> None:
         """Look after it until a stop, and once more then if it was looked after at all."""
@@ -107,4 +114,5 @@ class AuditThread(threading.Thread):
         witness.renew(self._engine, file)
         self._pruned = self._now()
         if count:
+            self._removed = Work(self._removed.done + count, last_ms=round(1000 * self._pruned))
             self._log.info("audit-pruned", count=count, days=self._config.audit_retention_days)

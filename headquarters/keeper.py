@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from headquarters.config import HeadquartersConfig
 from headquarters.ingest.cycle import Cycle, Ingest
@@ -140,10 +140,9 @@ class UpkeepThread(threading.Thread):
         """What was done so far."""
         upkeep = self._upkeep
         return {
-            "merges": upkeep.merges,
-            "rewrites": upkeep.rewrites,
-            "checkpoints": upkeep.checkpoints,
+            "merges": upkeep.work["merge"].done,
             "dirty_hours": len(upkeep.rollups.dirty),
+            "work": {kind: asdict(work) for kind, work in upkeep.work.items()},
         }
 
     def run(self) -> None:

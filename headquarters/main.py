@@ -321,6 +321,7 @@ class Headquarters:
                 for chain, (missing, oldest, since) in receiver.holes().items()
             ],
             "upkeep": self._upkeep.describe(),
+            "audit": self._audit.describe(),
             "desired": dict(self._desired.counters),
             "web": None if self._web is None else self._web.describe(),
             "metrics": None if self._probing is None else self._probing.address,

@@ -8,7 +8,9 @@ long merge delays no commit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,6 +33,27 @@ SWEEP_MS = 60_000
 
 DAILY_MS = 86_400_000
 """How often orphans and expired archive dates are looked for."""
+
+KINDS = ("checkpoint", "merge", "roll-up", "rewrite", "removal", "retention")
+"""Of work, the most urgent first: `removal` is of files that others took the place of, `retention` of
+dates of the archive that are over."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One kind of housekeeping, as it is now.
+
+    Args:
+        done: Pieces that were done since the start.
+        left: Pieces that wait, as last counted; `None`: the clock says when there is one.
+        last_ms: When the last piece was done, milliseconds since 1970; `None`: none was since the start.
+        doing: What is worked on: a table or a date; empty: nothing.
+    """
+
+    done: int = 0
+    left: int | None = None
+    last_ms: int | None = None
+    doing: str = ""
 
 
 class Upkeep:
@@ -62,9 +85,7 @@ class Upkeep:
         self._daily_ms = 0
         self._rolled_ms = lake.samples.clock_ms()
         self._rolling_s = 0.0
-        self.merges = 0
-        self.rewrites = 0
-        self.checkpoints = 0
+        self.work = {kind: Work() for kind in KINDS}
 
     @property
     def lake(self) -> Lake:
@@ -95,8 +116,8 @@ class Upkeep:
         table = max(self._lake.tables, key=lambda table: table.log.since_checkpoint)
         if table.log.since_checkpoint < CHECKPOINT_COMMITS:
             return False
-        table.log.checkpoint(now)
-        self.checkpoints += 1
+        with self._doing("checkpoint", table.table.name):
+            table.log.checkpoint(now)
         return True
 
     def _merge(self) -> bool:
@@ -104,10 +125,12 @@ class Upkeep:
         due = [
             (table, merge) for table in self._lake.tables for merge in compact.plan_merges(table.log.files())
         ]
+        self.work["merge"].left = len(due)
         if not due:
             return False
-        compact.merge(*max(due, key=lambda pair: len(pair[1].files)))
-        self.merges += 1
+        table, merge = max(due, key=lambda pair: len(pair[1].files))
+        with self._doing("merge", table.table.name):
+            compact.merge(table, merge)
         return True
 
     def _sweep(self, now: int) -> bool:
@@ -116,19 +139,26 @@ class Upkeep:
             for table in self._lake.tables:
                 for path in table.log.orphans(now):
                     path.unlink(missing_ok=True)
+                    self._did("removal")
             if self._retention_days is not None:
-                self._archive.expire(self._retention_days)
+                self._did("retention", len(self._archive.expire(self._retention_days)))
             return True
         if now - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now
-            return sum(table.log.vacuum(now) for table in self._lake.tables) > 0
+            removed = sum(table.log.vacuum(now) for table in self._lake.tables)
+            self._did("removal", removed)
+            return removed > 0
         return False
 
     def _roll_up(self, now: int) -> bool:
         if now - self._rolled_ms < self._rollup_interval_ms:
             return False
         began = time.monotonic()
-        if self._rollups.step():
+        with self._doing("roll-up", "samples", counts=False):
+            rolled = self._rollups.step()
+        self.work["roll-up"].left = len(self._rollups.dirty)
+        if rolled:
+            self._did("roll-up")
             self._rolling_s += time.monotonic() - began
             return True
         # However large an hour is, rolling it up takes no more than a tenth of the time.
@@ -144,14 +174,36 @@ class Upkeep:
             if table is self._lake.minutes:  # whose dirty hours would only be cut out again
                 present = [file for file in present if file.date not in behind]
             if due := compact.plan_rewrites(present, open_from, now - QUIET_MS, table.table.sort[0]):
-                compact.rewrite(table, due[0], self._pause)
-                self.rewrites += 1
+                self.work["rewrite"].left = len(due)
+                with self._doing("rewrite", f"{table.table.name} {due[0][0].date}"):
+                    compact.rewrite(table, due[0], self._pause)
                 return True
+        self.work["rewrite"].left = 0
         return False
 
     def _dated(self) -> list[LakeTable]:
         lake = self._lake
         return [lake.samples, lake.ledger, lake.gaps, lake.events, lake.minutes]
+
+    @contextmanager
+    def _doing(self, kind: str, what: str, *, counts: bool = True) -> Iterator[None]:
+        """Tell what is worked on meanwhile, and count it when it is done."""
+        work = self.work[kind]
+        work.doing = what
+        try:
+            yield
+        finally:
+            work.doing = ""
+        if counts:
+            self._did(kind)
+
+    def _did(self, kind: str, pieces: int = 1) -> None:
+        work = self.work[kind]
+        if pieces:
+            work.done += pieces
+            work.last_ms = self._lake.samples.clock_ms()
+        if work.left:
+            work.left = max(0, work.left - pieces)
 
     def _pause(self) -> None:
         if self._stopped():

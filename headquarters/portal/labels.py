@@ -130,7 +130,15 @@ STORE = {
     "store": N_("store of batches"),
     "mirror": N_("mirror of what comes down"),
 }
-
+WORK = {
+    "checkpoint": N_("checkpoints of the tables' logs"),
+    "merge": N_("merging of small files"),
+    "roll-up": N_("roll-ups by minute and hour"),
+    "rewrite": N_("sorted rewriting of closed dates"),
+    "removal": N_("removal of replaced files"),
+    "retention": N_("removal of archived dates"),
+    "audit": N_("removal of audit entries"),
+}
 SEVERITY = {"info": N_("notice"), "warning": N_("warning"), "critical": N_("critical")}
 RULE = {
     "threshold": N_("when it is"),
@@ -141,6 +149,7 @@ RULE = {
 KINDS: dict[str, dict[str, str]] = {
     "standing": STANDING,
     "store": STORE,
+    "work": WORK,
     "alarm_state": ALARM_STATE,
     "register": REGISTER,
     "event_type": EVENT_TYPE,

@@ -182,10 +182,15 @@ def test_upkeep_does_all_of_it_and_comes_to_rest(headquarters: Headquarters, gat
     before = rows_of(headquarters.lake.samples)
     upkeep = Upkeep(headquarters.lake, headquarters.archive, 400, rollup_interval_ms=1000)
     settle(upkeep)
-    assert upkeep.merges
-    assert upkeep.checkpoints
+    assert upkeep.work["merge"].done
+    assert upkeep.work["checkpoint"].done
+    assert not upkeep.work["rewrite"].done and upkeep.work["rewrite"].left == 0
     headquarters.now_us += 3 * DAY
     settle(upkeep)
+    for kind in ("roll-up", "rewrite"):
+        work = upkeep.work[kind]
+        assert work.done and work.left == 0 and not work.doing, kind
+        assert work.last_ms == headquarters.lake.samples.clock_ms(), kind
     samples = headquarters.lake.samples
     assert [compact.kind_of(known) for known in samples.log.files()] == [files.SORTED]
     assert rows_of(samples) == before

@@ -34,6 +34,7 @@ from headquarters.portal.pages import users
 from headquarters.portal.routes import router
 from headquarters.portal.service import NAME, PortalService
 from headquarters.tenancy.permissions import ROLES
+from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.usage import Quotas
 from headquarters.trust import allow
 from protocols.identity import Identity
@@ -41,7 +42,7 @@ from protocols.records import HubReport, StoreUse
 from scripts.portal import words
 from tests.lake_parts import SECOND, T0
 from tests.web.client import InProcess
-from tests.web.house import House
+from tests.web.house import House, asked
 
 BASE_MAX = 150_000
 OPEN = {
@@ -125,8 +126,8 @@ def test_every_page_says_who_may_see_it() -> None:
     for route in router.routes:
         if not isinstance(route, APIRoute):
             continue
-        asked = [call for d in route.dependant.dependencies if hasattr(call := d.call, "permission")]
-        assert bool(asked) != (route.path in OPEN), route.path
+        needed = [call for d in route.dependant.dependencies if hasattr(call := d.call, "permission")]
+        assert bool(needed) != (route.path in OPEN), route.path
 
 
 def test_every_form_that_changes_something_carries_the_token() -> None:
@@ -242,6 +243,29 @@ def test_a_tenants_own_administrator_sees_it_and_changes_nothing(house: House, s
             ("/tenants/plant-b/access", {"verb": "disable"}),
         ):
             assert client.post(path, data=guard | form).status_code == 403, path
+
+
+def test_operations_show_what_keeps_the_lake_in_order(
+    house: House, shown: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = {"done": 0, "left": None, "last_ms": None, "doing": ""}
+    rewrite = {"done": 1712, "left": 3, "last_ms": 1_790_000_000_000, "doing": "samples 2026-09-20"}
+    work = {"rewrite": rewrite, "retention": idle}
+    status = {"time": house.sources.now_us() / 1e6, "stopped": False, "upkeep": {"work": work}, "audit": idle}
+    with visit(house, shown, "system-administrator") as client:
+        assert "nothing is kept in order meanwhile" in client.get("/operations?lang=en").text
+        monkeypatch.setattr(house.sources, "status", lambda: status)
+        monkeypatch.setattr(house.sources, "last_status", lambda: None)
+        for language, words in (
+            ("en", ("older than 400 days", "sorted rewriting")),
+            ("zh", ("超过 400 天", "排序重写")),
+        ):
+            page = client.get(f"/operations?lang={language}").text
+            assert all(word in page for word in (*words, "1,712", "samples 2026-09-20"))
+    with house.client(GROUP, "system-administrator") as client:
+        told = {each["kind"]: each for each in asked(client.get("/api/v1/operations/upkeep"))}
+    assert told["rewrite"]["left"] == 3 and told["rewrite"]["last_us"] == 1_790_000_000_000_000
+    assert told["retention"]["retention_days"] == 400 and told["audit"]["retention_days"] >= 180
 
 
 def test_operations_show_hubs_in_both_languages(house: House, shown: InProcess) -> None:

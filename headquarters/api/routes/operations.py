@@ -14,7 +14,7 @@ from headquarters.api.forms import paging, shown, there
 from headquarters.api.idempotency import IdempotentRoute
 from headquarters.audit.trail import record
 from headquarters.db.engine import reading, writing
-from headquarters.operations import capacity, versions
+from headquarters.operations import capacity, upkeep, versions
 from headquarters.operations.alerts import acts
 from headquarters.operations.alerts.rules import DAY_S, DEFAULTS, Rule
 from headquarters.operations.alerts.store import Notification, Notifications, Rules, Silence, Silences
@@ -172,6 +172,12 @@ def get_capacity(asker: Annotated[Asker, needs("operations:read")]) -> Response:
 def list_versions(asker: Annotated[Asker, needs("operations:read")]) -> Response:
     """What runs where: programs, firmware, apps and models."""
     return shown(versions.versions(asker.sources), tuple[versions.Version, ...])
+
+
+@router.get("/operations/upkeep", response_model=tuple[upkeep.WorkView, ...])
+def list_upkeep(asker: Annotated[Asker, needs("operations:read")]) -> Response:
+    """Merging, rolling up, rewriting and removing: what was done, what waits, what is going on."""
+    return shown(upkeep.upkeep(asker.sources), tuple[upkeep.WorkView, ...])
 
 
 NOTIFICATIONS_SHOWN = 10_000

@@ -14,6 +14,7 @@ from headquarters.operations.alerts.store import Notifications, Rules, Silences
 from headquarters.operations.capacity import forecasts
 from headquarters.operations.metrics import METRICS
 from headquarters.operations.signals import SIGNALS
+from headquarters.operations.upkeep import upkeep
 from headquarters.operations.versions import versions
 from headquarters.portal.acts import given
 from headquarters.portal.door import Visitor, needs
@@ -33,7 +34,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/operations")
 def show(request: Request, visitor: Annotated[Visitor, needs("operations:read")]) -> Response:
-    """Alerts, silences, rules, capacity and versions."""
+    """Alerts, silences, rules, capacity, upkeep and versions."""
     with reading(visitor.context.metadata) as session:
         notifications = Notifications(session)
         firing = notifications.firing()
@@ -49,6 +50,7 @@ def show(request: Request, visitor: Annotated[Visitor, needs("operations:read")]
         silences=silences,
         rules=[(rule, rule in DEFAULTS) for rule in rules],
         forecasts=forecasts(visitor.sources),
+        upkeep=upkeep(visitor.sources),
         versions=versions(visitor.sources),
         units=UNITS,
     )
