@@ -16,7 +16,10 @@ MINUTES_KEPT = 60
 """The rate of samples is known minute by minute for an hour."""
 
 RATE_MINUTES = 5
-"""The rate that is shown is over the last whole minutes."""
+"""The rate that is shown is over the last whole minutes; of who came within them, since then."""
+
+YOUNG_US = 5_000_000
+"""Over less than this there is no rate yet: what comes first was buffered meanwhile."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class GatewayTotals:
         samples: In all its batches.
         batches: Of all its chains.
         minutes: Samples by the minute in which they came.
+        begun_us: When the first of these came; 0: none did.
     """
 
     received_us: int = 0
@@ -72,10 +76,14 @@ class GatewayTotals:
     samples: int = 0
     batches: int = 0
     minutes: dict[int, int] = field(default_factory=dict)
+    begun_us: int = 0
 
     def rate(self, now_us: int) -> float:
         """Samples a second, over the last whole minutes."""
         minute = now_us // MINUTE_US
+        if self.begun_us >= (minute - RATE_MINUTES) * MINUTE_US:
+            young_us = now_us - self.begun_us
+            return 0.0 if young_us < YOUNG_US else sum(self.minutes.values()) / young_us * 1e6
         counted = sum(self.minutes.get(minute - back, 0) for back in range(1, RATE_MINUTES + 1))
         return counted / (60.0 * RATE_MINUTES)
 
@@ -148,12 +156,14 @@ class FleetBoard:
     def _count_minutes(self, engine: Engine, now_us: int) -> None:
         since_us = (now_us // MINUTE_US - MINUTES_KEPT) * MINUTE_US
         _, rows = engine.rows(
-            f"SELECT gateway, epoch_us(received) // {MINUTE_US}, sum(samples)::BIGINT FROM ledger "
+            f"SELECT gateway, epoch_us(received) // {MINUTE_US}, sum(samples)::BIGINT, "
+            "epoch_us(min(received)) FROM ledger "
             f"WHERE batch > {self._batch} AND received >= make_timestamptz({since_us}) GROUP BY ALL"
         )
-        for gateway, minute, samples in rows:
-            minutes = self.gateways[gateway].minutes
-            minutes[minute] = minutes.get(minute, 0) + samples
+        for gateway, minute, samples, first_us in rows:
+            known = self.gateways[gateway]
+            known.minutes[minute] = known.minutes.get(minute, 0) + samples
+            known.begun_us = min(known.begun_us or first_us, first_us)
         oldest = since_us // MINUTE_US
         for known in self.gateways.values():
             for minute in [minute for minute in known.minutes if minute < oldest]:

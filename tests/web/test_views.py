@@ -40,6 +40,7 @@ from headquarters.views import (
     topology,
     trend,
 )
+from headquarters.views.fleetboard import GatewayTotals
 from headquarters.views.lakepool import BusyError, LakePool
 from headquarters.views.paging import Paging
 from headquarters.views.sources import Sources
@@ -280,16 +281,22 @@ def test_a_gateway_falls_silent_and_is_late(own_plants: Plants) -> None:
     own.close()
 
 
-def test_rates_are_those_of_the_last_whole_minutes(own_plants: Plants) -> None:
+def test_rates_are_those_of_the_last_whole_minutes_or_since_a_gateway_came(own_plants: Plants) -> None:
     plants = own_plants
     plants.hq.now_us += MINUTE
     plants.hq.take(plants.one.data(course(range(100, 400))))
     plants.hq.now_us += MINUTE
     own = Sources(plants.hq.settings, lambda: plants.hq.now_us)
     found = gateways.gateway(own, ALL, "unit-1")
-    assert found is not None and found.row.rate == pytest.approx(350 / 300, abs=0.001)
+    assert found is not None and found.row.rate == pytest.approx(350 / 120, abs=0.001)
     assert max(point.rate for point in found.rates) == pytest.approx(5.0)
+    plants.hq.now_us += 4 * MINUTE
+    own.forget()
+    found = gateways.gateway(own, ALL, "unit-1")
+    assert found is not None and found.row.rate == pytest.approx(300 / 300), "the first 50 are too old"
     own.close()
+    totals = GatewayTotals(minutes={0: 700}, begun_us=SECOND)
+    assert [totals.rate(at * SECOND) for at in (2, 8, 15)] == [0.0, 100.0, 50.0]
 
 
 def test_boards_brought_forward_are_as_those_read_at_once(own_plants: Plants) -> None:
