@@ -48,6 +48,11 @@ class Trust(AllowList):
         """The site of a node; empty for one unknown."""
         return self._sites.get(node, "")
 
+    @property
+    def gateway_sites(self) -> dict[str, str]:
+        """The site of each gateway that may deliver, by its name."""
+        return {node.id: node.site for node in self.identities if node.role == "gateway"}
+
 
 def load(home: Path, registry: Registry | None = None, now: float = 0.0, offline_days: float = 0.0) -> Trust:
     """Read both lists and the register; missing ones are empty.
@@ -90,8 +95,7 @@ def in_force(home: Path, offline_days: float) -> Trust:
 
 def gateway_sites(home: Path, offline_days: float) -> dict[str, str]:
     """The site of each gateway that may deliver, by its name; see `in_force`."""
-    trusted = in_force(home, offline_days).identities
-    return {node.id: node.site for node in trusted if node.role == "gateway"}
+    return in_force(home, offline_days).gateway_sites
 
 
 def everyone(home: Path) -> Trust:

@@ -29,7 +29,7 @@ from protocols.tomlfile import suggest
 if TYPE_CHECKING:
     from headquarters.desired.difference import Change
     from headquarters.desired.store import DesiredStore, Entry
-    from protocols.desired import Document, Drift
+    from protocols.desired import Document
 
 gateway_argument = click.argument("gateway")
 comment_option = click.option("--comment", default="", help="Why; kept in the history.")
@@ -194,12 +194,12 @@ def set_(
     from headquarters.desired.wanted import (
         WRITE,
         changed,
-        item_of,
+        items_of,
         read_wanted,
         rewritten,
         write_option,
     )
-    from protocols.desired import Document, Drift
+    from protocols.desired import Document
 
     if (file is None) == (not put and not remove and not write):
         raise click.UsageError("choose --file, or --put, --remove and --write")
@@ -208,15 +208,7 @@ def set_(
     targets = repository.targets()
     _known(home, gateways)
     whole = None if file is None else read_wanted(file, targets)
-    items = []
-    for path in put:
-        target = targets.get(path)
-        policy: dict[str, Drift] = {} if drift is None else {"drift": Drift(drift)}
-        item = None if target is None else item_of(path, target, policy)
-        if item is None:
-            expected = f"a target that a gateway can have; {suggest(path, list(targets))}"
-            raise InputError([Problem("command line", "--put", path, expected)])
-        items.append(item)
+    items = items_of(put, targets, drift or "", "command line", "--put")
     more = dict(map(write_option, write))
     gone = [ref.partition("/")[2] for ref in remove if ref.startswith(f"{WRITE}/")]
     others = [ref for ref in remove if not ref.startswith(f"{WRITE}/")]

@@ -23,22 +23,10 @@ from protocols.desired import Item, ItemKind
 THING = "apps"
 
 
-def apps_by_tenant(
-    store: DesiredStore, tenants: Mapping[str, str], wanted: Mapping[str, Iterable[Item]]
-) -> Counter[str]:
-    """How many apps are desired of each tenant's gateways, if something else were desired of some.
-
-    Args:
-        store: What is desired.
-        tenants: The tenant of each gateway that has one.
-        wanted: What would be desired instead.
-    """
-    found: Counter[str] = Counter()
-    for gateway, tenant in tenants.items():
-        entry = store.newest(gateway)
-        items = wanted.get(gateway, () if entry is None else entry.document.items)
-        found[tenant] += sum(item.kind is ItemKind.APP for item in items)
-    return found
+def apps_by_gateway(store: DesiredStore, gateways: Iterable[str]) -> dict[str, int]:
+    """How many apps are desired of each of some gateways."""
+    newest = {gateway: store.newest(gateway) for gateway in gateways}
+    return {gateway: _apps(entry.document.items) for gateway, entry in newest.items() if entry is not None}
 
 
 def demand_room(
@@ -59,8 +47,17 @@ def demand_room(
     with writing(metadata) as session:
         owners, quotas = Tenants(session).owners(), Quotas(session)
         tenants = {gateway: owners[site] for gateway, site in sites.items() if site in owners}
-        now, then = apps_by_tenant(store, tenants, {}), apps_by_tenant(store, tenants, wanted)
-        for tenant, apps in then.items():
-            quotas.measure(tenant, THING, min(apps, now[tenant]))
-            if apps > now[tenant]:
-                quotas.charge(tenant, THING, apps - now[tenant], now_us())
+        now, more = Counter[str](), Counter[str]()
+        for gateway, apps in apps_by_gateway(store, tenants).items():
+            now[tenants[gateway]] += apps
+            more[tenants[gateway]] -= apps if gateway in wanted else 0
+        for gateway in wanted.keys() & tenants.keys():
+            more[tenants[gateway]] += _apps(wanted[gateway])
+        for tenant, apps in more.items():
+            quotas.measure(tenant, THING, now[tenant] + min(apps, 0))
+            if apps > 0:
+                quotas.charge(tenant, THING, apps, now_us())
+
+
+def _apps(items: Iterable[Item]) -> int:
+    return sum(item.kind is ItemKind.APP for item in items)

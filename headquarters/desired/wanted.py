@@ -31,7 +31,7 @@ Lengths and hashes are those of the update repository; versions are in the names
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -81,16 +81,32 @@ def kind_of(path: str) -> tuple[ItemKind, str, str] | None:
     return kind, match["id"], match["version"]
 
 
-def item_of(path: str, target: Target, more: Mapping[str, Any] | None = None) -> Item | None:
-    """The item of a target, with settings; `None` when a gateway cannot have it."""
-    found = kind_of(path)
-    if found is None:
-        return None
-    kind, id, version = found
-    settings = dict(more or {})
-    if kind is ItemKind.APP:
-        settings.setdefault("app", AppSettings())
-    return Item(kind, id, version, path, target.length, target.sha256, **settings)
+def items_of(
+    paths: Iterable[str], targets: Mapping[str, Target], drift: str, place: str, option: str
+) -> list[Item]:
+    """The items of targets of the update repository.
+
+    Args:
+        paths: Their paths.
+        targets: All that there are.
+        drift: What becomes of files that were changed at the gateway; empty for what is usual.
+        place: Where the paths were given, for the message.
+        option: By what, likewise.
+
+    Raises:
+        InputError: One is not there, or nothing that a gateway can have.
+    """
+    settings: dict[str, Any] = {"drift": Drift(drift)} if drift else {}
+    items = []
+    for path in paths:
+        target, found = targets.get(path), kind_of(path)
+        if target is None or found is None:
+            expected = f"a target that a gateway can have; {suggest(path, list(targets))}"
+            raise InputError([Problem(place, option, path, expected)])
+        kind, id, version = found
+        own = {**settings, "app": AppSettings()} if kind is ItemKind.APP else settings
+        items.append(Item(kind, id, version, path, target.length, target.sha256, **own))
+    return items
 
 
 def read_wanted(path: Path, targets: Mapping[str, Target]) -> tuple[tuple[Item, ...], dict[str, WriteRange]]:

@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from sqlalchemy import Engine
 
 from headquarters.db.engine import reading, writing
-from headquarters.desired.room import apps_by_tenant
+from headquarters.desired.room import apps_by_gateway
 from headquarters.lake.schema import TABLES
 from headquarters.levels import has
 from headquarters.tenancy.principal import GROUP
 from headquarters.tenancy.store import Tenants
 from headquarters.tenancy.usage import Quotas
-from headquarters.views.seeing import gateway_sites, site_of
+from headquarters.views.seeing import site_of
 from headquarters.views.sources import Sources
 from protocols.daemon import EventLog, Stop
 from protocols.errors import CatchmentError
@@ -93,9 +93,11 @@ def _apps(sources: Sources, owners: Mapping[str, str]) -> Counter[str]:
     if not has(sources.config.level, "control"):
         return Counter()
     with sources.desired() as store:
-        sites = gateway_sites(sources)
-        tenants = {gateway: owners[site] for gateway, site in sites.items() if site in owners}
-        return apps_by_tenant(store, tenants, {})
+        sites = sources.trust().gateway_sites
+        found: Counter[str] = Counter()
+        for gateway, apps in apps_by_gateway(store, sites).items():
+            found[owners.get(sites[gateway], GROUP)] += apps
+        return found
 
 
 class UsageThread(threading.Thread):

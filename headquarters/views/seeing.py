@@ -50,11 +50,6 @@ def site_of(sources: Sources, node: str) -> str:
     return row.site if row is not None and row.site else sources.trust().site_of(node)
 
 
-def gateway_sites(sources: Sources) -> dict[str, str]:
-    """The sites of the gateways that may deliver, by their names."""
-    return {node.id: node.site for node in sources.trust().identities if node.role == "gateway"}
-
-
 def sees_gateway(sources: Sources, scope: Scope, gateway: str) -> bool:
     """Whether a gateway is seen."""
     return scope.sites is None or scope.sees_whole(site_of(sources, gateway))

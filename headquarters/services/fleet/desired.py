@@ -8,14 +8,12 @@ from sqlalchemy import Engine
 
 from headquarters.desired.room import demand_room
 from headquarters.desired.targets import UpdateRepository, publish
-from headquarters.desired.wanted import changed, item_of
+from headquarters.desired.wanted import changed, items_of
 from headquarters.tenancy.scope import Scope
 from headquarters.views import desired as view
-from headquarters.views.seeing import UnseenError, gateway_sites, need_gateway
+from headquarters.views.seeing import UnseenError, need_gateway
 from headquarters.views.sources import Sources
-from protocols.desired import Drift
 from protocols.errors import InputError, Problem
-from protocols.tomlfile import suggest
 
 
 def change(
@@ -51,22 +49,13 @@ def change(
     """
     need_gateway(sources, scope, gateway)
     repository = UpdateRepository(sources.config)
-    targets = repository.targets()
-    policy: dict[str, Drift] = {"drift": Drift(drift)} if drift else {}
-    items = []
-    for path in put:
-        target = targets.get(path)
-        item = None if target is None else item_of(path, target, policy)
-        if item is None:
-            expected = f"a target that a gateway can have; {suggest(path, list(targets))}"
-            raise InputError([Problem("request", "put", path, expected)])
-        items.append(item)
+    items = items_of(put, repository.targets(), drift, "request", "put")
     with sources.desired() as store:
         with store.transaction():
             entry = store.newest(gateway)
             before = () if entry is None else entry.document.items
             after = changed(before, items, remove)
-            demand_room(metadata, store, gateway_sites(sources), {gateway: after})
+            demand_room(metadata, store, sources.trust().gateway_sites, {gateway: after})
             store.put(gateway, after, sources.now_us(), author, comment)
         publish(store, repository)
     return _shown(sources, scope, gateway)

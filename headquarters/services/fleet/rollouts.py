@@ -17,7 +17,7 @@ from headquarters.rollout.planfile import read_plan
 from headquarters.rollout.service import Rollouts
 from headquarters.tenancy.scope import Scope
 from headquarters.views.rollouts import RolloutView, rollout
-from headquarters.views.seeing import EVERYTHING, UnseenError, gateway_sites
+from headquarters.views.seeing import EVERYTHING, UnseenError
 from headquarters.views.sources import Sources
 
 PLAN_BYTES_MAX = 1 << 20
@@ -62,7 +62,7 @@ def start(sources: Sources, scope: Scope, name: str, *, metadata: Engine) -> Rol
     """
     _shown(sources, scope, name)
     with _rollouts(sources) as (store, rollouts):
-        sites = gateway_sites(sources)
+        sites = sources.trust().gateway_sites
         room = partial(demand_room, metadata, store, sites)
         rollouts.start(name, sites, sorted({*sites, *store.gateways()}), room)
     return _shown(sources, scope, name)
